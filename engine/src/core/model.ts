@@ -1,0 +1,182 @@
+/**
+ * The nouns of the ledger and their states, as the core sees them: narrow rows that decisions need, without payloads.
+ *
+ * Owner: core. Ledgers map these rows to their columns one to one (see ledger/<x>/rows.ts). Times are milliseconds
+ * since the Unix epoch and come in through events; a `seq` is a ledger-wide number, an `id` is what people read.
+ */
+
+export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
+
+export type RunState = "pending" | "running" | "waiting" | "completed" | "failed" | "cancelled";
+export type JobState = "pending" | "ready" | "running" | "waiting" | "completed" | "failed" | "skipped" | "cancelled";
+export type ItemState = "pending" | "running" | "completed" | "failed" | "skipped" | "cancelled";
+export type AttemptState = "running" | "completed" | "failed" | "lost" | "stopped";
+export type StageState = "pending" | "running" | "completed" | "failed" | "skipped" | "cancelled";
+export type DependencyType = "success" | "failure" | "always";
+export type Priority = "high" | "normal" | "low";
+
+export type RunSeq = number;
+export type JobSeq = number;
+export type BootSeq = number;
+
+/** A run's header: everything a decision about any of its jobs may need, and nothing that grows with the run. */
+export interface RunRow {
+  seq: RunSeq;
+  id: string;
+  pipeline: string;
+  /** Hash of the definition that the run began with. */
+  version: string;
+  state: RunState;
+  priority: Priority;
+  stageCount: number;
+  jobCount: number;
+  /** Jobs without an end. */
+  openJobs: number;
+  /** Jobs `ready` or `running`. When 0 while jobs are open, the run is `waiting`. */
+  liveJobs: number;
+  /** Failed jobs that are not marked `allowFailure`. */
+  failedJobs: number;
+  /** Jobs spawned by jobs, for the cap. */
+  spawnedJobs: number;
+  /** Number of the last event of this run. */
+  eventSeq: number;
+  concurrencyKey: string | null;
+  createdAt: number;
+  startedAt: number | null;
+  endedAt: number | null;
+  cancelRequestedAt: number | null;
+  haltedAt: number | null;
+}
+
+/** Counters of one stage: the barrier that jobs of the next stage wait for. */
+export interface StageRow {
+  run: RunSeq;
+  ordinal: number;
+  name: string;
+  /** Jobs of this stage, spawned ones included. */
+  total: number;
+  /** Jobs with an end. */
+  settled: number;
+  completed: number;
+  /** Failed without `allowFailure`. */
+  failed: number;
+  skipped: number;
+  cancelled: number;
+  /** Whether the jobs that wait for the stage before have been released or skipped. */
+  opened: 0 | 1;
+}
+
+/** How a job gets its work done. `map` is a fan-out whose closure lives in its parent's process. */
+export type JobKind = "single" | "fanout" | "map";
+
+export interface JobRow {
+  seq: JobSeq;
+  run: RunSeq;
+  id: string;
+  stage: number;
+  kind: JobKind;
+  /** The agent that a worker must offer, with its declared version: `layer/name` or `layer/name@version`. */
+  agent: string;
+  state: JobState;
+  priority: Priority;
+  allowFailure: 0 | 1;
+  /** Dependencies, and the stage barrier, that are not yet satisfied. */
+  blockers: number;
+  /** 1 if the job waits for the stage before. */
+  barrier: 0 | 1;
+  /** 1 if some job depends on this one. */
+  hasDependents: 0 | 1;
+  parent: JobSeq | null;
+  depth: number;
+  /** Children spawned so far, for the cap. */
+  children: number;
+  openChildren: number;
+  /** 1 while a worker may claim this job or a window of it. */
+  claimable: 0 | 1;
+  /** Order among claimable jobs: the smaller goes first. Priority with ageing, see schedule.ts. */
+  rank: number;
+  /** Earliest time of the next claim (`ready`) or of the wake (`waiting`). */
+  dueAt: number | null;
+  attempt: number;
+  failures: number;
+  crashes: number;
+  /** Fencing number of the present claim; every report must carry it. */
+  epoch: number;
+  /** The worker boot that holds the lease. */
+  boot: BootSeq | null;
+  readyAt: number | null;
+  /** Start of the first attempt. */
+  firstStartedAt: number | null;
+  /** Start of the present or last attempt. */
+  startedAt: number | null;
+  endedAt: number | null;
+  cancelRequestedAt: number | null;
+  /** Why the job was skipped, waits or was cancelled: a word, with an id after a colon where one helps. */
+  reason: string | null;
+}
+
+/** Counters and position of a fan-out; constant size however many items there are. */
+export interface FanoutRow {
+  job: JobSeq;
+  /** SHA-256 of the dataset that holds the fixed list. */
+  source: string;
+  /** Items; with `batch`, an item is one batch. */
+  total: number;
+  /** The first ordinal that no window has been cut from yet. */
+  cursor: number;
+  concurrency: number;
+  /** Part of `concurrency` that windows hold at present. */
+  slotsUsed: number;
+  /** Items that are pending with a row: failed attempts and reopened ones. */
+  retrying: number;
+  completed: number;
+  failed: number;
+  skipped: number;
+  /** Skipped because an earlier item has the same key; not an error. */
+  duplicates: number;
+  /** Share of failed and skipped items above which the job fails. */
+  errorRate: number;
+  /** 1 once the error rate cannot be met any more: no new windows. */
+  stopped: 0 | 1;
+  lastOrdinal: number | null;
+  /** When progress was last published as an event. */
+  progressAt: number;
+}
+
+/** A range [start, stop) of a fan-out's items leased to one boot. */
+export interface WindowRow {
+  job: JobSeq;
+  start: number;
+  stop: number;
+  /** Items of the range that have no end yet. */
+  open: number;
+  epoch: number;
+  boot: BootSeq | null;
+  slots: number;
+}
+
+/** One process start. Its heartbeat stands for all leases that it holds. */
+export interface BootRow {
+  seq: BootSeq;
+  id: string;
+  host: string;
+  /** The kernel's boot id of that host; empty where the system has none. */
+  machine: string;
+  pid: number;
+  /** Start time of the process in the unit of the operating system; identifies it together with pid and machine. */
+  pidStart: string;
+  startedAt: number;
+  heartbeatAt: number;
+  state: "alive" | "stopped" | "dead";
+}
+
+export const RUN_ENDS: readonly RunState[] = ["completed", "failed", "cancelled"];
+export const JOB_ENDS: readonly JobState[] = ["completed", "failed", "skipped", "cancelled"];
+
+export function isRunEnd(state: RunState): boolean {
+  return state === "completed" || state === "failed" || state === "cancelled";
+}
+
+export function isJobEnd(state: JobState): boolean {
+  return state === "completed" || state === "failed" || state === "skipped" || state === "cancelled";
+}

@@ -1,0 +1,36 @@
+/**
+ * Port: where log lines and raw output of programs go. Lines follow the source documents' form
+ * `{timestamp} | {job_id} | {agent_type} | {level} | {message}`; JSON lines beside them have run, job, attempt and item.
+ */
+import type { Json } from "../core/model.ts";
+
+export type LogLevel = "INFO" | "WARNING" | "ERROR";
+
+export interface LogLine {
+  at: number;
+  run: string;
+  job?: string;
+  attempt?: number;
+  item?: number;
+  /** `orchestrator` for lines of the engine itself. */
+  agent: string;
+  level: LogLevel;
+  message: string;
+  fields?: Record<string, Json>;
+}
+
+/** Raw bytes of one attempt of a command, capped (head and tail are kept, the cut is marked). */
+export interface OutputLog {
+  write(stream: "stdout" | "stderr", chunk: Uint8Array): void;
+  /** Resolves when what was written is in the file. */
+  close(): Promise<void>;
+}
+
+export interface LogSink {
+  line(line: LogLine): void;
+  output(run: string, job: string, attempt: number, item: number | null, capBytes: number): OutputLog;
+  /** Lines of a run in the order written. `after` is the number of the last line already seen. */
+  read(run: string, options?: { job?: string; after?: number; level?: LogLevel }): AsyncIterable<LogLine & { number: number }>;
+  flush(): Promise<void>;
+  close(): Promise<void>;
+}
