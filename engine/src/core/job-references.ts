@@ -1,0 +1,82 @@
+/**
+ * Which placeholders a job holds, where, and whether their kind is allowed there.
+ *
+ * Owner: core, for pipeline.ts. Invariants:
+ * 1. `item` and `index` are allowed in forEach jobs only, and there only in what is expanded per item: input, command,
+ *    limits and the forEach key. The source, `when`, cache key and summary belong to the job.
+ * 2. A place that takes no placeholders at all (ids, names) is never expanded, so it is not looked at.
+ */
+import type { JobSpec } from "./document.ts";
+import { TenutoError } from "./errors.ts";
+import type { Json } from "./model.ts";
+import { references } from "./placeholders.ts";
+import { type Problem, pathSegments, problem, type Segment } from "./shape.ts";
+
+/** A reference to another job's result. */
+export interface JobReference {
+  path: Segment[];
+  text: string;
+  job: string;
+  part: "output" | "state" | "error";
+}
+
+/** References of a job to jobs, and the placeholders that are not allowed where they are. */
+export function jobReferences(spec: JobSpec, path: readonly Segment[]): { jobs: JobReference[]; problems: Problem[] } {
+  const jobs: JobReference[] = [];
+  const problems: Problem[] = [];
+  const look = (value: unknown, at: readonly Segment[], perItem: boolean): void => {
+    if (value === undefined || value === null) return;
+    for (const found of placeholders(value as Json, [...path, ...at], problems)) {
+      const [root, job, part] = found.path;
+      if (root === "jobs") {
+        jobs.push({ path: found.at, text: found.text, job: String(job), part: part as JobReference["part"] });
+      } else if ((root === "item" || root === "index") && !(perItem && spec.forEach !== undefined)) {
+        problems.push(problem(found.at, `{{ ${found.text} }} has no ${root} here`, itemHint(spec)));
+      }
+    }
+  };
+  look(spec.input, ["input"], true);
+  look(spec.command?.argv, ["command", "argv"], true);
+  look(spec.command?.env, ["command", "env"], true);
+  look(spec.command?.cwd, ["command", "cwd"], true);
+  look(spec.command?.stdin, ["command", "stdin"], true);
+  look(spec.limits, ["limits"], true);
+  look(spec.when, ["when"], false);
+  look(spec.cache?.key, ["cache", "key"], false);
+  look(spec.summary, ["summary"], false);
+  look(spec.forEach?.key, ["forEach", "key"], true);
+  const source = spec.forEach?.source;
+  // A literal list is data: its records are handed over as they are.
+  if (!Array.isArray(source)) look(source, ["forEach", "source"], false);
+  return { jobs, problems };
+}
+
+/** Placeholders of a template that belongs to the whole pipeline and may refer to `roots` only. */
+export function pipelineReferences(value: Json, path: readonly Segment[], roots: readonly string[]): Problem[] {
+  const problems: Problem[] = [];
+  for (const found of placeholders(value, path, problems)) {
+    if (roots.includes(String(found.path[0]))) continue;
+    problems.push(
+      problem(found.at, `{{ ${found.text} }} is not known yet here`, `Only ${roots.join(" and ")} can be used.`),
+    );
+  }
+  return problems;
+}
+
+function placeholders(value: Json, path: readonly Segment[], problems: Problem[]) {
+  try {
+    return references(value, "@").map((found) => ({ ...found, at: [...path, ...pathSegments(found.place.slice(1))] }));
+  } catch (error) {
+    if (!(error instanceof TenutoError)) throw error;
+    const place = typeof error.details.place === "string" ? error.details.place : "@";
+    const message = error.message.startsWith(`${place}: `) ? error.message.slice(place.length + 2) : error.message;
+    problems.push(problem([...path, ...pathSegments(place.slice(1))], message, error.hint ?? ""));
+    return [];
+  }
+}
+
+function itemHint(spec: JobSpec): string {
+  return spec.forEach === undefined
+    ? "Only jobs with forEach have items."
+    : "This place belongs to the whole job; items are known in input, command, limits and the forEach key.";
+}
