@@ -1,0 +1,68 @@
+/**
+ * The environment of a command: an allow-list, what the command asks for, and the attempt's own variables.
+ *
+ * Owner: executors. Invariants:
+ * 1. From the engine only PATH, HOME, LANG, LC_*, TZ, TMPDIR and the names in `passEnv` get through.
+ * 2. No TENUTO_* of the engine gets through, not even by `passEnv`: the engine's own token and database stay with it.
+ * 3. The attempt's variables win over everything else.
+ */
+import type { CommandSpec } from "../core/document.ts";
+import { MARKER_VARIABLE } from "./procfs.ts";
+
+export type Environment = Record<string, string | undefined>;
+
+export interface AttemptVariables {
+  runId: string;
+  jobId: string;
+  attempt: number;
+  item: number | null;
+  /** Path of the JSON file with the input. */
+  input: string;
+  /** Path at which the command may write its output. */
+  output: string;
+  workspace: string;
+  artifacts: string;
+  /** Plain path of the worker's Unix socket, see socket.ts. */
+  url: string;
+  token: string;
+  marker: string;
+}
+
+const ALWAYS = new Set(["PATH", "HOME", "LANG", "TZ", "TMPDIR"]);
+/** Without these Windows can't start most programs. */
+const ALWAYS_ON_WINDOWS = new Set(["PATH", "PATHEXT", "SYSTEMROOT", "COMSPEC", "TEMP", "TMP", "USERPROFILE"]);
+const RESERVED = "TENUTO_";
+
+export function commandEnvironment(
+  base: Environment,
+  command: CommandSpec,
+  variables: AttemptVariables,
+): Record<string, string> {
+  const result: Record<string, string> = {
+    // First, because the sweep reads environments from the front.
+    [MARKER_VARIABLE]: variables.marker,
+    TENUTO_RUN_ID: variables.runId,
+    TENUTO_JOB_ID: variables.jobId,
+    TENUTO_ATTEMPT: String(variables.attempt),
+    TENUTO_INPUT: variables.input,
+    TENUTO_OUTPUT: variables.output,
+    TENUTO_WORKSPACE: variables.workspace,
+    TENUTO_ARTIFACTS: variables.artifacts,
+    TENUTO_URL: variables.url,
+    TENUTO_TOKEN: variables.token,
+  };
+  if (variables.item !== null) result.TENUTO_ITEM = String(variables.item);
+  const own = new Set([...Object.keys(result), "TENUTO_ITEM"]);
+  const passed = new Set(command.passEnv);
+  for (const [name, value] of Object.entries(base)) {
+    if (value === undefined || name.toUpperCase().startsWith(RESERVED)) continue;
+    if (isAlwaysPassed(name) || passed.has(name)) result[name] = value;
+  }
+  for (const [name, value] of Object.entries(command.env ?? {})) if (!own.has(name)) result[name] = value;
+  return result;
+}
+
+function isAlwaysPassed(name: string): boolean {
+  if (ALWAYS.has(name) || name.startsWith("LC_")) return true;
+  return process.platform === "win32" && ALWAYS_ON_WINDOWS.has(name.toUpperCase());
+}
