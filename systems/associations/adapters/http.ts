@@ -1,0 +1,201 @@
+/**
+ * The one way out to the web: GET with an honest name, limits on time, size and redirects, and errors that say what to do next.
+ *
+ * Uses undici's own fetch with its own Agent; the two must come from one copy. Each hop of a redirect passes `before`, so robots.txt
+ * and rate limits hold for it as well, and no public address leads to a private network.
+ */
+import { setMaxListeners } from "node:events";
+import { Agent, fetch } from "undici";
+import type { Response } from "undici";
+import {
+  ConnectionError,
+  ForbiddenError,
+  NotFoundError,
+  PageError,
+  RateLimitError,
+  RefusedError,
+  ServerError,
+  TimeoutError,
+} from "../domain/errors.ts";
+import { sameSite } from "../domain/url.ts";
+import { decodeBody } from "./decode.ts";
+import { guardedLookup, isPrivateAddress, privateAddressIn } from "./network-guard.ts";
+
+export interface HttpOptions {
+  userAgent: string;
+  timeoutMs?: number;
+  /** Of the body, after decompression. */
+  maxBytes?: number;
+  maxRedirects?: number;
+  now?: () => number;
+}
+
+export interface GetOptions {
+  signal?: AbortSignal;
+  /** Runs before each request, redirects included; throwing stops it. */
+  before?: (url: string) => Promise<void>;
+}
+
+export interface Fetched {
+  /** Where the body came from, after redirects. */
+  url: string;
+  status: number;
+  text: string;
+  bytes: number;
+  contentType: string | null;
+  linkHeader: string | null;
+}
+
+export interface HttpClient {
+  /** The page. @throws NotFoundError, ForbiddenError, RateLimitError, ServerError, TimeoutError, ConnectionError, RefusedError */
+  get(url: string, options?: GetOptions): Promise<Fetched>;
+  close(): Promise<void>;
+}
+
+const REDIRECTS = new Set([301, 302, 303, 307, 308]);
+const HEADERS = {
+  accept: "text/html,application/xhtml+xml,application/xml;q=0.9,application/json;q=0.8,*/*;q=0.5",
+  "accept-language": "en",
+};
+
+/** A client with its own connections; `close` it at the end. */
+export function createHttpClient(options: HttpOptions): HttpClient {
+  const { userAgent, timeoutMs = 30_000, maxBytes = 8_000_000, maxRedirects = 5, now = Date.now } = options;
+  const connect = { timeout: Math.min(timeoutMs, 10_000) };
+  const publicAgent = new Agent({ connect: { ...connect, lookup: guardedLookup }, connections: 16 });
+  // Addresses that the caller itself named, such as a site on loopback, are reached without the guard.
+  const privateAgent = new Agent({ connect, connections: 16 });
+
+  async function once(url: string, privateAllowed: boolean, signal: AbortSignal): Promise<Response> {
+    const literal = isPrivateAddress(new URL(url).hostname);
+    if (literal && !privateAllowed)
+      throw new RefusedError("private_address", `${url} is an address of a private network`, { url });
+    return await fetch(url, {
+      dispatcher: privateAllowed ? privateAgent : publicAgent,
+      headers: { ...HEADERS, "user-agent": userAgent },
+      redirect: "manual",
+      signal,
+    });
+  }
+
+  async function follow(start: string, get: GetOptions, signal: AbortSignal): Promise<Fetched> {
+    const privateStart = await privateAddressIn(new URL(start).hostname);
+    let url = start;
+    for (let hop = 0; hop <= maxRedirects; hop++) {
+      await get.before?.(url);
+      const timeout = AbortSignal.timeout(timeoutMs);
+      const both = AbortSignal.any([signal, timeout]);
+      setMaxListeners(0, both);
+      try {
+        const response = await once(url, privateStart && sameSite(start, url), both);
+        const location = REDIRECTS.has(response.status) ? response.headers.get("location") : null;
+        if (location === null) return await read(response, url);
+        await response.body?.cancel();
+        const target = URL.parse(location, url);
+        if (target === null || !/^https?:$/.test(target.protocol)) {
+          throw new RefusedError("bad_redirect", `${url} redirects to ${location}, which cannot be followed`, { url });
+        }
+        url = target.href;
+      } catch (error) {
+        throw translate(error, url, { stopped: get.signal, timedOut: timeout.aborted, timeoutMs });
+      }
+    }
+    throw new RefusedError("too_many_redirects", `${start} redirects more than ${maxRedirects} times`, { url: start });
+  }
+
+  async function read(response: Response, url: string): Promise<Fetched> {
+    const { status } = response;
+    if (status < 200 || status > 299) {
+      await response.body?.cancel();
+      throw errorForStatus(status, url, retryAfterMs(response.headers.get("retry-after"), now()));
+    }
+    const bytes = await readCapped(response, maxBytes, url);
+    const contentType = response.headers.get("content-type");
+    return {
+      url,
+      status,
+      text: decodeBody(bytes, contentType),
+      bytes: bytes.byteLength,
+      contentType,
+      linkHeader: response.headers.get("link"),
+    };
+  }
+
+  return {
+    async get(url, get = {}) {
+      const parsed = URL.parse(url);
+      if (parsed === null || !/^https?:$/.test(parsed.protocol))
+        throw new RefusedError("bad_url", `${url} is not an http(s) address`, { url });
+      return await follow(parsed.href, get, get.signal ?? new AbortController().signal);
+    },
+    async close() {
+      await Promise.all([publicAgent.destroy(), privateAgent.destroy()]);
+    },
+  };
+}
+
+async function readCapped(response: Response, maxBytes: number, url: string): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of response.body ?? []) {
+    size += chunk.byteLength;
+    // Leaving the loop by a throw cancels the body.
+    if (size > maxBytes) throw new RefusedError("too_large", `${url} is larger than ${maxBytes} bytes`, { url });
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+/** The error for an answer that is not a page. */
+export function errorForStatus(status: number, url: string, retryAfter: number | undefined): PageError {
+  const facts = { url, status, ...(retryAfter === undefined ? {} : { retryAfterMs: retryAfter }) };
+  const message = `${url} answered ${status}`;
+  if (status === 404 || status === 410) return new NotFoundError(message, facts);
+  if (status === 401 || status === 403) return new ForbiddenError(message, facts);
+  if (status === 429) return new RateLimitError(message, { ...facts, retryAfterMs: retryAfter ?? 60_000 });
+  if (status >= 500 || status === 408 || status === 425) return new ServerError(message, facts);
+  return new RefusedError(`http_${status}`, message, facts);
+}
+
+/** Milliseconds to wait that a Retry-After header asks for: seconds or a date; at most a day. */
+export function retryAfterMs(header: string | null, now: number): number | undefined {
+  const text = header?.trim();
+  if (!text) return undefined;
+  const at = /^\d+(\.\d+)?$/.test(text) ? now + Number(text) * 1000 : Date.parse(text);
+  return Number.isNaN(at) ? undefined : Math.min(Math.max(0, Math.round(at - now)), 86_400_000);
+}
+
+interface Circumstances {
+  stopped: AbortSignal | undefined;
+  timedOut: boolean;
+  timeoutMs: number;
+}
+
+function translate(error: unknown, url: string, { stopped, timedOut, timeoutMs }: Circumstances): unknown {
+  if (error instanceof PageError) return error;
+  // The caller gave up: its own reason is the answer, not a fault of the site.
+  if (stopped?.aborted) return stopped.reason;
+  if (timedOut) return new TimeoutError(`${url} did not answer within ${timeoutMs} ms`, { url, cause: error });
+  const code = errorCode(error);
+  if (code === "EPRIVATE")
+    return new RefusedError("private_address", `${url} leads into a private network`, { url, cause: error });
+  if (code !== undefined && /TIMEOUT|ETIMEDOUT/.test(code))
+    return new TimeoutError(`${url}: ${code}`, { url, cause: error });
+  return new ConnectionError(`no connection to ${url}: ${code ?? String(error)}`, {
+    url,
+    cause: error,
+    ...(code === undefined ? {} : { code }),
+  });
+}
+
+/** The code of an error or of what caused it: undici wraps the socket's error. */
+function errorCode(error: unknown): string | undefined {
+  for (
+    let at: any = error, depth = 0;
+    at !== null && typeof at === "object" && depth < 5;
+    at = at.cause ?? at.errors?.[0], depth++
+  ) {
+    if (typeof at.code === "string") return at.code;
+  }
+  return undefined;
+}

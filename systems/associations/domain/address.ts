@@ -1,0 +1,77 @@
+/** Postal addresses of the United States and Canada, as people write them in one or several lines. */
+import { cleanText } from "./page.ts";
+import { STATE_NAMES, countryName, stateCode } from "./places.ts";
+
+export interface Address {
+  street: string | null;
+  city: string | null;
+  state: string | null;
+  postal_code: string | null;
+  country: string | null;
+}
+
+const POSTAL = /(?:^|[\s,])(\d{5}(?:-\d{4})?|[A-Z]\d[A-Z][ -]?\d[A-Z]\d)$/i;
+
+/** The parts that can be told apart; null when not even a state or postal code is recognised. */
+export function parseAddress(lines: readonly string[]): Address | null {
+  const parts = lines
+    .flatMap((line) => line.split(/\s*,\s*|\s*[|•·]\s*/))
+    .map(cleanText)
+    .filter((part) => part !== "");
+  const address: Address = { street: null, city: null, state: null, postal_code: null, country: null };
+  takeCountry(parts, address);
+  takePostal(parts, address);
+  // "ON Canada K1A 0B1" and the like: the country may stand on either side.
+  if (address.country === null) takeCountry(parts, address);
+  takeState(parts, address);
+  if (address.state === null && address.postal_code === null) return null;
+  address.city = parts.pop() ?? null;
+  if (parts.length > 0) address.street = parts.join(", ");
+  if (address.city !== null && /^\d+\s/.test(address.city)) {
+    // A street without a city behind it.
+    address.street = [address.street, address.city].filter((part) => part !== null).join(", ");
+    address.city = null;
+  }
+  return address;
+}
+
+function takeCountry(parts: string[], address: Address): void {
+  const last = parts.at(-1);
+  if (last === undefined || parts.length < 2) return;
+  // "CA" at the end is California far more often than Canada, and "IN" is Indiana.
+  const country = last.length > 2 || last.toUpperCase() === "US" ? countryName(last) : null;
+  if (country === null || stateCode(last) !== null) return;
+  address.country = country;
+  parts.pop();
+}
+
+function takePostal(parts: string[], address: Address): void {
+  const last = parts.at(-1);
+  const match = last === undefined ? null : POSTAL.exec(last);
+  if (last === undefined || match === null) return;
+  const rest = last.slice(0, match.index).trim();
+  // "12345" alone as the only part may be anything.
+  if (rest === "" && parts.length === 1) return;
+  address.postal_code = match[1]!.toUpperCase();
+  parts.pop();
+  if (rest !== "") parts.push(rest);
+}
+
+function takeState(parts: string[], address: Address): void {
+  const last = parts.at(-1);
+  if (last === undefined) return;
+  const whole = stateCode(last);
+  // "New York" alone before a postal code is a city as well as a state; with a part before it, it is the state.
+  if (whole !== null && parts.length > 1) {
+    address.state = whole;
+    parts.pop();
+    return;
+  }
+  const lower = last.toLowerCase();
+  const name = STATE_NAMES.find((candidate) => lower.endsWith(` ${candidate}`));
+  const tail = name === undefined ? /\s([A-Z]{2})$/.exec(last)?.[1] : last.slice(-name.length);
+  const code = tail === undefined ? null : stateCode(tail);
+  if (code === null || tail === undefined) return;
+  address.state = code;
+  parts[parts.length - 1] = last.slice(0, -tail.length).trim();
+}

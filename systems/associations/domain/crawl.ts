@@ -1,0 +1,101 @@
+/**
+ * The walk through a directory, one page at a time: what is new on a page, and where to go next or why to stop.
+ *
+ * Invariants: no address is given out twice; a walk ends after at most `maxPages` pages; a member is reported once.
+ * Feeding the same pages again gives the same walk, so a crashed crawl is continued by feeding it the pages it already has.
+ */
+import type { Controls, Pagination } from "./pagination.ts";
+import { pageUrl } from "./pagination.ts";
+import { urlKey } from "./url.ts";
+
+export type StopReason = "not_found" | "empty_pages" | "repeated_page" | "no_next" | "max_pages" | "all_on_one_page";
+
+export interface CrawlOptions {
+  entryUrl: string;
+  pagination: Pagination;
+  maxPages: number;
+}
+
+export interface VisitedPage {
+  url: string;
+  controls: Controls;
+  /** Identities of what the page lists: member addresses, or the items themselves. */
+  keys: string[];
+}
+
+export interface Visit {
+  /** The keys not seen before. */
+  fresh: string[];
+  next: string | null;
+  stop: StopReason | null;
+}
+
+export interface Crawl {
+  /** Takes the page fetched last; `null` when it was not there (404). */
+  visit(page: VisitedPage | null): Visit;
+}
+
+const MAX_BARREN_PAGES = 3;
+
+/** A walk that begins at the entry page. */
+export function startCrawl({ entryUrl, pagination, maxPages }: CrawlOptions): Crawl {
+  const seen = new Set<string>();
+  const asked = new Set([urlKey(entryUrl)]);
+  const signatures = new Set<string>();
+  let pages = 0;
+  let barren = 0;
+  let firstCount = 0;
+
+  const follow = (page: VisitedPage): string | null => {
+    if (pagination.type === "none") return null;
+    const candidates = [page.controls.next, page.controls.more, nextNumber(page, asked), computed(page)];
+    return candidates.find((url): url is string => url !== null && !asked.has(urlKey(url))) ?? null;
+  };
+
+  /** Computed addresses are tried where the configuration names them, or where a page shows no controls to read. */
+  const computed = (page: VisitedPage): string | null => {
+    const { next, more, numbered } = page.controls;
+    // A page that has links to other pages, but none onwards, has said that it is the last.
+    if (next !== null || more !== null || numbered.length > 0) return null;
+    return pageUrl(pagination, { entryUrl, page: pages + 1, firstCount });
+  };
+
+  return {
+    visit(page) {
+      if (page === null) return { fresh: [], next: null, stop: "not_found" };
+      pages++;
+      asked.add(urlKey(page.url));
+      const keys = [...new Set(page.keys)];
+      if (pages === 1) firstCount = keys.length;
+      const fresh = keys.filter((key) => !seen.has(key));
+      for (const key of fresh) seen.add(key);
+      const signature = keys.toSorted().join("\n");
+      const repeated = keys.length > 0 && signatures.has(signature);
+      signatures.add(signature);
+      barren = fresh.length === 0 ? barren + 1 : 0;
+      const end = (stop: StopReason): Visit => ({ fresh, next: null, stop });
+
+      if (repeated) return end("repeated_page");
+      if (barren >= MAX_BARREN_PAGES) return end("empty_pages");
+      const next = follow(page);
+      if (next === null) return end(pages === 1 && !page.controls.present ? "all_on_one_page" : "no_next");
+      const linked =
+        next === page.controls.next ||
+        next === page.controls.more ||
+        page.controls.numbered.some(({ url }) => url === next);
+      // An empty page may be a gap when it links onwards; behind a computed address it is the end.
+      if (keys.length === 0 && !linked) return end("empty_pages");
+      if (pages >= maxPages) return end("max_pages");
+      asked.add(urlKey(next));
+      return { fresh, next, stop: null };
+    },
+  };
+}
+
+/** The lowest numbered link that was not followed yet. */
+function nextNumber({ controls }: VisitedPage, asked: ReadonlySet<string>): string | null {
+  const open = controls.numbered
+    .filter(({ url, label }) => label >= 2 && !asked.has(urlKey(url)))
+    .sort((a, b) => a.label - b.label);
+  return open[0]?.url ?? null;
+}

@@ -1,0 +1,96 @@
+/** Is this a member directory, how many members does it have, does it ask for a login: judged from one page. */
+import { memberLinks } from "./member-links.ts";
+import type { Page } from "./page.ts";
+import { cleanText } from "./page.ts";
+import { canonicalUrl, sameSite } from "./url.ts";
+
+export interface DirectorySignals {
+  words: boolean;
+  manyLinks: boolean;
+  classes: boolean;
+  manyItems: boolean;
+}
+
+/** The signals that a page lists members; two of them make it look like a directory. */
+export function directorySignals(page: Page): DirectorySignals {
+  const { $ } = page;
+  const text = cleanText($("body").text()).toLowerCase();
+  return {
+    words: text.includes("member") && /directory|list/.test(text),
+    manyLinks: $("a[href]").length > 20,
+    classes: $("[class*='member'], [class*='company'], [class*='directory']").length > 0,
+    manyItems: $("li[class], tr[class], div[class]").length > 10,
+  };
+}
+
+/** At least two signals, one of which speaks of members: any home page has many links and boxes. */
+export function looksLikeDirectory(page: Page): boolean {
+  const signals = directorySignals(page);
+  return Object.values(signals).filter(Boolean).length >= 2 && (signals.words || signals.classes);
+}
+
+const AUTH_WORDS =
+  /please (?:log|sign) ?in|members[ -]only|(?:log|sign) ?in to (?:view|see|access|continue)|login (?:is )?required|subscription required|must be (?:logged|signed) in|restricted to members|only available to members/i;
+
+/** True when the members stand behind a login. A public list with a "members only" corner is not one. */
+export function asksForLogin(page: Page, listed: number): boolean {
+  if (listed > 3) return false;
+  return AUTH_WORDS.test(cleanText(page.$("body").text())) || page.$("form input[type='password']").length > 0;
+}
+
+const ESTIMATES = [
+  /showing\s+[\d,]+\s*(?:-|–|to|through)\s*[\d,]+\s+of\s+([\d,]+)/i,
+  /([\d,]+)\s+(?:total\s+)?(?:member|compan)(?:s|ies|y)?\b/i,
+  /total(?:\s+\w+)?\s*:\s*([\d,]+)/i,
+  /([\d,]+)\s+(?:results|listings|entries|organi[sz]ations)\b/i,
+  /showing\s+(?:all\s+)?([\d,]+)/i,
+];
+
+/** How many members the page says or shows; null when it gives no idea. */
+export function estimateMembers(page: Page): number | null {
+  const text = cleanText(page.$("body").text());
+  for (const pattern of ESTIMATES) {
+    const count = Number(pattern.exec(text)?.[1]?.replaceAll(",", "") ?? Number.NaN);
+    if (count >= 10 && count <= 50_000) return count;
+  }
+  const links = memberLinks(page).length;
+  if (links > 0) return links;
+  const rows = page.$("table tr").length - 1;
+  return rows > 0 ? rows : null;
+}
+
+/** Links of a home page that call themselves a directory or list of members. */
+export function directoryLinks(page: Page): string[] {
+  const found = new Set<string>();
+  for (const node of page.$("a[href]").toArray()) {
+    const link = page.$(node);
+    const text = `${cleanText(link.text())} ${link.attr("title") ?? ""}`;
+    const url = canonicalUrl(link.attr("href"), page.base);
+    if (url === null || !sameSite(url, page.url) || new URL(url).pathname === "/") continue;
+    if (
+      /(member|company|supplier|business)\w*\s+(directory|list)|directory of|find a (member|company|supplier)|our members|^\s*directory\s*$/i.test(
+        text,
+      )
+    )
+      found.add(url);
+  }
+  return [...found];
+}
+
+export interface Sitemap {
+  /** Further sitemaps (of an index). */
+  sitemaps: string[];
+  /** Pages that may be a directory, shortest address first. */
+  candidates: string[];
+}
+
+/** What a sitemap offers: `<loc>` that names members, a directory or companies. */
+export function readSitemap(xml: string, url: string): Sitemap {
+  const index = /<sitemapindex[\s>]/i.test(xml);
+  const locations = [...xml.matchAll(/<loc>\s*(?:<!\[CDATA\[)?\s*([^<\]\s]+)/gi)]
+    .map((match) => canonicalUrl(match[1]!.replaceAll("&amp;", "&"), url))
+    .filter((location): location is string => location !== null && sameSite(location, url));
+  if (index) return { sitemaps: locations, candidates: [] };
+  const named = locations.filter((location) => /member|directory|compan/i.test(new URL(location).pathname));
+  return { sitemaps: [], candidates: named.sort((a, b) => a.length - b.length || (a < b ? -1 : 1)) };
+}

@@ -1,0 +1,88 @@
+/** Values that stand behind a label: `Phone: …`, definition lists, two-column tables, label and value in boxes of their own. */
+import { cleanText } from "./page.ts";
+import type { Scope } from "./page.ts";
+
+export interface Labelled {
+  /** The value, line by line. */
+  lines: string[];
+  /** Target of the first link in it. */
+  href: string | null;
+}
+
+const BLOCK = new Set(
+  "address article aside blockquote dd div dl dt fieldset figure footer form h1 h2 h3 h4 h5 h6 header hr li main nav ol p pre section table tbody td tfoot th thead tr ul".split(
+    " ",
+  ),
+);
+const MAX_VALUE_LINES = 6;
+// Private-use signs cannot occur in text that means something; they carry link targets through the text.
+const LINK = /\ue000([^\ue001]*)\ue001/g;
+
+/** The visible lines of an element; a line break ends one, and so does a block. */
+export function textLines(scope: Scope, options: { links?: boolean } = {}): string[] {
+  let text = "";
+  const visit = (node: any): void => {
+    if (node.type === "text") text += node.data.replace(/\s+/g, " ");
+    else if (node.type === "tag" || node.type === "root") {
+      const block = node.name === "br" || BLOCK.has(node.name);
+      if (block) text += "\n";
+      const href = options.links && node.name === "a" ? node.attribs?.href : undefined;
+      if (href) text += `\ue000${href}\ue001`;
+      for (const child of node.children ?? []) visit(child);
+      if (block) text += "\n";
+    }
+  };
+  for (const node of scope.toArray()) visit(node);
+  return text
+    .split("\n")
+    .map(cleanText)
+    .filter((line) => line !== "");
+}
+
+/** Every labelled value in `scope` for the labels known to a schema, by label in lower case. The first one of a label counts. */
+export function labelledValues(scope: Scope, known: ReadonlySet<string>): Map<string, Labelled> {
+  const found = new Map<string, Labelled>();
+  const lines = textLines(scope, { links: true });
+  for (let at = 0; at < lines.length; at++) {
+    const { label, rest } = splitLabel(lines[at]!, known);
+    if (label === null || found.has(label)) continue;
+    const value: string[] = rest === "" ? [] : [rest];
+    for (let next = at + 1; next < lines.length && value.length < MAX_VALUE_LINES; next++) {
+      if (looksLikeLabel(lines[next]!, known)) break;
+      value.push(lines[next]!);
+    }
+    if (value.length > 0) found.set(label, toLabelled(value));
+  }
+  return found;
+}
+
+function splitLabel(line: string, known: ReadonlySet<string>): { label: string | null; rest: string } {
+  const plain = line.replace(LINK, "");
+  const whole = normalise(plain);
+  if (known.has(whole)) return { label: whole, rest: "" };
+  const colon = plain.indexOf(":");
+  if (colon <= 0 || colon > 40) return { label: null, rest: "" };
+  const label = normalise(plain.slice(0, colon));
+  if (!known.has(label)) return { label: null, rest: "" };
+  // Cut the original line, which still holds the links, at its first colon outside of a link.
+  const cut = line.search(/:(?![^\ue000]*\ue001)/);
+  return { label, rest: line.slice(cut + 1).trim() };
+}
+
+function looksLikeLabel(line: string, known: ReadonlySet<string>): boolean {
+  if (splitLabel(line, known).label !== null) return true;
+  const plain = line.replace(LINK, "");
+  return /^[\p{L}][\p{L} /&-]{1,30}:(\s|$)/u.test(plain) && !/^https?:/i.test(plain);
+}
+
+function normalise(label: string): string {
+  return cleanText(label)
+    .replace(/\s*[:#*]+$/, "")
+    .toLowerCase();
+}
+
+function toLabelled(value: string[]): Labelled {
+  const href = /\ue000([^\ue001]*)\ue001/.exec(value.join("\n"))?.[1] ?? null;
+  const lines = value.map((line) => cleanText(line.replace(LINK, ""))).filter((line) => line !== "");
+  return { lines, href };
+}

@@ -1,0 +1,269 @@
+/** discovery/site_mapper: where an association's member directory is, how it turns its pages, and how politely to ask. */
+import { join } from "node:path";
+import type { Context } from "tenuto";
+import { z } from "zod";
+import { hasSchema, loadAssociations } from "../../adapters/config.ts";
+import { writeJson } from "../../adapters/files.ts";
+import { ASSOCIATION_CODE, configuredPagination } from "../../domain/association.ts";
+import type { Association } from "../../domain/association.ts";
+import {
+  asksForLogin,
+  directoryLinks,
+  estimateMembers,
+  looksLikeDirectory,
+  readSitemap,
+} from "../../domain/directory.ts";
+import {
+  ConfigError,
+  ForbiddenError,
+  NoDirectoryFoundError,
+  NotFoundError,
+  RefusedError,
+} from "../../domain/errors.ts";
+import { memberLinks } from "../../domain/member-links.ts";
+import { slowerSpacing } from "../../domain/pace.ts";
+import type { Page } from "../../domain/page.ts";
+import { detectPagination } from "../../domain/pagination.ts";
+import type { Pagination } from "../../domain/pagination.ts";
+import { resolveUrl } from "../../domain/url.ts";
+import { configDirOf, openWeb, politenessSchema, readPage, readText, storedPageSchema } from "../web.ts";
+import type { Politeness, Services, StoredPage, Web } from "../web.ts";
+
+export const paginationSchema = z.object({
+  type: z.enum(["none", "auto", "next_link", "query_param", "path_segment", "load_more", "infinite_scroll"]),
+  param: z.string().nullable().default(null),
+  param_type: z.enum(["page", "count", "offset"]).nullable().default(null),
+  pattern: z.string().nullable().default(null),
+  start: z.number().int().default(1),
+  page_size: z.number().nullable().default(null),
+});
+
+export const siteMapperInput = z.object({
+  association: z.string().regex(ASSOCIATION_CODE),
+  configDir: z.string().default(""),
+  dataDir: z.string().default("data"),
+  /** Instead of what is configured; an association that is not configured needs `baseUrl` or `directoryUrl`. */
+  baseUrl: z.string().default(""),
+  directoryUrl: z.string().default(""),
+  schema: z.string().default(""),
+  maxPages: z.number().int().min(0).default(0),
+  ratePerSecond: z.number().positive().default(0.5),
+  /** Paths to try; default: those of crawler.yaml. */
+  directory_patterns: z.array(z.string()).default([]),
+  max_depth: z.number().int().min(0).default(3),
+});
+
+export const siteMapSchema = z.object({
+  association: z.string(),
+  name: z.string(),
+  base_url: z.string(),
+  directory_url: z.string(),
+  found_by: z.enum(["configured", "pattern", "home_link", "sitemap"]),
+  pagination: paginationSchema,
+  auth_required: z.boolean(),
+  estimated_members: z.number().nullable(),
+  expected_members: z.number().nullable(),
+  schema: z.string(),
+  member_links: z.string().nullable(),
+  max_pages: z.number().int(),
+  politeness: politenessSchema,
+  /** The first page of the directory, which the crawler need not fetch again. */
+  entry: storedPageSchema,
+  mapped_at: z.string(),
+});
+
+export type SiteMap = z.infer<typeof siteMapSchema>;
+type Input = z.infer<typeof siteMapperInput>;
+type FoundBy = SiteMap["found_by"];
+
+interface Found {
+  foundBy: FoundBy;
+  stored: StoredPage;
+  page: Page;
+}
+
+const DEFAULT_MAX_PAGES = 200;
+
+export function siteMapper(services: Services) {
+  return {
+    name: "discovery/site_mapper",
+    description: "Finds the member directory of a site, its pagination and its rules",
+    version: "1",
+    input: siteMapperInput,
+    output: siteMapSchema,
+    run: (input: Input, ctx: Context) => mapSite(input, ctx, services),
+  };
+}
+
+async function mapSite(input: Input, ctx: Context, services: Services): Promise<SiteMap> {
+  const configDir = configDirOf(input.configDir);
+  const association = associationOf(input, configDir);
+  const politeness: Politeness = { robots: [], spacing_ms: null };
+  const web = openWeb(ctx, { services, configDir: input.configDir, politeness });
+  const target = input.directoryUrl || association.directory_url || association.url;
+  const rateLimit = association.rate_limit ?? null;
+  politeness.spacing_ms = slowerSpacing({ ratePerSecond: input.ratePerSecond, rateLimit, crawlDelaySeconds: null });
+  const robots = await web.keepRobots(target);
+  const { crawl_delay_seconds: crawlDelaySeconds } = robots;
+  politeness.spacing_ms = slowerSpacing({ ratePerSecond: input.ratePerSecond, rateLimit, crawlDelaySeconds });
+  if (crawlDelaySeconds !== null) ctx.log.info(`robots.txt asks for ${crawlDelaySeconds} s between requests`);
+
+  const configured = input.directoryUrl || association.directory_url;
+  const found = configured
+    ? await visit(ctx, web, configured, "configured")
+    : await discover(ctx, web, { input, association });
+  // A redirect may have led to another host, which has its own rules.
+  await web.keepRobots(found.page.url);
+  const listed = memberLinks(found.page, { selector: association.member_links }).length;
+  const map: SiteMap = {
+    association: input.association,
+    name: association.name,
+    base_url: association.url,
+    directory_url: found.page.url,
+    found_by: found.foundBy,
+    pagination: paginationOf(found.page, configuredPagination(association.pagination)),
+    auth_required: asksForLogin(found.page, listed),
+    estimated_members: estimateMembers(found.page),
+    expected_members: association.expected_members ?? null,
+    schema: schemaOf(input, association, configDir),
+    member_links: association.member_links ?? null,
+    max_pages: input.maxPages || association.max_pages || DEFAULT_MAX_PAGES,
+    politeness,
+    entry: found.stored,
+    mapped_at: found.stored.fetched_at,
+  };
+  const { entry, politeness: _, ...shown } = map;
+  await writeJson(join(input.dataDir, "raw", input.association, "site_map.json"), {
+    ...shown,
+    crawl_delay_seconds: crawlDelaySeconds,
+    entry_sha256: entry.artifact.$artifact,
+  });
+  ctx.log.info(
+    `Found directory at ${map.directory_url}, about ${map.estimated_members ?? "an unknown number of"} members`,
+  );
+  if (map.auth_required) ctx.log.warn(`${map.directory_url} asks for a login; it is flagged, not scraped`);
+  return map;
+}
+
+function associationOf(input: Input, configDir: string): Association {
+  const associations = loadAssociations(configDir);
+  const configured = associations.get(input.association);
+  const url = input.baseUrl || configured?.url || (input.directoryUrl ? new URL(input.directoryUrl).origin : "");
+  if (url === "") {
+    throw new ConfigError(`there is no association ${input.association} in ${join(configDir, "associations.yaml")}`, {
+      hint: `Known: ${[...associations.keys()].join(", ")}. Or give baseUrl or directoryUrl.`,
+    });
+  }
+  // A base address of the run's own stands for another site: the configured directory is not on it.
+  const moved = input.baseUrl !== "" && configured !== undefined && input.baseUrl !== configured.url;
+  const { directory_url: _, ...rest } = configured ?? { name: input.association, url };
+  return { ...(moved ? rest : (configured ?? rest)), url };
+}
+
+function schemaOf(input: Input, association: Association, configDir: string): string {
+  const wanted = input.schema || association.schema;
+  if (wanted) {
+    if (!hasSchema(configDir, wanted)) throw new ConfigError(`there is no schema ${wanted}`);
+    return wanted;
+  }
+  const own = input.association.toLowerCase();
+  return hasSchema(configDir, own) ? own : "default";
+}
+
+/** What is configured wins; what it leaves open is taken from the page. */
+function paginationOf(page: Page, configured: Pagination | null): Pagination {
+  const detected = detectPagination(page);
+  if (configured === null || configured.type === "auto")
+    return detected.type === "none" && configured !== null ? configured : detected;
+  if (configured.type !== detected.type || configured.param !== detected.param) return configured;
+  return { ...detected, ...configured, page_size: configured.page_size ?? detected.page_size, start: detected.start };
+}
+
+async function visit(ctx: Context, web: Web, url: string, foundBy: FoundBy): Promise<Found> {
+  const stored = await web.page(url, "directory.html");
+  return { foundBy, stored, page: await readPage(ctx, stored) };
+}
+
+/** The nine usual places, links of the home page, the sitemap: the first page that lists members, else the first that looks like it. */
+async function discover(
+  ctx: Context,
+  web: Web,
+  { input, association }: { input: Input; association: Association },
+): Promise<Found> {
+  let second: Found | null = null;
+  const tried = new Set<string>();
+  const attempt = async (url: string, foundBy: FoundBy): Promise<Found | null> => {
+    if (tried.has(url)) return null;
+    tried.add(url);
+    const found = await visitIfThere(ctx, web, url, foundBy);
+    if (found === null || !looksLikeDirectory(found.page)) return null;
+    if (memberLinks(found.page).length > 3) return found;
+    second ??= found;
+    return null;
+  };
+  const patterns = input.directory_patterns.length > 0 ? input.directory_patterns : web.crawler.directory_patterns;
+  for (const pattern of patterns) {
+    const found = await attempt(new URL(pattern, association.url).href, "pattern");
+    if (found !== null) return found;
+  }
+  const home = await visitIfThere(ctx, web, new URL(association.url).href, "home_link");
+  for (const url of home === null ? [] : directoryLinks(home.page).slice(0, 5)) {
+    const found = await attempt(url, "home_link");
+    if (found !== null) return found;
+  }
+  for (const url of (await sitemapCandidates(ctx, web, { input, association })).slice(0, 5)) {
+    const found = await attempt(url, "sitemap");
+    if (found !== null) return found;
+  }
+  // The home page may be the directory itself.
+  if (home !== null && looksLikeDirectory(home.page) && memberLinks(home.page).length > 3) return home;
+  if (second !== null) return second;
+  throw new NoDirectoryFoundError(`no member directory found at ${association.url}`, {
+    url: association.url,
+    hint: `Set directory_url of ${input.association} in associations.yaml, or give -p directoryUrl=…`,
+  });
+}
+
+async function visitIfThere(ctx: Context, web: Web, url: string, foundBy: FoundBy): Promise<Found | null> {
+  try {
+    return await visit(ctx, web, url, foundBy);
+  } catch (error) {
+    if (!(error instanceof NotFoundError || error instanceof ForbiddenError || error instanceof RefusedError))
+      throw error;
+    if (!(error instanceof NotFoundError)) ctx.log.warn(error.message);
+    return null;
+  }
+}
+
+async function sitemapCandidates(
+  ctx: Context,
+  web: Web,
+  { input, association }: { input: Input; association: Association },
+): Promise<string[]> {
+  const { rules } = await web.keepRobots(association.url);
+  const declared = rules.sitemaps
+    .map((url) => resolveUrl(url, association.url))
+    .filter((url): url is string => url !== null);
+  const open = (declared.length > 0 ? declared : [new URL("/sitemap.xml", association.url).href]).map((url) => ({
+    url,
+    depth: 0,
+  }));
+  const candidates: string[] = [];
+  const seen = new Set<string>();
+  const maxSitemaps = 10;
+  for (let at = open.shift(); at !== undefined && seen.size < maxSitemaps; at = open.shift()) {
+    if (seen.has(at.url)) continue;
+    seen.add(at.url);
+    const { url, depth } = at;
+    const stored = await web.page(url, "sitemap.xml").catch((error: unknown) => {
+      if (error instanceof NotFoundError || error instanceof ForbiddenError || error instanceof RefusedError)
+        return null;
+      throw error;
+    });
+    if (stored === null) continue;
+    const { sitemaps, candidates: found } = readSitemap(await readText(ctx, stored.artifact), url);
+    candidates.push(...found);
+    if (depth < input.max_depth) open.push(...sitemaps.map((next) => ({ url: next, depth: depth + 1 })));
+  }
+  return candidates;
+}

@@ -1,0 +1,93 @@
+/** extraction/html_parser: from one address to its records, as the schema says. */
+import type { Context } from "tenuto";
+import { z } from "zod";
+import { loadSchema } from "../../adapters/config.ts";
+import { ParseError } from "../../domain/errors.ts";
+import { extractPage } from "../../domain/extract.ts";
+import { parsePage } from "../../domain/page.ts";
+import { memberRecord } from "../../domain/record.ts";
+import type { MemberRecord } from "../../domain/record.ts";
+import type { Schema } from "../../domain/schema.ts";
+import { configDirOf, openWeb, politenessSchema, readPage, storedPageSchema } from "../web.ts";
+import type { Services } from "../web.ts";
+
+export const htmlParserInput = z.object({
+  url: z.string(),
+  schema: z.string().default("default"),
+  association: z.string(),
+  configDir: z.string().default(""),
+  mode: z.enum(["auto", "detail", "list"]).default("auto"),
+  /** The page, where a job before has fetched it. */
+  page: storedPageSchema.nullable().default(null),
+  politeness: politenessSchema.default({ robots: [], spacing_ms: null }),
+});
+
+export const htmlParserOutput = z.object({
+  url: z.string(),
+  page_type: z.string(),
+  records: z.array(z.custom<MemberRecord>()),
+  /** Entries without a required field. */
+  dropped: z.array(z.object({ reason: z.string(), text: z.string() })),
+});
+
+export type ParsedPage = z.infer<typeof htmlParserOutput>;
+type Input = z.infer<typeof htmlParserInput>;
+
+const NAME = "extraction/html_parser";
+
+export function htmlParser(services: Services) {
+  const schemas = new Map<string, Schema>();
+  return {
+    name: NAME,
+    description: "Extracts the records of a member page or of a page that lists members",
+    version: "1",
+    input: htmlParserInput,
+    output: htmlParserOutput,
+    run: (input: Input, ctx: Context) => parse(input, ctx, { services, schema: schemaOf(schemas, input) }),
+  };
+}
+
+/** Read once in a process: a fan-out asks for it thousands of times. */
+function schemaOf(schemas: Map<string, Schema>, { configDir, schema: name }: Input): Schema {
+  const folder = configDirOf(configDir);
+  const schema = schemas.get(`${folder} ${name}`) ?? loadSchema(folder, name);
+  schemas.set(`${folder} ${name}`, schema);
+  return schema;
+}
+
+async function parse(
+  input: Input,
+  ctx: Context,
+  { services, schema }: { services: Services; schema: Schema },
+): Promise<ParsedPage> {
+  const page = input.page === null ? await fetchPage(input, ctx, services) : await readPage(ctx, input.page);
+  const extracted_at = input.page?.fetched_at ?? services.now().toISOString();
+  const { pageType, records, dropped } = extractPage(page, schema, input.mode);
+  return {
+    url: input.url,
+    page_type: pageType,
+    records: records.map(({ fields, confidence }) =>
+      memberRecord(fields, {
+        source_url: page.url,
+        source_type: "web",
+        extracted_at,
+        extracted_by: NAME,
+        association_code: input.association,
+        job_id: ctx.runId,
+        page_type: pageType,
+        schema: schema.name,
+        confidence,
+      }),
+    ),
+    dropped,
+  };
+}
+
+async function fetchPage(input: Input, ctx: Context, services: Services) {
+  const web = openWeb(ctx, { services, configDir: input.configDir, politeness: input.politeness });
+  const { url, text, contentType, linkHeader } = await web.get(input.url);
+  if (contentType !== null && !/html|xml|json|text\/plain/i.test(contentType)) {
+    throw new ParseError(`${url} is ${contentType}, not a page`, { url });
+  }
+  return parsePage({ url, text, contentType, linkHeader });
+}

@@ -1,0 +1,102 @@
+/** output/records_writer: the result of a run as files, records.jsonl and errors.jsonl, each complete or not there. */
+import { join } from "node:path";
+import type { ArtifactRef, Context, DatasetRef, FanoutResult } from "tenuto";
+import { z } from "zod";
+import { writeJsonl } from "../../adapters/files.ts";
+import { dedupeRecords } from "../../domain/dedupe.ts";
+import type { MemberRecord } from "../../domain/record.ts";
+import type { CrawledUrl } from "../discovery/link_crawler.ts";
+import type { ParsedPage } from "../extraction/html_parser.ts";
+import type { Services } from "../web.ts";
+
+export const recordsWriterInput = z.object({
+  association: z.string(),
+  dataDir: z.string().default("data"),
+  results: z.custom<FanoutResult>(),
+  urls: z.custom<DatasetRef>(),
+});
+
+export const recordsWriterOutput = z.object({
+  association: z.string(),
+  records: z.number(),
+  merged: z.number(),
+  errors: z.number(),
+  records_path: z.string(),
+  errors_path: z.string(),
+  artifact: z.custom<ArtifactRef>(),
+});
+
+type Input = z.infer<typeof recordsWriterInput>;
+
+interface ErrorLine {
+  timestamp: string;
+  agent_type: string;
+  task: { url: string };
+  error: string;
+  context: { association: string; run: string };
+}
+
+export function recordsWriter(services: Services) {
+  return {
+    name: "output/records_writer",
+    description: "Writes the records of an association, each member once, and what failed",
+    version: "1",
+    input: recordsWriterInput,
+    output: recordsWriterOutput,
+    run: (input: Input, ctx: Context) => write(input, ctx, services),
+  };
+}
+
+async function write(input: Input, ctx: Context, services: Services): Promise<z.infer<typeof recordsWriterOutput>> {
+  const folder = join(input.dataDir, "raw", input.association);
+  const done = new Set<string>();
+  const all: MemberRecord[] = [];
+  const errors: ErrorLine[] = [];
+  const timestamp = services.now().toISOString();
+  const line = (url: string, error: string): ErrorLine => ({
+    timestamp,
+    agent_type: "extraction/html_parser",
+    task: { url },
+    error,
+    context: { association: input.association, run: ctx.runId },
+  });
+
+  for await (const page of ctx.open<ParsedPage>(input.results)) {
+    done.add(page.url);
+    for (const record of page.records) all.push(record);
+    for (const { reason, text } of page.dropped) errors.push(line(page.url, `entry dropped, ${reason}: ${text}`));
+  }
+  const reasons = await reasonsOf(input.results, ctx);
+  for await (const { url } of ctx.open<CrawledUrl>(input.urls)) {
+    if (!done.has(url)) errors.push(line(url, reasons.get(url) ?? `not extracted; see the items of run ${ctx.runId}`));
+  }
+  const { records, merged } = dedupeRecords(all);
+  const recordsPath = join(folder, "records.jsonl");
+  const errorsPath = join(folder, "errors.jsonl");
+  await writeJsonl(errorsPath, errors);
+  await writeJsonl(recordsPath, records);
+  ctx.log.info(
+    `Saved ${records.length} records of ${input.association} (${merged} duplicates merged, ${errors.length} errors)`,
+  );
+  return {
+    association: input.association,
+    records: records.length,
+    merged,
+    errors: errors.length,
+    records_path: recordsPath,
+    errors_path: errorsPath,
+    artifact: await ctx.artifact("records.jsonl", { path: recordsPath }, { mediaType: "application/jsonl" }),
+  };
+}
+
+/** Why items did not complete, by address, where the engine hands that over with the result. */
+async function reasonsOf(results: FanoutResult & { errors?: DatasetRef }, ctx: Context): Promise<Map<string, string>> {
+  const reasons = new Map<string, string>();
+  if (results.errors === undefined) return reasons;
+  for await (const item of ctx.open<any>(results.errors)) {
+    const url = item.key ?? item.input?.url;
+    if (typeof url === "string")
+      reasons.set(url, `${item.error?.code ?? item.state}: ${item.error?.message ?? item.reason ?? ""}`);
+  }
+  return reasons;
+}
