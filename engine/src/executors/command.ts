@@ -9,15 +9,16 @@
  * 4. The token is refused from the moment the program has ended or is being ended.
  * 5. `recordProcess` is called with the identity right after the start, and with null once the tree is verified dead.
  */
-import { randomBytes } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { storedErrorFrom } from "../core/classify.ts";
 import { PAYLOAD_MAX_BYTES } from "../core/limits.ts";
 import type { CommandAttempt, CommandExecutor, ExecutionOutcome, ProcessIdentity } from "../ports/executor.ts";
 import type { Timers } from "./ending.ts";
 import { endTree, systemTimers } from "./ending.ts";
-import type { Environment } from "./environment.ts";
-import { commandEnvironment } from "./environment.ts";
+import type { BaseEnvironment, Environment } from "./environment.ts";
+import { baseEnvironment, commandEnvironment } from "./environment.ts";
 import type { Guard } from "./guard.ts";
 import { createGuard } from "./guard.ts";
 import { markerStart } from "./orphans.ts";
@@ -26,7 +27,7 @@ import { createScanner, MARKER_VARIABLE, startOf } from "./procfs.ts";
 import type { Exit, Program } from "./program.ts";
 import { startProgram } from "./program.ts";
 import type { Capture, Tail } from "./result.ts";
-import { createCapture, createTail, exitFailure, readOutput, startFailure, storedError } from "./result.ts";
+import { createCapture, createTail, exitFailure, readOutput, startFailure } from "./result.ts";
 import type { JobSocket } from "./socket.ts";
 import { createJobSocket } from "./socket.ts";
 import type { Sweeper } from "./sweeper.ts";
@@ -64,7 +65,7 @@ const LAST_OUTPUT_MS = 500;
 const STDERR_TAIL_BYTES = 2_000;
 
 interface Engine {
-  environment: Environment;
+  environment: BaseEnvironment;
   recordProcess: (attempt: CommandAttempt, identity: ProcessIdentity | null) => void | Promise<void>;
   prefix: string;
   graceMs: number;
@@ -120,13 +121,13 @@ export function createCommandExecutor(options: CommandExecutorOptions = {}): Com
 
 function createEngine(options: CommandExecutorOptions): Engine {
   const environment = options.environment ?? process.env;
-  const own = options.markerPrefix ?? randomBytes(6).toString("hex");
+  const own = options.markerPrefix ?? secret().slice(0, 12);
   const outer = environment[MARKER_VARIABLE];
   const scanner = createScanner();
   const timers = options.timers ?? systemTimers;
   const graceMs = Math.min(options.graceMs ?? 10_000, LEFTOVER_GRACE_MS);
   return {
-    environment,
+    environment: baseEnvironment(environment),
     recordProcess: options.recordProcess ?? (() => {}),
     // An engine that runs as a job extends its marker, so that ending that job finds the jobs within.
     prefix: outer === undefined ? markerStart(own) : `${outer}/${markerStart(own)}`,
@@ -147,7 +148,7 @@ function createEngine(options: CommandExecutorOptions): Engine {
 }
 
 async function runAttempt(engine: Engine, attempt: CommandAttempt): Promise<ExecutionOutcome> {
-  const token = randomBytes(24).toString("hex");
+  const token = secret();
   const cwd = resolve(attempt.workspace, attempt.command.cwd ?? ".");
   let revoke = (): void => {};
   let running: Running;
@@ -167,7 +168,7 @@ async function runAttempt(engine: Engine, attempt: CommandAttempt): Promise<Exec
   await end(engine, running, running.graceMs);
   await verified(engine, running);
   await running.record;
-  if (ending.kind === "broken") return { kind: "failed", error: storedError(ending.error) };
+  if (ending.kind === "broken") return { kind: "failed", error: storedErrorFrom(ending.error) };
   return ending.kind === "timeout" ? timedOut(attempt) : { kind: "stopped" };
 }
 
@@ -177,7 +178,7 @@ async function startAttempt(
   place: { cwd: string; url: string; token: string },
 ): Promise<Running> {
   const { command } = attempt;
-  const marker = `${engine.prefix}${randomBytes(9).toString("hex")}`;
+  const marker = `${engine.prefix}${secret()}`;
   const input = join(attempt.scratch, "input.json");
   const stderr = createTail(STDERR_TAIL_BYTES);
   const stdout = command.output?.startsWith("stdout") ? createCapture(PAYLOAD_MAX_BYTES) : null;
@@ -208,6 +209,11 @@ async function startAttempt(
   record.catch(() => {});
   const graceMs = command.graceSeconds === undefined ? engine.graceMs : command.graceSeconds * 1_000;
   return { attempt, program, tree, graceMs, stdout, stderr, record };
+}
+
+/** 122 random bits. UUIDs are made from a pool; randomBytes asks the system each time. */
+function secret(): string {
+  return randomUUID().replaceAll("-", "");
 }
 
 function outputPath(attempt: CommandAttempt): string {
@@ -266,10 +272,10 @@ async function settleExit(engine: Engine, running: Running, complete: boolean): 
   await running.record;
   if (exit.code !== 0) return exitFailure(attempt.command.argv[0]!, exit, stderr.text());
   try {
-    const output = await readOutput(attempt.command.output, outputPath(attempt), stdout);
+    const output = readOutput(attempt.command.output, outputPath(attempt), stdout);
     return { kind: "completed", output };
   } catch (error) {
-    return { kind: "failed", error: storedError(error) };
+    return { kind: "failed", error: storedErrorFrom(error) };
   }
 }
 

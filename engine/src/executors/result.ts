@@ -8,12 +8,11 @@
  * 3. Starting fails for good (`command_not_startable`) or, where the machine was short of something, retryably.
  * 4. Node does not tell whether a core was dumped, so `coreDumped` is not among the details.
  */
-import { constants as fsConstants, statSync } from "node:fs";
-import type { FileHandle } from "node:fs/promises";
-import { open } from "node:fs/promises";
+import { closeSync, fstatSync, constants as fsConstants, openSync, readFileSync, statSync } from "node:fs";
 import { constants as osConstants } from "node:os";
 import type { CommandSpec } from "../core/document.ts";
 import type { StoredError } from "../core/errors.ts";
+import { cleanText } from "../core/error-text.ts";
 import { TenutoError } from "../core/errors.ts";
 import { PAYLOAD_MAX_BYTES } from "../core/limits.ts";
 import type { Json } from "../core/model.ts";
@@ -60,14 +59,14 @@ export function createTail(maxBytes: number): Tail {
       const rest = Math.max(0, maxBytes - chunk.length);
       tail = Buffer.concat([tail.subarray(Math.max(0, tail.length - rest)), chunk.slice(-maxBytes)]);
     },
-    text: () => new TextDecoder().decode(tail).replaceAll("\0", "\ufffd").trim(),
+    text: () => cleanText(new TextDecoder().decode(tail), maxBytes).trim(),
   };
 }
 
 /** Reads the output of a command that exited with 0. @throws payload_too_large, output_invalid */
-export async function readOutput(mode: CommandSpec["output"], path: string, stdout: Capture | null): Promise<Json> {
+export function readOutput(mode: CommandSpec["output"], path: string, stdout: Capture | null): Json {
   if (stdout === null) {
-    const bytes = await readOutputFile(path);
+    const bytes = readOutputFile(path);
     return bytes === null ? null : parseJson(bytes, "TENUTO_OUTPUT");
   }
   if (stdout.bytes() > PAYLOAD_MAX_BYTES) throw tooLarge("standard output", stdout.bytes());
@@ -75,25 +74,23 @@ export async function readOutput(mode: CommandSpec["output"], path: string, stdo
   return decode(stdout.content(), "standard output", true);
 }
 
-async function readOutputFile(path: string): Promise<Buffer | null> {
-  let file: FileHandle;
+/** Synchronous: most commands write no file, and to learn that through the thread pool costs a tenth of a spawn. */
+function readOutputFile(path: string): Buffer | null {
+  let file: number;
   try {
     // A named pipe or a link put there must neither block the engine nor lead it elsewhere.
-    file = await open(path, fsConstants.O_RDONLY | fsConstants.O_NOFOLLOW | fsConstants.O_NONBLOCK);
+    file = openSync(path, fsConstants.O_RDONLY | fsConstants.O_NOFOLLOW | fsConstants.O_NONBLOCK);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
     throw outputInvalid("TENUTO_OUTPUT can't be read", { path, reason: (error as NodeJS.ErrnoException).code }, error);
   }
   try {
-    const facts = await file.stat();
+    const facts = fstatSync(file);
     if (!facts.isFile()) throw outputInvalid("TENUTO_OUTPUT is not a regular file", { path });
     if (facts.size > PAYLOAD_MAX_BYTES) throw tooLarge("TENUTO_OUTPUT", facts.size);
-    const bytes = await file.readFile();
-    // It may have grown since.
-    if (bytes.length > PAYLOAD_MAX_BYTES) throw tooLarge("TENUTO_OUTPUT", bytes.length);
-    return bytes;
+    return readFileSync(file);
   } finally {
-    await file.close();
+    closeSync(file);
   }
 }
 
@@ -210,21 +207,4 @@ function folderProblem(cwd: string): string | null {
     const { code } = error as NodeJS.ErrnoException;
     return code === "ENOENT" ? "does not exist" : `can't be entered (${code})`;
   }
-}
-
-/** A thrown error as it is stored. */
-export function storedError(error: unknown): StoredError {
-  if (error instanceof TenutoError) {
-    const { category, code, message, hint, details, retryAfterMs } = error;
-    return {
-      category,
-      code,
-      message,
-      details,
-      ...(hint === undefined ? {} : { hint }),
-      ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
-    };
-  }
-  const { code, name, message } = (error instanceof Error ? error : new Error(String(error))) as NodeJS.ErrnoException;
-  return { category: "permanent", code: code ?? name, message };
 }
