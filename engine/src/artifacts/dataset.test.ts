@@ -43,6 +43,9 @@ describe("writeDataset", () => {
         expect(info.count).toBe(records.length);
         expect(await writeDataset(store, later(records))).toEqual(info);
         expect(await writeDataset(store, later(texts), { raw: true })).toEqual(info);
+        const batches = [texts.slice(0, start), [], texts.slice(start)];
+        expect(await writeDataset(store, later(batches), { raw: true, batched: true })).toEqual(info);
+        expect(await writeDataset(store, batches, { raw: true, batched: true })).toEqual(info);
         expect(await all(iterateRecords(store, info))).toEqual(texts);
         expect(await all(iterateRecords(store, info, { from: start }))).toEqual(texts.slice(start));
         expect(await readRecords(store, info, start, start + length)).toEqual(texts.slice(start, start + length));

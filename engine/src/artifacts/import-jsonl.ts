@@ -24,12 +24,13 @@ export function importJsonl(
   path: string,
   options: { onBytes?: (bytes: number) => void } = {},
 ): Promise<DatasetInfo> {
-  return writeDataset(store, checkedLines(path), { ...options, raw: true });
+  return writeDataset(store, checkedLines(path), { ...options, raw: true, batched: true });
 }
 
-async function* checkedLines(path: string): AsyncGenerator<string> {
+async function* checkedLines(path: string): AsyncGenerator<string[]> {
   let number = 0;
   for await (const lines of linesOf(path)) {
+    const records: string[] = [];
     for (const line of lines) {
       number += 1;
       const text = line.endsWith("\r") ? line.slice(0, -1) : line;
@@ -42,8 +43,9 @@ async function* checkedLines(path: string): AsyncGenerator<string> {
         const fault = jsonFault(text);
         throw badLine(path, number, fault.at + 1, fault.message);
       }
-      yield text;
+      records.push(text);
     }
+    yield records;
   }
 }
 
