@@ -147,14 +147,14 @@ function checkInside(value: unknown, shape: Shape, path: Segment[], problems: Pr
     for (const key of Object.keys(value as object)) inside((value as Record<string, unknown>)[key], shape.of, key);
   } else if (shape.kind === "object") {
     const given = value as Record<string, unknown>;
-    const keys = Object.keys(shape.keys);
     for (const key of shape.required) {
       if (given[key] === undefined) problems.push(problem(path, `lacks "${key}"`, `Add ${key}: …`));
     }
     for (const key of Object.keys(given)) {
       if (Object.hasOwn(shape.keys, key)) {
         if (given[key] !== undefined) inside(given[key], shape.keys[key]!, key);
-      } else problems.push(problem([...path, key], `unknown key "${key}"`, suggest(key, keys, "key")));
+      } else
+        problems.push(problem([...path, key], `unknown key "${key}"`, suggest(key, Object.keys(shape.keys), "key")));
     }
   }
 }

@@ -1,0 +1,248 @@
+/**
+ * Pipelines and agents from files: TypeScript and JavaScript modules, YAML, and the project's `tenuto.config.ts`.
+ *
+ * Owner: authoring. Invariants:
+ * 1. A module's exports are collected by what they are, not by their names; the same object exported twice counts once.
+ * 2. Two pipelines or agents with one name are an error that names both files.
+ * 3. A module that can't be loaded is an error that names the file, and keeps the cause.
+ */
+import { readdirSync, readFileSync, statSync } from "node:fs";
+import { extname, join, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import type { Agent } from "../core/agent.ts";
+import { TenutoError } from "../core/errors.ts";
+import { isAgentName } from "../core/names.ts";
+import { bindAgents, type Pipeline } from "./define.ts";
+import { loadYamlPipeline } from "./yaml.ts";
+
+const MODULES = [".ts", ".mts", ".js", ".mjs"];
+const YAML = [".yaml", ".yml"];
+const CONFIG_FILES = MODULES.map((extension) => `tenuto.config${extension}`);
+
+export interface Loaded {
+  pipelines: Pipeline[];
+  agents: Agent[];
+}
+
+/** The project's configuration. */
+export interface Config {
+  /** Pipelines, or paths of files or folders with them, relative to the configuration's file. */
+  pipelines?: readonly (Pipeline<any> | string)[];
+  /** Agents, or paths of modules that export them. */
+  agents?: readonly (Agent | string)[];
+  /** Folder of ledger, artifacts, logs and workspaces. Default `.tenuto`. */
+  home?: string;
+  /** Ledger: a file, or a `postgres:` URL. */
+  database?: string;
+  /** Jobs and items at work at the same time in one process. */
+  concurrency?: number;
+  /** Ended runs older than this are pruned. */
+  retentionDays?: number;
+}
+
+export interface LoadedConfig extends Loaded {
+  file: string;
+  config: Config;
+}
+
+/** The configuration as it is, typed. */
+export function defineConfig(config: Config): Config {
+  return config;
+}
+
+/**
+ * What a file defines. A pipeline without a file of its own gets this one.
+ * @throws not_found, invalid_definition
+ */
+export async function loadPipelines(path: string): Promise<Loaded> {
+  const file = resolve(path);
+  const extension = extname(file);
+  if (YAML.includes(extension)) return { pipelines: [loadYamlPipeline(readText(file), { file })], agents: [] };
+  if (!MODULES.includes(extension)) {
+    throw new TenutoError("invalid_input", `${file} is no pipeline file`, {
+      hint: `Use ${[...MODULES, ...YAML].join(", ")}.`,
+    });
+  }
+  const found = collect(await importModule(file), file);
+  if (found.pipelines.length === 0 && found.agents.length === 0) {
+    throw new TenutoError("invalid_definition", `${file} exports no pipeline and no agent`, {
+      hint: "Export what definePipeline or defineAgent returns.",
+    });
+  }
+  return found;
+}
+
+/**
+ * The configuration in a folder with all that it names, or null if there is none.
+ * @throws invalid_config, and what loadPipelines throws
+ */
+export async function loadConfig(cwd: string): Promise<LoadedConfig | null> {
+  const file = CONFIG_FILES.map((name) => join(resolve(cwd), name)).find((candidate) => kindOf(candidate) === "file");
+  if (file === undefined) return null;
+  const exported = await importModule(file);
+  const config = exported.default as Config | undefined;
+  if (typeof config !== "object" || config === null || Array.isArray(config)) {
+    throw new TenutoError("invalid_config", `${file} has no default export with the configuration`, {
+      hint: "Write export default defineConfig({ pipelines: [ … ] }).",
+    });
+  }
+  const loaded: Loaded = { pipelines: [], agents: [] };
+  for (const entry of listOf(config.pipelines, "pipelines", file))
+    await addEntry(loaded, entry, "pipelines", cwd, file);
+  for (const entry of listOf(config.agents, "agents", file)) await addEntry(loaded, entry, "agents", cwd, file);
+  const { pipelines, agents } = merged([loaded]);
+  return { file, config, agents, pipelines: pipelines.map((pipeline) => bindAgents(pipeline, agents)) };
+}
+
+/** Several loads as one. @throws invalid_config where a name stands for two things */
+export function merged(parts: readonly Loaded[]): Loaded {
+  const pipelines = new Map<string, Pipeline>();
+  const agents = new Map<string, Agent>();
+  for (const pipeline of parts.flatMap((part) => part.pipelines)) {
+    const name = pipeline.document.name;
+    const before = pipelines.get(name);
+    if (
+      before !== undefined &&
+      before !== pipeline &&
+      (before.version !== pipeline.version || before.file !== pipeline.file)
+    ) {
+      throw new TenutoError(
+        "invalid_config",
+        `two pipelines have the name "${name}": ${before.file ?? "one"} and ${pipeline.file ?? "another"}`,
+        {
+          hint: "Rename one of them.",
+          details: { pipeline: name, files: [before.file ?? null, pipeline.file ?? null] },
+        },
+      );
+    }
+    pipelines.set(name, before ?? pipeline);
+  }
+  for (const agent of parts.flatMap((part) => [
+    ...part.agents,
+    ...part.pipelines.flatMap((pipeline) => pipeline.agents),
+  ])) {
+    const before = agents.get(agent.name);
+    if (before !== undefined && before !== agent && !agent.name.startsWith("pipeline/")) {
+      throw new TenutoError("invalid_config", `two agents have the name "${agent.name}"`, {
+        hint: "Rename one of them, or export it once.",
+        details: { agent: agent.name },
+      });
+    }
+    agents.set(agent.name, before ?? agent);
+  }
+  return { pipelines: [...pipelines.values()], agents: [...agents.values()] };
+}
+
+async function addEntry(loaded: Loaded, entry: unknown, key: string, cwd: string, config: string): Promise<void> {
+  if (typeof entry === "string") {
+    const path = resolve(cwd, entry);
+    const files = kindOf(path) === "folder" ? pipelineFiles(path) : [path];
+    for (const file of files) {
+      const found = await loadPipelines(file);
+      if (key === "pipelines") loaded.pipelines.push(...found.pipelines);
+      loaded.agents.push(...found.agents);
+    }
+  } else if (isPipeline(entry)) loaded.pipelines.push(withFile(entry, config));
+  else if (isAgent(entry)) loaded.agents.push(entry);
+  else {
+    throw new TenutoError("invalid_config", `${config}: an entry of ${key} is neither a path nor a definition`, {
+      hint: "Use a path, or what definePipeline or defineAgent returns.",
+    });
+  }
+}
+
+function pipelineFiles(folder: string): string[] {
+  const usable = (name: string): boolean =>
+    [...MODULES, ...YAML].includes(extname(name)) && !/\.(test|d)\.\w+$/.test(name);
+  return readdirSync(folder)
+    .filter(usable)
+    .sort()
+    .map((name) => join(folder, name));
+}
+
+function collect(exported: Record<string, unknown>, file: string): Loaded {
+  const values = new Set(Object.values(exported).flatMap((value) => (Array.isArray(value) ? value : [value])));
+  const pipelines = [...values].filter(isPipeline).map((pipeline) => withFile(pipeline, file));
+  return { pipelines, agents: [...values].filter(isAgent) };
+}
+
+/** Keeps the object, so that whoever imports the module holds the same pipeline. */
+function withFile(pipeline: Pipeline, file: string): Pipeline {
+  pipeline.file ??= file;
+  return pipeline;
+}
+
+async function importModule(file: string): Promise<Record<string, unknown>> {
+  if (kindOf(file) !== "file") throw notFound(file);
+  try {
+    return await import(pathToFileURL(file).href);
+  } catch (error) {
+    if (error instanceof TenutoError) {
+      throw new TenutoError(error.code, `${file}: ${error.message}`, {
+        ...(error.hint === undefined ? {} : { hint: error.hint }),
+        details: error.details,
+        cause: error,
+      });
+    }
+    const message = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+    throw new TenutoError("invalid_definition", `${file} can't be loaded: ${message}`, {
+      hint: hintFor(error),
+      details: { file },
+      cause: error,
+    });
+  }
+}
+
+function hintFor(error: unknown): string {
+  const code = (error as { code?: unknown } | null)?.code;
+  if (code === "ERR_MODULE_NOT_FOUND")
+    return "Install the package (npm install), or correct the import; relative imports need their .ts or .js.";
+  if (code === "ERR_UNSUPPORTED_TYPESCRIPT_SYNTAX")
+    return "Node only strips types: no enums, namespaces or parameter properties.";
+  if (code === "ERR_UNKNOWN_FILE_EXTENSION") return "This Node does not run TypeScript; use Node 22.18 or newer.";
+  return "Run the file with node alone to see the whole error.";
+}
+
+function readText(file: string): string {
+  if (kindOf(file) !== "file") throw notFound(file);
+  return readFileSync(file, "utf8");
+}
+
+function kindOf(path: string): "file" | "folder" | "none" {
+  const found = statSync(path, { throwIfNoEntry: false });
+  if (found === undefined) return "none";
+  return found.isDirectory() ? "folder" : "file";
+}
+
+function notFound(file: string): TenutoError {
+  return new TenutoError("not_found", `there is no file ${file}`, {
+    hint: "Check the path; it is relative to the working directory.",
+  });
+}
+
+function listOf(value: unknown, key: string, file: string): readonly unknown[] {
+  if (value === undefined) return [];
+  if (Array.isArray(value)) return value;
+  throw new TenutoError("invalid_config", `${file}: ${key} must be a list`, { hint: `Write ${key}: [ … ].` });
+}
+
+function isPipeline(value: unknown): value is Pipeline {
+  const candidate = value as Partial<Pipeline> | null;
+  return (
+    typeof value === "object" &&
+    candidate?.kind === "pipeline" &&
+    typeof candidate.version === "string" &&
+    typeof candidate.document === "object"
+  );
+}
+
+function isAgent(value: unknown): value is Agent {
+  const candidate = value as Partial<Agent> | null;
+  return (
+    typeof value === "object" &&
+    candidate !== null &&
+    (candidate.kind === "function" || candidate.kind === "command") &&
+    typeof candidate.name === "string" &&
+    isAgentName(candidate.name)
+  );
+}
