@@ -34,10 +34,16 @@ export interface RunRow {
   openJobs: number;
   /** Jobs `ready` or `running`. When 0 while jobs are open, the run is `waiting`. */
   liveJobs: number;
+  /** Jobs `waiting`. When this is 0 too while jobs are open, the run is deadlocked. */
+  waitingJobs: number;
   /** Failed jobs that are not marked `allowFailure`. */
   failedJobs: number;
   /** Jobs spawned by jobs, for the cap. */
   spawnedJobs: number;
+  /** Seq of the first declared job; declared jobs are numbered without gaps in the document's order. */
+  firstJob: JobSeq;
+  /** Durable propagation rows of this run that are still to be worked off. */
+  propagating: number;
   /** Number of the last event of this run. */
   eventSeq: number;
   concurrencyKey: string | null;
@@ -46,6 +52,8 @@ export interface RunRow {
   endedAt: number | null;
   cancelRequestedAt: number | null;
   haltedAt: number | null;
+  /** Grows with each save; every save is a compare-and-set on it. */
+  rowVersion: number;
 }
 
 /** Counters of one stage: the barrier that jobs of the next stage wait for. */
@@ -53,6 +61,9 @@ export interface StageRow {
   run: RunSeq;
   ordinal: number;
   name: string;
+  /** Seq of the stage's first declared job, and how many are declared. */
+  firstJob: JobSeq;
+  declared: number;
   /** Jobs of this stage, spawned ones included. */
   total: number;
   /** Jobs with an end. */
@@ -62,8 +73,8 @@ export interface StageRow {
   failed: number;
   skipped: number;
   cancelled: number;
-  /** Whether the jobs that wait for the stage before have been released or skipped. */
-  opened: 0 | 1;
+  /** 1 if a stage before failed, so that this one cannot settle well. */
+  tainted: 0 | 1;
 }
 
 /** How a job gets its work done. `map` is a fan-out whose closure lives in its parent's process. */
@@ -100,6 +111,8 @@ export interface JobRow {
   attempt: number;
   failures: number;
   crashes: number;
+  /** 1 while limiters count this job, or an item of it, as a holder. */
+  holding: 0 | 1;
   /** Fencing number of the present claim; every report must carry it. */
   epoch: number;
   /** The worker boot that holds the lease. */
@@ -113,6 +126,8 @@ export interface JobRow {
   cancelRequestedAt: number | null;
   /** Why the job was skipped, waits or was cancelled: a word, with an id after a colon where one helps. */
   reason: string | null;
+  /** Grows with each save; every save is a compare-and-set on it. */
+  rowVersion: number;
 }
 
 /** Counters and position of a fan-out; constant size however many items there are. */
@@ -127,8 +142,15 @@ export interface FanoutRow {
   concurrency: number;
   /** Part of `concurrency` that windows hold at present. */
   slotsUsed: number;
-  /** Items that are pending with a row: failed attempts and reopened ones. */
-  retrying: number;
+  /** Windows that a worker holds. */
+  leased: number;
+  /** Where to look for the next reopened item; null when there is none left to lease. */
+  retryCursor: number | null;
+  /** Windows of this fan-out that no worker holds. */
+  released: number;
+  /** Fencing number of the last window. */
+  windowEpoch: number;
+  windowSize: number;
   completed: number;
   failed: number;
   skipped: number;
@@ -152,6 +174,7 @@ export interface WindowRow {
   open: number;
   epoch: number;
   boot: BootSeq | null;
+  /** Items that the holder may have at work at the same time, over all its windows of this job; 0 in all but one of them. */
   slots: number;
 }
 

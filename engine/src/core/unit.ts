@@ -1,0 +1,266 @@
+/**
+ * The unit of work of one transaction: rows loaded once and shared by all changes of a batch, what they became, and the
+ * consequences still to be decided. Ledgers fill it, ask it what to decide, and write what it holds; it knows no SQL.
+ *
+ * Invariants: (1) a rejected decision leaves no trace; (2) patches change rows only here; (3) each change of a run gets
+ * the run's next event number; (4) a run's state is derived once, when everything else of the transaction is decided.
+ */
+import type { ArtifactRow, AttemptRow, EdgeRow, Effect, ItemRow, LimiterState, NewJob, Propagation, RunFacts, Slice, StepRow, Verdict } from "./decision.ts";
+import type { FanoutRow, JobRow, JobSeq, Json, RunRow, RunSeq, StageRow, WindowRow } from "./model.ts";
+import { settleRun } from "./run.ts";
+
+export interface EventRow {
+  run: RunSeq;
+  seq: number;
+  at: number;
+  name: string;
+  job: string | null;
+  /** Null when there is nothing to add. */
+  data: { [key: string]: Json } | null;
+}
+
+/** Everything that is written beside changed rows, in the order in which it was decided. */
+export interface Writes {
+  runs: { row: RunRow; facts: RunFacts }[];
+  stages: StageRow[];
+  jobs: NewJob[];
+  edges: EdgeRow[];
+  fanouts: FanoutRow[];
+  windows: WindowRow[];
+  droppedWindows: { job: JobSeq; start: number }[];
+  events: EventRow[];
+  attempts: AttemptRow[];
+  payloads: { job: JobSeq; output: string | null; error: string | null }[];
+  items: { job: JobSeq; rows: readonly ItemRow[] }[];
+  steps: StepRow[];
+  propagations: Propagation[];
+  /** Everything rare, executed one by one. */
+  others: Effect[];
+}
+
+function noWrites(): Writes {
+  return { runs: [], stages: [], jobs: [], edges: [], fanouts: [], windows: [], droppedWindows: [], events: [], attempts: [], payloads: [], items: [], steps: [], propagations: [], others: [] };
+}
+
+/** What listeners learn after the commit; hints only. */
+export interface Hints {
+  /** Something may be claimed. */
+  ready: boolean;
+  endedRuns: RunRow[];
+  endedJobs: { run: RunSeq; job: JobSeq; parent: JobSeq | null; state: JobRow["state"] }[];
+  cancelled: RunSeq[];
+  /** Earliest time at which a job of this batch becomes due. */
+  dueAt: number | null;
+}
+
+export const windowKey = (job: JobSeq, start: number): string => `${job}:${start}`;
+export const stageKey = (run: RunSeq, ordinal: number): string => `${run}:${ordinal}`;
+export const limiterKey = (name: string, key: string): string => `${name}\u0000${key}`;
+
+export class Unit {
+  readonly at: number;
+  readonly runs = new Map<RunSeq, RunRow>();
+  readonly stages = new Map<string, StageRow>();
+  readonly jobs = new Map<JobSeq, JobRow>();
+  readonly fanouts = new Map<JobSeq, FanoutRow | null>();
+  readonly windows = new Map<string, WindowRow | null>();
+  readonly limiters = new Map<string, LimiterState | null>();
+  readonly dirtyRuns = new Set<RunRow>();
+  readonly dirtyStages = new Set<StageRow>();
+  readonly dirtyJobs = new Set<JobRow>();
+  readonly dirtyFanouts = new Set<FanoutRow>();
+  readonly dirtyWindows = new Set<WindowRow>();
+  readonly hints: Hints = { ready: false, endedRuns: [], endedJobs: [], cancelled: [], dueAt: null };
+  writes = noWrites();
+  /** Consequences to be decided in this transaction, first in first out. */
+  todo: Propagation[] = [];
+  private touchedRuns = new Set<RunRow>();
+  private lastEvent = new Map<RunSeq, EventRow>();
+
+  constructor(at: number) {
+    this.at = at;
+  }
+
+  /** Takes an accepted decision in. Rows of the slice must be the unit's own. */
+  merge(slice: Partial<Slice>, verdict: Verdict & { ok: true }): void {
+    const { run, stage, job, fanout, window } = slice;
+    if (verdict.run !== undefined && run !== undefined) this.patchRun(run, verdict.run);
+    if (verdict.stage !== undefined && stage !== undefined) this.patch(this.dirtyStages, stage, verdict.stage);
+    if (verdict.job !== undefined && job !== undefined) this.patchJob(job, verdict.job);
+    if (verdict.fanout !== undefined && fanout) this.patch(this.dirtyFanouts, fanout, verdict.fanout);
+    if (verdict.window !== undefined && window) this.patchWindow(window, verdict.window);
+    for (const effect of verdict.effects ?? []) this.take(effect, run);
+  }
+
+  private patch<T extends object>(dirty: Set<T>, row: T, patch: Partial<T>): void {
+    Object.assign(row, patch);
+    dirty.add(row);
+  }
+
+  patchRun(run: RunRow, patch: Partial<RunRow>): void {
+    Object.assign(run, patch);
+    this.dirtyRuns.add(run);
+    this.touchedRuns.add(run);
+    if (patch.cancelRequestedAt != null) this.hints.cancelled.push(run.seq);
+  }
+
+  private patchJob(job: JobRow, patch: Partial<JobRow>): void {
+    Object.assign(job, patch);
+    this.dirtyJobs.add(job);
+    if (job.claimable === 1) this.hints.ready = true;
+    if (job.dueAt !== null && (this.hints.dueAt === null || job.dueAt < this.hints.dueAt)) this.hints.dueAt = job.dueAt;
+  }
+
+  private patchWindow(window: WindowRow, patch: Partial<WindowRow> | "drop"): void {
+    if (patch !== "drop") return this.patch(this.dirtyWindows, window, patch);
+    this.windows.set(windowKey(window.job, window.start), null);
+    this.dirtyWindows.delete(window);
+    this.writes.windows = this.writes.windows.filter((fresh) => fresh !== window);
+    this.writes.droppedWindows.push({ job: window.job, start: window.start });
+  }
+
+  private take(effect: Effect, run: RunRow | undefined): void {
+    switch (effect.type) {
+      case "event":
+        if (run !== undefined) this.event(run, effect.name, effect.job, effect.data ?? null);
+        else this.eventOfNewRun(effect.name, effect.job, effect.data ?? null);
+        return;
+      case "attempt":
+        this.writes.attempts.push(effect.row);
+        return;
+      case "payload":
+        this.writes.payloads.push(effect);
+        return;
+      case "ready":
+        this.noteReady(effect.job);
+        return;
+      case "ended":
+        this.noteEnd(effect.job, effect.state);
+        return;
+      case "propagate":
+        this.todo.push(effect.row);
+        return;
+      case "insertRun":
+        this.addRun(effect.row, effect.facts);
+        return;
+      case "insertStage":
+        this.stages.set(stageKey(effect.row.run, effect.row.ordinal), effect.row);
+        this.writes.stages.push(effect.row);
+        return;
+      case "insertJob":
+        this.addJob(effect.job);
+        return;
+      case "insertEdge":
+        this.writes.edges.push(effect.row);
+        return;
+      case "insertFanout":
+        this.fanouts.set(effect.row.job, effect.row);
+        this.writes.fanouts.push(effect.row);
+        return;
+      case "insertWindow":
+        this.windows.set(windowKey(effect.row.job, effect.row.start), effect.row);
+        this.writes.windows.push(effect.row);
+        return;
+      case "items":
+        this.writes.items.push(effect);
+        return;
+      case "step":
+        this.writes.steps.push(effect.row);
+        return;
+      case "putLimiter":
+        this.limiters.set(limiterKey(effect.row.name, effect.row.key), effect.row);
+        this.writes.others.push(effect);
+        return;
+      default:
+        this.writes.others.push(effect);
+    }
+  }
+
+  private addRun(row: RunRow, facts: RunFacts): void {
+    this.runs.set(row.seq, row);
+    this.writes.runs.push({ row, facts });
+    this.touchedRuns.add(row);
+  }
+
+  private addJob(job: NewJob): void {
+    this.jobs.set(job.row.seq, job.row);
+    this.writes.jobs.push(job);
+    if (job.row.claimable === 1) this.hints.ready = true;
+    if (job.row.kind !== "single") this.fanouts.set(job.row.seq, null);
+  }
+
+  private eventOfNewRun(name: string, job: string | null, data: EventRow["data"]): void {
+    const fresh = this.writes.runs.at(-1);
+    if (fresh !== undefined) this.event(fresh.row, name, job, data);
+  }
+
+  event(run: RunRow, name: string, job: string | null, data: EventRow["data"]): void {
+    run.eventSeq += 1;
+    this.dirtyRuns.add(run);
+    const row: EventRow = { run: run.seq, seq: run.eventSeq, at: this.at, name, job, data };
+    this.writes.events.push(row);
+    this.lastEvent.set(run.seq, row);
+  }
+
+  /** Readiness is told with the event that caused it, which saves a row per job. */
+  private noteReady(job: JobRow): void {
+    const cause = this.lastEvent.get(job.run);
+    if (cause === undefined) {
+      const run = this.runs.get(job.run);
+      if (run !== undefined) this.event(run, "job.ready", job.id, null);
+      return;
+    }
+    const data = (cause.data ??= {});
+    const ready = (data["ready"] ??= []) as Json[];
+    ready.push(job.id);
+  }
+
+  private noteEnd(job: JobRow, state: JobRow["state"]): void {
+    this.hints.endedJobs.push({ run: job.run, job: job.seq, parent: job.parent, state });
+    if (job.hasDependents === 1) this.todo.push({ kind: "dependents", run: job.run, subject: job.seq, cursor: 0 });
+    if (job.parent !== null) this.todo.push({ kind: "child", run: job.run, subject: job.parent, cursor: 0 });
+    const stage = this.stages.get(stageKey(job.run, job.stage));
+    if (stage !== undefined && stage.settled === stage.total) {
+      const run = this.runs.get(job.run);
+      if (run !== undefined && stage.ordinal + 1 < run.stageCount) this.todo.push({ kind: "barrier", run: job.run, subject: stage.ordinal + 1, cursor: 0 });
+    }
+  }
+
+  /** Puts off what is left to a later transaction. */
+  postpone(): void {
+    for (const row of this.todo) {
+      const run = this.runs.get(row.run);
+      if (run !== undefined) this.patchRun(run, { propagating: run.propagating + 1 });
+      this.writes.propagations.push(row);
+    }
+    this.todo = [];
+  }
+
+  /** Derives the states of all runs that changed. True if that has consequences of its own. */
+  settle(): boolean {
+    const runs = [...this.touchedRuns];
+    this.touchedRuns.clear();
+    for (const run of runs) {
+      const settled = settleRun(run, this.at);
+      if (settled === null) continue;
+      if (settled.deadlock) {
+        this.todo.push({ kind: "deadlock", run: run.seq, subject: 0, cursor: 0 });
+        continue;
+      }
+      this.merge({ run }, settled.decision as Verdict & { ok: true });
+      if (run.endedAt !== null) this.hints.endedRuns.push(run);
+    }
+    return this.todo.length > 0;
+  }
+
+  /** Forgets what has been written, so that a second phase of the same transaction starts clean. */
+  written(): void {
+    this.writes = noWrites();
+    this.dirtyRuns.clear();
+    this.dirtyStages.clear();
+    this.dirtyJobs.clear();
+    this.dirtyFanouts.clear();
+    this.dirtyWindows.clear();
+    this.lastEvent.clear();
+  }
+}

@@ -1,0 +1,176 @@
+/**
+ * One transaction: decides a batch of changes in order on shared rows, follows their consequences, saves, makes the claims
+ * that travel with it, and commits. Synchronous from BEGIN to COMMIT, as SQLite is.
+ */
+import { type ErrorCode, TenutoError } from "../../core/errors.ts";
+import type { Rejection, Slice, Verdict } from "../../core/decision.ts";
+import { leaseWindow } from "../../core/fanout.ts";
+import { claimJob } from "../../core/job.ts";
+import { PROPAGATION_BATCH } from "../../core/limits.ts";
+import { propagate } from "../../core/propagate.ts";
+import type { Numbers } from "../../core/run.ts";
+import { type Hints, Unit } from "../../core/unit.ts";
+import type { Change, ClaimRequest, Claimed } from "../../ports/ledger.ts";
+import { Loader, type Statements } from "./load.ts";
+import { save } from "./save.ts";
+import { SQL } from "./sql.ts";
+
+export type Outcome = { ok: true; value: unknown } | { ok: false; error: unknown };
+
+export interface Batch {
+  changes: readonly Change[];
+  claims: readonly ClaimRequest[];
+  at: number;
+}
+
+export interface Committed {
+  outcomes: Outcome[];
+  claimed: Claimed[][];
+  hints: Hints;
+  /** Consequences were put off; another transaction should follow. */
+  unfinished: boolean;
+}
+
+/** Runs the batch inside the transaction that the caller has begun. */
+export function execute(statements: Statements, batch: Batch, failpoint: (point: string) => void): Committed {
+  const unit = new Unit(batch.at);
+  const loader = new Loader(statements, unit);
+  const numbers = numberSource(statements);
+  let budget = PROPAGATION_BATCH + 4 * batch.changes.length;
+  const outcomes: Outcome[] = [];
+  for (const change of batch.changes) {
+    outcomes.push(decide(unit, loader, change, numbers));
+    if (unit.todo.length > 0) budget = drain(unit, loader, budget);
+  }
+  if (batch.changes.length === 0) budget = resume(unit, loader, statements, budget);
+  while (unit.settle()) {
+    if (budget > 0) budget = drain(unit, loader, budget);
+    if (budget <= 0) break;
+  }
+  let unfinished = unit.todo.length > 0;
+  if (unfinished) unit.postpone();
+  failpoint("save");
+  save(statements, unit);
+  const claimed: Claimed[][] = [];
+  for (const request of batch.claims) {
+    claimed.push(claim(unit, loader, statements, request));
+    if (unit.todo.length > 0) drain(unit, loader, PROPAGATION_BATCH);
+    while (unit.settle()) if (drain(unit, loader, PROPAGATION_BATCH) <= 0) break;
+    if (unit.todo.length > 0) {
+      unfinished = true;
+      unit.postpone();
+    }
+    save(statements, unit);
+  }
+  return { outcomes, claimed, hints: unit.hints, unfinished };
+}
+
+function numberSource(statements: Statements): Numbers {
+  const take = (name: string, count: number): number => {
+    const row = statements.of(SQL.takeNumbers).get(count, name, count) as Record<string, number>;
+    return Object.values(row)[0]!;
+  };
+  return { run: () => take("run", 1), jobs: (count) => take("job", count) };
+}
+
+function decide(unit: Unit, loader: Loader, change: Change, numbers: Numbers): Outcome {
+  let verdict: Verdict;
+  let slice: Partial<Slice>;
+  try {
+    const selected = loader.select(change.select);
+    if (selected === undefined) return { ok: false, error: new TenutoError("not_found", `the ledger has no ${change.select.kind} that matches`, { details: { ...change.select } }) };
+    slice = selected as Partial<Slice>;
+    verdict = change.decide(selected as never, unit.at, numbers);
+  } catch (error) {
+    return { ok: false, error };
+  }
+  if (!verdict.ok) return { ok: false, error: rejectionError(verdict) };
+  unit.merge(slice, verdict);
+  for (const next of verdict.then ?? []) {
+    const following = next.decide();
+    if (following.ok) unit.merge(next.slice, following);
+  }
+  return { ok: true, value: verdict.result };
+}
+
+export function rejectionError(rejection: Rejection): TenutoError {
+  return new TenutoError(rejection.code as ErrorCode, rejection.message, rejection.details === undefined ? {} : { details: rejection.details });
+}
+
+function drain(unit: Unit, loader: Loader, budget: number): number {
+  let left = budget;
+  while (left > 0) {
+    const step = unit.todo.shift();
+    if (step === undefined) return left;
+    left -= Math.max(1, propagate(unit, loader, step, Math.min(PROPAGATION_BATCH, Math.max(left, 1))));
+  }
+  return left;
+}
+
+/** Takes up consequences that an earlier transaction put off. */
+function resume(unit: Unit, loader: Loader, statements: Statements, budget: number): number {
+  let left = budget;
+  for (const row of loader.propagations(PROPAGATION_BATCH)) {
+    if (left <= 0) break;
+    const run = loader.run(row.run);
+    statements.of(SQL.dropPropagation).run(row.seq);
+    if (run === undefined) continue;
+    unit.patchRun(run, { propagating: run.propagating - 1 });
+    unit.todo.push({ kind: row.kind, run: row.run, subject: row.subject, cursor: row.cursor });
+    left = drain(unit, loader, left);
+  }
+  return left;
+}
+
+interface Candidate {
+  seq: number;
+  rank: number;
+  state: string;
+  crashes: number;
+}
+
+function claim(unit: Unit, loader: Loader, statements: Statements, request: ClaimRequest): Claimed[] {
+  const claimed: Claimed[] = [];
+  const boot = statements.of(SQL.bootState).get(request.boot) as { state: string } | undefined;
+  if (boot?.state !== "alive") throw new TenutoError("lease_lost", `worker boot ${request.boot} has been declared ${boot?.state ?? "unknown"}; it may not claim`);
+  let { slots } = request;
+  let suspects = request.suspects;
+  for (const candidate of candidates(statements, request)) {
+    if (slots <= 0) break;
+    if (candidate.state === "ready") {
+      if (candidate.crashes > 0 && !suspects) continue;
+      const slice = loader.slice(candidate.seq);
+      if (slice === undefined) continue;
+      const verdict = claimJob(slice, request.boot, unit.at);
+      if (!verdict.ok) continue;
+      unit.merge(slice, verdict);
+      if (verdict.result !== "claimed") continue;
+      slots -= 1;
+      if (candidate.crashes > 0) suspects = false;
+      claimed.push({ run: slice.run, job: slice.job, window: null });
+    } else {
+      const slice = loader.nextWindow(candidate.seq, null);
+      if (slice === undefined) continue;
+      const verdict = leaseWindow(slice, slice.choice, request.boot, request.itemSlots, unit.at);
+      if (!verdict.ok) continue;
+      unit.merge(slice, verdict);
+      if (verdict.result == null) continue;
+      slots -= 1;
+      const { start, stop, epoch, hasRows } = verdict.result;
+      claimed.push({ run: slice.run, job: slice.job, window: { start, stop, epoch, slots: verdict.result.slots, hasRows } });
+    }
+  }
+  return claimed;
+}
+
+/** Candidates beyond the free slots, for those that turn out to be barred. */
+const SPARE = 8;
+
+/** Claimable jobs of the offered agents, best rank first. */
+function candidates(statements: Statements, request: ClaimRequest): Candidate[] {
+    const agents = (statements.of(SQL.agentsReady).all() as { agent: string }[]).map((row) => row.agent).filter((agent) => request.offers(agent));
+  const sql = request.suspects ? SQL.candidates : SQL.calmCandidates;
+  const found = agents.map((agent) => statements.of(sql).all(agent, request.slots + SPARE) as Candidate[]);
+  if (found.length === 1) return found[0]!;
+  return found.flat().sort((a, b) => a.rank - b.rank || a.seq - b.seq);
+}

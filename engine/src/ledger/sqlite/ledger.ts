@@ -1,0 +1,258 @@
+/**
+ * The SQLite ledger: collects the changes of one turn of the event loop, commits them together, answers after the commit.
+ *
+ * Invariants: (1) an answer comes after its commit; (2) a change is decided inside the transaction that commits it;
+ * (3) a lock held by another process never blocks the event loop longer than the busy wait, the batch is tried again;
+ * (4) a batch that cannot be saved is taken apart, so that one impossible change fails alone.
+ */
+import { TenutoError } from "../../core/errors.ts";
+import type { Hints } from "../../core/unit.ts";
+import type { Clock } from "../../ports/clock.ts";
+import type { Change, Claimed, ClaimRequest, ClaimTicket, SliceOf } from "../../ports/ledger.ts";
+import { type Committed, execute, type Outcome } from "./commit.ts";
+import { Statements } from "./load.ts";
+import { type Connection, openDatabase, type OpenOptions } from "./open.ts";
+import { SQL } from "./sql.ts";
+
+export interface SqliteOptions extends OpenOptions {
+  clock: Clock;
+  /** How long changes wait for a lock that another process holds before they are refused with `ledger_busy`. Default 60 s. */
+  lockWaitMs?: number;
+  /** Test hook, called at each point where a crash must be survivable. */
+  failpoint?: (point: string) => void;
+}
+
+interface Entry {
+  change: Change;
+  resolve(value: unknown): void;
+  reject(error: unknown): void;
+  since: number;
+}
+
+const MAX_BATCH = 2_000;
+const FOREIGN_POLL_MS = 250;
+/** Pages of the write-ahead log (4 KiB each) after which the main connection checkpoints itself. */
+const CHECKPOINT_PAGES = 16_384;
+
+/** Writing half of the ledger; `reads.ts` and `upkeep.ts` complete it. */
+export class SqliteWriter {
+  readonly db: Connection;
+  readonly statements: Statements;
+  protected readonly options: SqliteOptions;
+  private queue: Entry[] = [];
+  private claims: { request: ClaimRequest; resolve(claimed: Claimed[]): void; reject(error: unknown): void }[] = [];
+  private hooks = new Set<() => ClaimTicket | null>();
+  private listeners = new Set<(hints: Hints) => void>();
+  private foreign = new Set<() => void>();
+  private scheduled: NodeJS.Immediate | null = null;
+  private retryTimer: NodeJS.Timeout | null = null;
+  private foreignTimer: NodeJS.Timeout | null = null;
+  private lastDataVersion = 0;
+  private unfinished = false;
+  private busySince: number | null = null;
+  private commits = 0;
+  protected closed = false;
+
+  constructor(options: SqliteOptions) {
+    this.options = options;
+    this.db = openDatabase(options);
+    this.statements = new Statements(this.db);
+    this.lastDataVersion = this.dataVersion();
+    this.unfinished = (this.statements.of("SELECT EXISTS (SELECT 1 FROM propagation) AS n").get() as { n: number }).n === 1;
+    if (this.unfinished) this.schedule();
+  }
+
+  now(): number {
+    return this.options.clock.now();
+  }
+
+  apply<K extends keyof SliceOf, R>(change: Change<K, R>): Promise<R> {
+    if (this.closed) return Promise.reject(new TenutoError("ledger_unavailable", "the ledger is closed"));
+    return new Promise<R>((resolve, reject) => {
+      this.queue.push({ change: change as unknown as Change, resolve: resolve as (value: unknown) => void, reject, since: 0 });
+      this.schedule();
+    });
+  }
+
+  claim(request: ClaimRequest): Promise<Claimed[]> {
+    if (this.closed) return Promise.reject(new TenutoError("ledger_unavailable", "the ledger is closed"));
+    return new Promise((resolve, reject) => {
+      this.claims.push({ request, resolve, reject });
+      this.schedule();
+    });
+  }
+
+  onBeforeCommit(hook: () => ClaimTicket | null): () => void {
+    this.hooks.add(hook);
+    return () => this.hooks.delete(hook);
+  }
+
+  onCommit(listener: (hints: Hints) => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  onForeignWrite(listener: () => void): () => void {
+    this.foreign.add(listener);
+    this.foreignTimer ??= setInterval(() => this.pollForeign(), FOREIGN_POLL_MS).unref();
+    return () => {
+      this.foreign.delete(listener);
+    };
+  }
+
+  private dataVersion(): number {
+    return (this.statements.of(SQL.dataVersion).get() as { data_version: number }).data_version;
+  }
+
+  private pollForeign(): void {
+    const version = this.dataVersion();
+    if (version === this.lastDataVersion) return;
+    this.lastDataVersion = version;
+    for (const listener of this.foreign) listener();
+  }
+
+  private schedule(): void {
+    if (this.scheduled !== null || this.retryTimer !== null) return;
+    this.scheduled = setImmediate(() => {
+      this.scheduled = null;
+      this.flush();
+    });
+  }
+
+  private flush(): void {
+    if (this.closed) return;
+    const entries = this.queue.length > MAX_BATCH ? this.queue.splice(0, MAX_BATCH) : this.queue;
+    if (entries === this.queue) this.queue = [];
+    const tickets = this.collectTickets();
+    if (entries.length === 0 && tickets.length === 0 && !this.unfinished) return;
+    const result = this.transact(entries.map((entry) => entry.change), tickets.map((ticket) => ticket.request));
+    if (result === "busy") return this.waitForLock(entries, tickets);
+    this.busySince = null;
+    if (result instanceof Error) this.failBatch(entries, tickets, result);
+    else this.answer(entries, tickets, result);
+    if (this.queue.length > 0 || this.claims.length > 0 || this.unfinished) this.schedule();
+  }
+
+  private collectTickets(): ClaimTicket[] {
+    const tickets: ClaimTicket[] = this.claims.map(({ request, resolve }) => ({ request, done: resolve }));
+    this.claims = [];
+    if (tickets.length > 0) return tickets;
+    for (const hook of this.hooks) {
+      const ticket = hook();
+      if (ticket !== null) tickets.push(ticket);
+    }
+    return tickets;
+  }
+
+  private transact(changes: Change[], claims: ClaimRequest[]): Committed | "busy" | Error {
+    const failpoint = this.options.failpoint ?? (() => {});
+    try {
+      this.statements.of(SQL.begin).run();
+    } catch (error) {
+      return isBusy(error) ? "busy" : storageError(error);
+    }
+    try {
+      const committed = execute(this.statements, { changes, claims, at: this.options.clock.now() }, failpoint);
+      failpoint("commit");
+      this.statements.of(SQL.commit).run();
+      failpoint("committed");
+      this.unfinished = committed.unfinished;
+      this.keepLogShort();
+      return committed;
+    } catch (error) {
+      if (this.db.inTransaction) this.statements.of(SQL.rollback).run();
+      return isBusy(error) ? "busy" : storageError(error);
+    }
+  }
+
+  /** A checkpoint in the background never catches up with steady writing; this one does, rarely. */
+  private keepLogShort(): void {
+    this.commits += 1;
+    if (this.commits % 4_096 !== 0 || this.options.path === ":memory:") return;
+    const [state] = this.db.pragma("wal_checkpoint(NOOP)") as { log: number; checkpointed: number }[];
+    if (state !== undefined && state.log > CHECKPOINT_PAGES) this.db.pragma("wal_checkpoint(PASSIVE)");
+  }
+
+  private answer(entries: Entry[], tickets: ClaimTicket[], committed: Committed): void {
+    for (const [index, entry] of entries.entries()) {
+      const outcome = committed.outcomes[index] as Outcome;
+      if (outcome.ok) entry.resolve(outcome.value);
+      else entry.reject(outcome.error);
+    }
+    for (const [index, ticket] of tickets.entries()) ticket.done(committed.claimed[index] ?? []);
+    for (const listener of this.listeners) listener(committed.hints);
+  }
+
+  private waitForLock(entries: Entry[], tickets: ClaimTicket[]): void {
+    const now = performance.now();
+    this.busySince ??= now;
+    if (now - this.busySince > (this.options.lockWaitMs ?? 60_000)) {
+      this.busySince = null;
+      const error = new TenutoError("ledger_busy", "another process has held the ledger's lock for too long", { hint: "Find it with `fuser` or `lsof` on the ledger file and end it.", category: "retryable" });
+      return this.failBatch(entries, tickets, error, true);
+    }
+    this.queue = entries.concat(this.queue);
+    for (const ticket of tickets) ticket.done([]);
+    this.retryTimer = setTimeout(() => {
+      this.retryTimer = null;
+      this.flush();
+    }, 5);
+  }
+
+  /** One change that cannot be saved must not take others with it: each is tried alone. */
+  private failBatch(entries: Entry[], tickets: ClaimTicket[], error: Error, final = false): void {
+    for (const ticket of tickets) ticket.done([]);
+    if (entries.length === 0) {
+      if (tickets.length === 0) this.unfinished = false;
+      this.reportFailure(error);
+      return;
+    }
+    if (final || entries.length === 1 || (error instanceof TenutoError && error.category === "critical")) {
+      for (const entry of entries) entry.reject(error);
+      return;
+    }
+    for (const entry of entries) {
+      const result = this.transact([entry.change], []);
+      if (result === "busy") this.queue.push(entry);
+      else if (result instanceof Error) entry.reject(result);
+      else this.answer([entry], [], result);
+    }
+  }
+
+  /** Failures of claims and of put-off work have nobody to answer to. */
+  onFailure: (error: Error) => void = () => {};
+
+  private reportFailure(error: Error): void {
+    this.onFailure(error);
+  }
+
+  protected stopTimers(): void {
+    if (this.foreignTimer !== null) clearInterval(this.foreignTimer);
+    if (this.retryTimer !== null) clearTimeout(this.retryTimer);
+    if (this.scheduled !== null) clearImmediate(this.scheduled);
+  }
+
+  /** Commits what has been handed in. */
+  protected drainQueue(): void {
+    if (this.queue.length > 0) this.flush();
+  }
+}
+
+export function isBusy(error: unknown): boolean {
+  const code = (error as { code?: unknown }).code;
+  return typeof code === "string" && (code.startsWith("SQLITE_BUSY") || code.startsWith("SQLITE_LOCKED"));
+}
+
+/** An error of SQLite in Tenuto's words; anything else as it is. */
+export function storageError(error: unknown): Error {
+  const code = String((error as { code?: unknown }).code ?? "");
+  const text = error instanceof Error ? error.message : String(error);
+  if (code === "SQLITE_FULL" || code === "ENOSPC" || code.startsWith("SQLITE_IOERR")) {
+    return new TenutoError("disk_full", `the ledger cannot be written: ${text}`, { hint: "Free space on the ledger's disk; work goes on by itself afterwards.", category: "critical", cause: error });
+  }
+  if (code.startsWith("SQLITE_CORRUPT") || code === "SQLITE_NOTADB") {
+    return new TenutoError("ledger_corrupt", `the ledger is damaged: ${text}`, { hint: "Stop all engines and restore a backup made with `tenuto backup`.", category: "critical", cause: error });
+  }
+  if (code.startsWith("SQLITE_")) return new TenutoError("ledger_unavailable", `the ledger refused a change: ${text}`, { category: "critical", cause: error });
+  return error instanceof Error ? error : new Error(text);
+}
