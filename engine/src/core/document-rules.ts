@@ -15,7 +15,7 @@ import type {
   WorkPolicy,
 } from "./document.ts";
 import { TenutoError } from "./errors.ts";
-import { pipelineReferences } from "./job-references.ts";
+import { declaredParams, pipelineReferences } from "./job-references.ts";
 import { MAX_ITEMS } from "./limits.ts";
 import type { Json } from "./model.ts";
 import { AGENT_NAME_RULE, isAgentName, isName, NAME_RULE, suggest } from "./names.ts";
@@ -31,6 +31,7 @@ const SHELL_HINT =
 
 /** Rules for the head of the document: requirements, limiters, run ids, defaults. */
 export function pipelineProblems(doc: PipelineDocument): Problem[] {
+  const params = declaredParams(doc.params);
   const problems = [...policyProblems(doc.defaults ?? {}, ["defaults"])];
   if (doc.runId !== undefined) {
     const wrong = checkRunIdPattern(doc.runId);
@@ -52,11 +53,10 @@ export function pipelineProblems(doc: PipelineDocument): Problem[] {
         problem(["requires", i], "must name exactly one of file, env, command, agent", "Write one entry for each."),
       );
     }
-    if ("file" in requirement)
-      problems.push(...pipelineReferences(requirement.file, ["requires", i, "file"], ["params"]));
+    if ("file" in requirement) problems.push(...pipelineReferences(requirement.file, ["requires", i, "file"], params));
   });
   if (doc.concurrency !== undefined) {
-    problems.push(...pipelineReferences(doc.concurrency.key, ["concurrency", "key"], ["params"]));
+    problems.push(...pipelineReferences(doc.concurrency.key, ["concurrency", "key"], params));
   }
   for (const [name, limiter] of Object.entries(doc.limiters ?? {})) problems.push(...limiterProblems(name, limiter));
   for (const name of Object.keys(doc.agents ?? {})) {
@@ -68,7 +68,7 @@ export function pipelineProblems(doc: PipelineDocument): Problem[] {
 
 /** Rules for one job, its graph and placeholders apart. */
 export function jobProblems(spec: JobSpec, path: Path, limiters: ReadonlySet<string>): Problem[] {
-  const problems = [...policyProblems(spec, path)];
+  const problems = policyProblems(spec, path);
   if (!isAgentName(spec.agent)) {
     problems.push(
       problem(
@@ -93,13 +93,11 @@ export function jobProblems(spec: JobSpec, path: Path, limiters: ReadonlySet<str
       problem([...path, "forEach", "source"], `has ${spec.forEach.source.length} items`, `At most ${MAX_ITEMS}.`),
     );
   }
-  for (const [value, key] of [
-    [spec.input, "input"],
-    [spec.forEach?.source, "forEach"],
-  ] as const) {
-    if (value !== undefined) problems.push(...payloadProblems(value as Json, [...path, key]));
+  if (spec.input !== undefined) problems.push(...payloadProblems(spec.input, [...path, "input"]));
+  if (Array.isArray(spec.forEach?.source)) {
+    problems.push(...payloadProblems(spec.forEach.source, [...path, "forEach", "source"]));
   }
-  (spec.limits ?? []).forEach((limit, i) => problems.push(...limitProblems(limit, [...path, "limits", i], limiters)));
+  spec.limits?.forEach((limit, i) => problems.push(...limitProblems(limit, [...path, "limits", i], limiters)));
   return problems;
 }
 
@@ -152,7 +150,7 @@ function policyProblems(policy: WorkPolicy, path: Path): Problem[] {
       ),
     );
   }
-  (policy.errors ?? []).forEach((rule, i) => problems.push(...ruleProblems(rule, [...path, "errors", i])));
+  policy.errors?.forEach((rule, i) => problems.push(...ruleProblems(rule, [...path, "errors", i])));
   return problems;
 }
 

@@ -106,11 +106,8 @@ function closure(graph: JobGraph, column: ReadonlyMap<number, number>, words: nu
 
 /** Releases jobs as a run would; what is never released waits for itself. */
 function settle(nodes: readonly JobNode[], starts: readonly number[]): { order: number[]; cycles: number[][] } {
-  const dependents: number[][] = nodes.map(() => []);
+  const dependents = dependentsOf(nodes);
   const blockers = nodes.map((node) => node.needs.length + node.barrier);
-  nodes.forEach((node, at) => {
-    for (const need of node.needs) dependents[need]!.push(at);
-  });
   const openInStage = starts.slice(1).map((end, stage) => end - starts[stage]!);
   const done = new Uint8Array(nodes.length);
   const order: number[] = [];
@@ -121,7 +118,7 @@ function settle(nodes: readonly JobNode[], starts: readonly number[]): { order: 
   };
   const finish = (at: number): void => {
     done[at] = 1;
-    for (const dependent of dependents[at]!) unblock(dependent);
+    for (let i = dependents.first[at]!; i < dependents.first[at + 1]!; i++) unblock(dependents.list[i]!);
     const stage = nodes[at]!.stage;
     openInStage[stage]!--;
     if (openInStage[stage]! > 0 || stage + 2 >= starts.length) return;
@@ -154,13 +151,24 @@ function settle(nodes: readonly JobNode[], starts: readonly number[]): { order: 
   return { order, cycles };
 }
 
+/** The reverse of `needs` in two flat lists: dependents of n are list[first[n]] up to list[first[n + 1]]. */
+function dependentsOf(nodes: readonly JobNode[]): { first: Int32Array; list: Int32Array } {
+  const first = new Int32Array(nodes.length + 1);
+  for (const node of nodes) for (const need of node.needs) first[need + 1]!++;
+  for (let at = 0; at < nodes.length; at++) first[at + 1]! += first[at]!;
+  const list = new Int32Array(first[nodes.length]!);
+  const next = first.slice();
+  for (let at = 0; at < nodes.length; at++) for (const need of nodes[at]!.needs) list[next[need]!++] = at;
+  return { first, list };
+}
+
 /** Follows, from a job that is never released, what it waits for, until a job comes up again. */
 function circleFrom(start: number, nodes: readonly JobNode[], starts: readonly number[], done: Uint8Array): number[] {
-  const position = new Map<number, number>();
+  const position = new Int32Array(nodes.length).fill(-1);
   const path: number[] = [];
   let at = start;
-  while (!position.has(at)) {
-    position.set(at, path.length);
+  while (position[at]! < 0) {
+    position[at] = path.length;
     path.push(at);
     const node = nodes[at]!;
     let next = node.needs.find((need) => done[need] === 0);
@@ -170,5 +178,5 @@ function circleFrom(start: number, nodes: readonly JobNode[], starts: readonly n
     }
     at = next;
   }
-  return path.slice(position.get(at)!);
+  return path.slice(position[at]!);
 }

@@ -6,10 +6,11 @@
  *    limits and the forEach key. The source, `when`, cache key and summary belong to the job.
  * 2. A place that takes no placeholders at all (ids, names) is never expanded, so it is not looked at.
  */
-import type { JobSpec } from "./document.ts";
+import type { JobSpec, PipelineDocument } from "./document.ts";
 import { TenutoError } from "./errors.ts";
 import type { Json } from "./model.ts";
-import { references } from "./placeholders.ts";
+import { suggest } from "./names.ts";
+import { type Reference, references } from "./placeholders.ts";
 import { type Problem, pathSegments, problem, type Segment } from "./shape.ts";
 
 /** A reference to another job's result. */
@@ -20,14 +21,22 @@ export interface JobReference {
   part: "output" | "state" | "error";
 }
 
-/** References of a job to jobs, and the placeholders that are not allowed where they are. */
-export function jobReferences(spec: JobSpec, path: readonly Segment[]): { jobs: JobReference[]; problems: Problem[] } {
+/**
+ * References of a job to jobs, and the placeholders that are not allowed where they are. `params` are the names that
+ * the pipeline declares, null if any may be given.
+ */
+export function jobReferences(
+  spec: JobSpec,
+  path: readonly Segment[],
+  params: readonly string[] | null,
+): { jobs: JobReference[]; problems: Problem[] } {
   const jobs: JobReference[] = [];
   const problems: Problem[] = [];
   const look = (value: unknown, at: readonly Segment[], perItem: boolean): void => {
     if (value === undefined || value === null) return;
     for (const found of placeholders(value as Json, [...path, ...at], problems)) {
       const [root, job, part] = found.path;
+      if (root === "params") problems.push(...paramProblems(found, params));
       if (root === "jobs") {
         jobs.push({ path: found.at, text: found.text, job: String(job), part: part as JobReference["part"] });
       } else if ((root === "item" || root === "index") && !(perItem && spec.forEach !== undefined)) {
@@ -51,16 +60,38 @@ export function jobReferences(spec: JobSpec, path: readonly Segment[]): { jobs: 
   return { jobs, problems };
 }
 
-/** Placeholders of a template that belongs to the whole pipeline and may refer to `roots` only. */
-export function pipelineReferences(value: Json, path: readonly Segment[], roots: readonly string[]): Problem[] {
+/** Placeholders of a template that belongs to the whole pipeline and may refer to params only. */
+export function pipelineReferences(value: Json, path: readonly Segment[], params: readonly string[] | null): Problem[] {
   const problems: Problem[] = [];
   for (const found of placeholders(value, path, problems)) {
-    if (roots.includes(String(found.path[0]))) continue;
-    problems.push(
-      problem(found.at, `{{ ${found.text} }} is not known yet here`, `Only ${roots.join(" and ")} can be used.`),
-    );
+    if (found.path[0] === "params") {
+      problems.push(...paramProblems(found, params));
+      continue;
+    }
+    problems.push(problem(found.at, `{{ ${found.text} }} is not known yet here`, "Only params can be used."));
   }
   return problems;
+}
+
+/** Names of the params that a document declares; null if its schema is open. */
+export function declaredParams(schema: PipelineDocument["params"]): readonly string[] | null {
+  if (schema === undefined) return [];
+  const { properties, additionalProperties } = schema;
+  const closed =
+    (additionalProperties === undefined || additionalProperties === false) && schema.patternProperties === undefined;
+  return closed && typeof properties === "object" && properties !== null ? Object.keys(properties) : null;
+}
+
+function paramProblems(found: { at: Segment[] } & Reference, params: readonly string[] | null): Problem[] {
+  const name = found.path[1];
+  if (params === null || name === undefined || params.includes(String(name))) return [];
+  return [
+    problem(
+      found.at,
+      `{{ ${found.text} }} refers to no param of this pipeline`,
+      suggest(String(name), params, "param"),
+    ),
+  ];
 }
 
 function placeholders(value: Json, path: readonly Segment[], problems: Problem[]) {

@@ -14,10 +14,13 @@ import { conditionProblems, jobProblems, pipelineProblems } from "./document-rul
 import { DOCUMENT } from "./document-shape.ts";
 import { TenutoError } from "./errors.ts";
 import { type JobGraph, jobGraph, upstreamPairs } from "./job-graph.ts";
-import { type JobReference, jobReferences } from "./job-references.ts";
+import { declaredParams, type JobReference, jobReferences } from "./job-references.ts";
 import type { Json } from "./model.ts";
 import { isName, NAME_RULE, suggest } from "./names.ts";
 import { checkShape, type Problem, problem, type Segment } from "./shape.ts";
+
+/** Stands for the set of a job with one need, so that a chain of 10,000 makes none. Never added to. */
+const NOTHING = new Set<string>();
 
 /** What the engine at hand offers; what is absent is not checked. */
 export interface Known {
@@ -39,7 +42,7 @@ export function validateDocument(doc: PipelineDocument, known: Known = {}): Prob
     problems.push(...jobProblems(node.spec, path, limiters), ...conditionProblems(node.spec.when, [...path, "when"]));
     if (known.agents !== undefined) problems.push(...agentProblems(doc, node.spec.agent, path, known.agents));
   }
-  problems.push(...cycleProblems(doc, graph), ...referenceProblems(graph));
+  problems.push(...cycleProblems(doc, graph), ...referenceProblems(doc, graph));
   return problems;
 }
 
@@ -114,9 +117,10 @@ function nameProblems(doc: PipelineDocument, graph: JobGraph): Problem[] {
       );
   });
   graph.nodes.forEach((node, at) => {
+    const first = graph.byId.get(node.spec.id)!;
+    if (first === at && isName(node.spec.id)) return;
     const path = [...jobPath(node.stage, node.ordinal), "id"];
     name(node.spec.id, path, "the id of a job");
-    const first = graph.byId.get(node.spec.id)!;
     if (first === at) return;
     const { stage, ordinal } = graph.nodes[first]!;
     problems.push(
@@ -134,18 +138,23 @@ function needProblems(graph: JobGraph): Problem[] {
   const problems: Problem[] = [];
   let ids: string[] | null = null;
   for (const node of graph.nodes) {
-    const seen = new Set<string>();
-    (node.spec.needs ?? []).forEach((need, i) => {
+    const needs = node.spec.needs ?? [];
+    const seen = needs.length > 1 ? new Set<string>() : NOTHING;
+    needs.forEach((need, i) => {
+      const missing = !graph.byId.has(need.job);
+      if (!missing && !seen.has(need.job)) {
+        if (seen !== NOTHING) seen.add(need.job);
+        return;
+      }
       const path = [...jobPath(node.stage, node.ordinal), "needs", i];
-      if (!graph.byId.has(need.job)) {
+      if (missing) {
         ids ??= [...graph.byId.keys()];
         problems.push(problem(path, `there is no job "${need.job}"`, suggest(need.job, ids, "job")));
-      } else if (seen.has(need.job)) {
+      } else {
         problems.push(
           problem(path, `job "${need.job}" is needed twice`, "Keep one; `always` covers success and failure."),
         );
       }
-      seen.add(need.job);
     });
   }
   return problems;
@@ -181,12 +190,13 @@ function cycleProblems(doc: PipelineDocument, graph: JobGraph): Problem[] {
   });
 }
 
-function referenceProblems(graph: JobGraph): Problem[] {
+function referenceProblems(doc: PipelineDocument, graph: JobGraph): Problem[] {
+  const params = declaredParams(doc.params);
   const problems: Problem[] = [];
   const indirect: { reference: JobReference; at: number; target: number }[] = [];
   let ids: string[] | null = null;
   graph.nodes.forEach((node, at) => {
-    const found = jobReferences(node.spec, jobPath(node.stage, node.ordinal));
+    const found = jobReferences(node.spec, jobPath(node.stage, node.ordinal), params);
     problems.push(...found.problems);
     for (const reference of found.jobs) {
       const target = graph.byId.get(reference.job);

@@ -129,12 +129,13 @@ function check(value: unknown, shape: Shape, path: Segment[], problems: Problem[
   }
 }
 
+function checkAt(value: unknown, shape: Shape, segment: Segment, path: Segment[], problems: Problem[]): void {
+  path.push(segment);
+  check(value, shape, path, problems);
+  path.pop();
+}
+
 function checkInside(value: unknown, shape: Shape, path: Segment[], problems: Problem[]): void {
-  const inside = (part: unknown, of: Shape, segment: Segment): void => {
-    path.push(segment);
-    check(part, of, path, problems);
-    path.pop();
-  };
   if (shape.kind === "number") checkNumber(value as number, shape, path, problems);
   else if (shape.kind === "word") {
     if (shape.of.includes(value as string)) return;
@@ -142,9 +143,10 @@ function checkInside(value: unknown, shape: Shape, path: Segment[], problems: Pr
   } else if (shape.kind === "list") {
     const elements = value as unknown[];
     if (elements.length < shape.min) problems.push(problem(path, "is empty", `Give at least ${shape.min}.`));
-    for (let i = 0; i < elements.length; i++) inside(elements[i], shape.of, i);
+    for (let i = 0; i < elements.length; i++) checkAt(elements[i], shape.of, i, path, problems);
   } else if (shape.kind === "map") {
-    for (const key of Object.keys(value as object)) inside((value as Record<string, unknown>)[key], shape.of, key);
+    for (const key of Object.keys(value as object))
+      checkAt((value as Record<string, unknown>)[key], shape.of, key, path, problems);
   } else if (shape.kind === "object") {
     const given = value as Record<string, unknown>;
     for (const key of shape.required) {
@@ -152,7 +154,7 @@ function checkInside(value: unknown, shape: Shape, path: Segment[], problems: Pr
     }
     for (const key of Object.keys(given)) {
       if (Object.hasOwn(shape.keys, key)) {
-        if (given[key] !== undefined) inside(given[key], shape.keys[key]!, key);
+        if (given[key] !== undefined) checkAt(given[key], shape.keys[key]!, key, path, problems);
       } else
         problems.push(problem([...path, key], `unknown key "${key}"`, suggest(key, Object.keys(shape.keys), "key")));
     }
