@@ -10,7 +10,7 @@ import type { Address } from "./address.ts";
 import { ParseError } from "./errors.ts";
 import { labelledValues, textLines } from "./labels.ts";
 import type { Labelled } from "./labels.ts";
-import { cleanText } from "./page.ts";
+import { cleanText, mayMatch } from "./page.ts";
 import type { Page, Scope } from "./page.ts";
 import { PARSERS } from "./parsers.ts";
 import type { Value } from "./parsers.ts";
@@ -35,6 +35,7 @@ const NO_NAME =
 export function listItems(page: Page, schema: Schema): Scope[] {
   const container = page.$(schema.listContainer);
   for (const selector of schema.listItem) {
+    if (!mayMatch(page, selector)) continue;
     const items = container.find(selector);
     // Nested matches would be counted twice: the outermost one is the item.
     const outer = items.toArray().filter((node) => page.$(node).parent().closest(selector).length === 0);
@@ -123,6 +124,7 @@ function findValue(source: Source, field: Field): Value | null {
 function* candidates(source: Source, field: Field): Generator<string> {
   const { page, scope, labels } = source;
   for (const { css, attribute } of field.selectors) {
+    if (!mayMatch(page, css)) continue;
     const wanted = attribute === null ? field.extract : [attribute];
     const matches = scope.find(css).toArray();
     // The item itself may be the element sought (`<a class="member" href>`).
@@ -133,7 +135,8 @@ function* candidates(source: Source, field: Field): Generator<string> {
       yield cleanText(element.text()) || cleanText(element.attr("content") ?? "");
     }
   }
-  for (const property of field.itemprop) yield* microdata(page, scope, property);
+  if (page.words.attributes.has("itemprop"))
+    for (const property of field.itemprop) yield* microdata(page, scope, property);
   for (const label of field.labels) {
     const found = labels.get(label);
     if (found === undefined) continue;
@@ -206,6 +209,7 @@ function findAddress({ page, scope, labels }: Source, schema: Schema): Address |
     if (address !== null) return address;
   }
   for (const css of schema.address.selectors) {
+    if (!mayMatch(page, css)) continue;
     for (const node of scope.find(css).toArray().slice(0, 3)) {
       const address = parseAddress(textLines(page.$(node)));
       if (address !== null) return address;

@@ -12,6 +12,8 @@ export interface Page {
   /** What its links are relative to: `<base href>` or the URL. */
   base: string;
   $: CheerioAPI;
+  /** Every class and attribute name that occurs, so that selectors which cannot match need not be tried. */
+  words: { classes: ReadonlySet<string>; attributes: ReadonlySet<string> };
   /** `Link` header, if the answer had one. */
   linkHeader: string | null;
   /** The address of the following page, where a JSON answer names it. */
@@ -31,7 +33,37 @@ export function parsePage(source: PageSource): Page {
   const $ = load(json?.html ?? source.text);
   $("script:not([type='application/ld+json']), style, noscript, template").remove();
   const base = resolveUrl($("base[href]").first().attr("href"), source.url) ?? source.url;
-  return { url: source.url, base, $, linkHeader: source.linkHeader ?? null, jsonNext: json?.next ?? null };
+  return {
+    url: source.url,
+    base,
+    $,
+    words: wordsOf($),
+    linkHeader: source.linkHeader ?? null,
+    jsonNext: json?.next ?? null,
+  };
+}
+
+function wordsOf($: CheerioAPI): Page["words"] {
+  const classes = new Set<string>();
+  const attributes = new Set<string>();
+  const visit = (node: any): void => {
+    for (const name of Object.keys(node.attribs ?? {})) attributes.add(name);
+    for (const word of (node.attribs?.class ?? "").split(/\s+/)) classes.add(word);
+    for (const child of node.children ?? []) visit(child);
+  };
+  visit($.root().get(0));
+  return { classes, attributes };
+}
+
+/** False when a selector names a class or attribute that the page does not have: a schema has 150 selectors, a page needs ten. */
+export function mayMatch(page: Page, css: string): boolean {
+  // Lists, :not() and the like are left to the selector engine.
+  if (/[:,\\]/.test(css)) return true;
+  const attributes = [...css.matchAll(/\[\s*([\w-]+)/g)].map((match) => match[1]!.toLowerCase());
+  const classes = [...css.replace(/\[[^\]]*\]/g, "").matchAll(/\.([\w-]+)/g)].map((match) => match[1]!);
+  return (
+    attributes.every((name) => page.words.attributes.has(name)) && classes.every((name) => page.words.classes.has(name))
+  );
 }
 
 function unwrapJson(text: string, url: string): { html: string; next: string | null } | null {
