@@ -45,6 +45,7 @@ export function startCrawl({ entryUrl, pagination, maxPages }: CrawlOptions): Cr
   let pages = 0;
   let barren = 0;
   let firstCount = 0;
+  let hadNext = false;
 
   const follow = (page: VisitedPage): string | null => {
     if (pagination.type === "none") return null;
@@ -55,8 +56,8 @@ export function startCrawl({ entryUrl, pagination, maxPages }: CrawlOptions): Cr
   /** Computed addresses are tried where the configuration names them, or where a page shows no controls to read. */
   const computed = (page: VisitedPage): string | null => {
     const { next, more, numbered } = page.controls;
-    // A page that has links to other pages, but none onwards, has said that it is the last.
-    if (next !== null || more !== null || numbered.length > 0) return null;
+    // A page without the marker that those before it had, or with links to other pages but none onwards, is the last.
+    if (hadNext || next !== null || more !== null || numbered.length > 0) return null;
     return pageUrl(pagination, { entryUrl, page: pages + 1, firstCount });
   };
 
@@ -78,6 +79,7 @@ export function startCrawl({ entryUrl, pagination, maxPages }: CrawlOptions): Cr
       if (repeated) return end("repeated_page");
       if (barren >= MAX_BARREN_PAGES) return end("empty_pages");
       const next = follow(page);
+      hadNext ||= page.controls.next !== null;
       if (next === null) return end(pages === 1 && !page.controls.present ? "all_on_one_page" : "no_next");
       const linked =
         next === page.controls.next ||

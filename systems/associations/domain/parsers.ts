@@ -24,10 +24,11 @@ function titleCase(text: string): string | null {
 }
 
 function capitalise(word: string): string {
-  return word.replace(/(^|[-/(.]|\b(?:o|d)')(\p{L})/gu, (_, before: string, letter: string) => {
-    const lead = before.length === 2 ? before.charAt(0).toUpperCase() + before.slice(1) : before;
-    return lead + letter.toUpperCase();
-  });
+  const capital = word.replace(
+    /(^|[-/(.])(\p{L})/gu,
+    (_, before: string, letter: string) => before + letter.toUpperCase(),
+  );
+  return capital.replace(/^([OD]')(\p{L})/u, (_, before: string, letter: string) => before + letter.toUpperCase());
 }
 
 function phone(text: string): string | null {

@@ -21,7 +21,9 @@ async function setup(options: SiteOptions = {}): Promise<{ site: FixtureSite; co
   return { site, configDir, dataDir: join(folder, "data") };
 }
 
-test("1,134 members come out once each, with every field, and the two bad pages are listed", async () => {
+test("1,134 members come out once each, with every field, and the two bad pages are listed", {
+  timeout: 20_000,
+}, async () => {
   const { site, configDir, dataDir } = await setup();
   const { map, crawl, written, memory } = await runPipeline({ association: FIXTURE_CODE, configDir, dataDir });
 

@@ -1,0 +1,258 @@
+import { mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { RequestListener } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import { afterEach, describe, expect, test } from "vitest";
+import { DEFAULT_CONFIG_DIR, loadAssociations, loadCrawler, loadSchema, userAgentOf } from "../adapters/config.ts";
+import { decodeBody } from "../adapters/decode.ts";
+import { readJsonl, writeJsonl } from "../adapters/files.ts";
+import { createHttpClient, retryAfterMs } from "../adapters/http.ts";
+import type { HttpOptions } from "../adapters/http.ts";
+import { isPrivateAddress, privateAddressIn } from "../adapters/network-guard.ts";
+import { fetchRobots, readRobots } from "../adapters/robots.ts";
+import { configuredPagination, readAssociations } from "../domain/association.ts";
+
+const cleanups: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+async function serve(listener: RequestListener, options: Partial<HttpOptions> = {}) {
+  const server = createServer(listener);
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const http = createHttpClient({ userAgent: "test/1.0 (+https://example.org)", ...options });
+  cleanups.push(
+    () => http.close(),
+    () => server.closeAllConnections(),
+    () => server.close(),
+  );
+  return { url: `http://127.0.0.1:${(server.address() as { port: number }).port}`, http, server };
+}
+
+async function folder(): Promise<string> {
+  const path = await mkdtemp(join(tmpdir(), "associations-"));
+  cleanups.push(() => rm(path, { recursive: true }));
+  return path;
+}
+
+describe("http", () => {
+  test("a page, whatever it is packed and written in, with our name in the request", async () => {
+    let agent: string | undefined;
+    const { url, http } = await serve((request, response) => {
+      agent = request.headers["user-agent"];
+      response.writeHead(200, {
+        "content-type": "text/html; charset=iso-8859-1",
+        "content-encoding": "gzip",
+        link: "</b>; rel=next",
+      });
+      response.end(gzipSync(Buffer.from("<h1>Caf\xe9</h1>", "latin1")));
+    });
+    expect(await http.get(`${url}/a`)).toMatchObject({
+      url: `${url}/a`,
+      status: 200,
+      text: "<h1>Café</h1>",
+      linkHeader: "</b>; rel=next",
+    });
+    expect(agent).toBe("test/1.0 (+https://example.org)");
+  });
+
+  test.each([
+    [404, {}, { name: "NotFoundError", category: "skippable", status: 404 }],
+    [410, {}, { name: "NotFoundError", category: "skippable" }],
+    [403, {}, { name: "ForbiddenError", category: "skippable", status: 403 }],
+    [401, {}, { name: "ForbiddenError", category: "skippable" }],
+    [429, { "retry-after": "2" }, { name: "RateLimitError", category: "retryable", status: 429, retryAfterMs: 2000 }],
+    [429, {}, { name: "RateLimitError", retryAfterMs: 60_000 }],
+    [500, {}, { name: "ServerError", category: "retryable", status: 500, retryAfterMs: undefined }],
+    [503, { "retry-after": "120" }, { name: "ServerError", category: "retryable", retryAfterMs: 120_000 }],
+    [418, {}, { name: "RefusedError", category: "permanent", code: "http_418" }],
+  ])("%i %o", async (status, headers, error) => {
+    const { url, http } = await serve((_, response) => response.writeHead(status, headers).end("x"));
+    await expect(http.get(url)).rejects.toMatchObject(error);
+  });
+
+  test("Retry-After as seconds or as a date, never negative, never forever", () => {
+    const now = Date.parse("2026-01-29T12:00:00Z");
+    const cases = [
+      "5",
+      "1.5",
+      "Thu, 29 Jan 2026 12:00:30 GMT",
+      "Thu, 29 Jan 2026 11:00:00 GMT",
+      "99999999",
+      "soon",
+      "",
+      null,
+    ];
+    expect(cases.map((header) => retryAfterMs(header, now))).toEqual([
+      5000,
+      1500,
+      30_000,
+      0,
+      86_400_000,
+      undefined,
+      undefined,
+      undefined,
+    ]);
+  });
+
+  test("silence is a timeout, a closed door no connection; both are tried again", async () => {
+    const { url, http, server } = await serve(() => {}, { timeoutMs: 60 });
+    await expect(http.get(url)).rejects.toMatchObject({ name: "TimeoutError", category: "retryable" });
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+    await expect(http.get(url)).rejects.toMatchObject({
+      name: "ConnectionError",
+      category: "retryable",
+      code: "ECONNREFUSED",
+    });
+  });
+
+  test("a body that never ends is a timeout too, and one that breaks off no connection", async () => {
+    const slow = await serve((_, response) => void response.writeHead(200).write("x"), { timeoutMs: 60 });
+    await expect(slow.http.get(slow.url)).rejects.toMatchObject({ name: "TimeoutError" });
+    const broken = await serve((_, response) => {
+      response.writeHead(200, { "content-length": "100" });
+      response.write("x", () => response.destroy());
+    });
+    await expect(broken.http.get(broken.url)).rejects.toMatchObject({ name: "ConnectionError", category: "retryable" });
+  });
+
+  test("a stop by the caller is the caller's, not a fault of the site", async () => {
+    const { url, http } = await serve(() => {});
+    const reason = new Error("cancelled");
+    const controller = new AbortController();
+    const answer = http.get(url, { signal: controller.signal });
+    controller.abort(reason);
+    await expect(answer).rejects.toBe(reason);
+  });
+
+  test("more than the cap is refused, also when it was small on the wire", async () => {
+    const { url, http } = await serve(
+      (_, response) => response.writeHead(200, { "content-encoding": "gzip" }).end(gzipSync(Buffer.alloc(100_000))),
+      { maxBytes: 50_000 },
+    );
+    await expect(http.get(url)).rejects.toMatchObject({ code: "too_large", category: "permanent" });
+  });
+
+  test("redirects are followed hop by hop, each one asked about, and not for ever", async () => {
+    const { url, http } = await serve((request, response) => {
+      if (request.url === "/a") response.writeHead(301, { location: "/b" }).end();
+      else if (request.url === "/b") response.end("there");
+      else response.writeHead(302, { location: "/loop" }).end();
+    });
+    const asked: string[] = [];
+    const before = async (hop: string) => void asked.push(new URL(hop).pathname);
+    expect(await http.get(`${url}/a`, { before })).toMatchObject({ url: `${url}/b`, text: "there" });
+    expect(asked).toEqual(["/a", "/b"]);
+    await expect(http.get(`${url}/loop`)).rejects.toMatchObject({ code: "too_many_redirects" });
+    await expect(http.get(`${url}/a`, { before: () => Promise.reject(new Error("no")) })).rejects.toThrow("no");
+    await expect(http.get("ftp://x.test/")).rejects.toMatchObject({ code: "bad_url" });
+  });
+
+  test("nobody redirects us to another private address", async () => {
+    const { url, http } = await serve((_, response) =>
+      response.writeHead(302, { location: "http://127.0.0.2:9/secret" }).end(),
+    );
+    await expect(http.get(url)).rejects.toMatchObject({ code: "private_address" });
+    expect(
+      ["127.0.0.1", "10.1.2.3", "169.254.169.254", "[::1]", "[::ffff:10.0.0.1]", "fd00::1", "100.64.0.1"].filter(
+        (host) => !isPrivateAddress(host),
+      ),
+    ).toEqual([]);
+    expect(["93.184.216.34", "2606:2800::1", "example.org"].filter(isPrivateAddress)).toEqual([]);
+    expect([await privateAddressIn("localhost"), await privateAddressIn("example.org")]).toEqual([true, false]);
+  });
+});
+
+test("encodings by mark, header, meta or guess", () => {
+  expect(decodeBody(Buffer.from("\ufeffé"), null)).toBe("é");
+  expect(decodeBody(Buffer.from('<meta charset="windows-1252">\x93', "latin1"), "text/html")).toContain("“");
+  expect(decodeBody(Buffer.from("é"), "text/html")).toBe("é");
+  expect(decodeBody(Buffer.from("\xe9", "latin1"), "text/html; charset=nonsense")).toBe("é");
+});
+
+describe("robots.txt", () => {
+  const AGENT = "tenuto-associations/0.1 (+https://example.org)";
+  test("our own rules before those for all, with delay and sitemaps", () => {
+    const text =
+      "User-agent: tenuto-associations\nDisallow: /private\nCrawl-delay: 3\n\nUser-agent: *\nDisallow: /\nSitemap: https://a.test/s.xml\n";
+    const robots = readRobots("https://a.test/robots.txt", text, AGENT);
+    expect([robots.allows("https://a.test/members"), robots.allows("https://a.test/private/x")]).toEqual([true, false]);
+    expect([robots.crawlDelaySeconds, robots.sitemaps]).toEqual([3, ["https://a.test/s.xml"]]);
+    expect(readRobots("https://a.test/robots.txt", text, "other/1.0").allows("https://a.test/members")).toBe(false);
+    expect(readRobots("https://a.test/robots.txt", "", AGENT)).toMatchObject({ crawlDelaySeconds: null });
+  });
+
+  test.each([
+    [404, ""],
+    [403, ""],
+    [418, ""],
+  ])("%i allows everything", async (status, text) => {
+    const { url, http } = await serve((_, response) => response.writeHead(status).end("x"));
+    expect(await fetchRobots(http, `${url}/robots.txt`, {})).toBe(text);
+  });
+
+  test("a server that fails is asked again later, a home page is no robots.txt", async () => {
+    const { url, http } = await serve((request, response) =>
+      request.url === "/robots.txt" ? response.writeHead(503).end() : response.end("<!doctype html><p>home"),
+    );
+    await expect(fetchRobots(http, `${url}/robots.txt`, {})).rejects.toMatchObject({ category: "retryable" });
+    expect(await fetchRobots(http, `${url}/other`, {})).toBe("");
+  });
+});
+
+describe("files", () => {
+  test("are complete or not there", async () => {
+    const path = join(await folder(), "deep", "records.jsonl");
+    expect(await writeJsonl(path, [{ a: 1 }, { b: "ü\n" }])).toBe(2);
+    async function* broken() {
+      yield { c: 1 };
+      throw new Error("half-way");
+    }
+    await expect(writeJsonl(path, broken())).rejects.toThrow("half-way");
+    expect(await readFile(path, "utf8")).toBe('{"a":1}\n{"b":"ü\\n"}\n');
+    expect(await readdir(join(path, ".."))).toEqual(["records.jsonl"]);
+  });
+
+  test("unreadable lines are left out and counted", async () => {
+    const path = join(await folder(), "x.jsonl");
+    await writeFile(path, '{"a":1}\n{"a":\n\n{"a":2}\n');
+    expect(await readJsonl(path)).toEqual({ records: [{ a: 1 }, { a: 2 }], unreadable: 1 });
+  });
+});
+
+describe("configuration", () => {
+  test("PMA and NEMA as in the source document", () => {
+    const associations = loadAssociations(DEFAULT_CONFIG_DIR);
+    expect(associations.get("PMA")).toMatchObject({ url: "https://pma.org", expected_members: 1134, rate_limit: 0.5 });
+    expect(configuredPagination(associations.get("PMA")!.pagination)).toMatchObject({
+      type: "query_param",
+      param: "n",
+      param_type: "count",
+    });
+    expect(configuredPagination(associations.get("NEMA")!.pagination)).toMatchObject({ type: "auto" });
+  });
+
+  test("mistakes are named with their place", async () => {
+    expect(() => readAssociations({ PMA: { name: "x", url: "pma.org" } })).toThrow(
+      /association PMA[\s\S]*http\(s\) address[\s\S]*url/,
+    );
+    expect(() => readAssociations({ "../x": { name: "x", url: "https://a.test" } })).toThrow(/code \.\.\/x/);
+    expect(() => readAssociations({ A: { name: "x", url: "https://a.test", directoy_url: "y" } })).toThrow(
+      /directoy_url/,
+    );
+    const path = await folder();
+    await expect(async () => loadAssociations(path)).rejects.toMatchObject({
+      code: "invalid_config",
+      message: expect.stringContaining("does not exist"),
+    });
+    expect(() => loadSchema(path, "../../etc/passwd")).toThrow(/no name of a schema/);
+    expect(loadSchema(path, "default").name).toBe("default");
+  });
+
+  test("we say who we are", () => {
+    expect(userAgentOf(loadCrawler(DEFAULT_CONFIG_DIR))).toMatch(/^tenuto-associations\/[\d.]+ \(\+https:\/\/\S+\)$/);
+  });
+});
