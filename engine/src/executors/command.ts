@@ -125,6 +125,7 @@ function createEngine(options: CommandExecutorOptions): Engine {
   const outer = environment[MARKER_VARIABLE];
   const scanner = createScanner();
   const timers = options.timers ?? systemTimers;
+  const socket = createJobSocket();
   const graceMs = Math.min(options.graceMs ?? 10_000, LEFTOVER_GRACE_MS);
   return {
     environment: baseEnvironment(environment),
@@ -135,8 +136,11 @@ function createEngine(options: CommandExecutorOptions): Engine {
     drainMs: options.drainMs ?? 5_000,
     timers,
     scanner,
-    socket: createJobSocket(),
-    guard: options.guard === false ? null : createGuard({ prefix: markerStart(own), env: process.env }),
+    socket,
+    guard:
+      options.guard === false
+        ? null
+        : createGuard({ prefix: markerStart(own), env: process.env, folder: socket.folder }),
     sweeper: createSweeper({
       scanner,
       everyMs: options.sweepMs ?? 250,

@@ -3,6 +3,7 @@
  *
  * Owner: executors. Imports nothing but its neighbours, so that it starts fast, from source and from the build alike.
  */
+import { rmSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { endTree, systemTimers } from "./ending.ts";
 import type { GuardLine, GuardOrders } from "./guard.ts";
@@ -38,4 +39,5 @@ async function endAll(): Promise<void> {
   const options = { graceMs: orders.graceMs, scanner: createScanner(), timers: systemTimers };
   await Promise.all([...trees.values()].map((tree) => endTree(tree, options)));
   await endMarked(orders.prefix, options);
+  if (orders.folder !== null) rmSync(orders.folder, { recursive: true, force: true });
 }

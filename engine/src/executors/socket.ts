@@ -25,6 +25,8 @@ export interface JobSocket {
   open(): Promise<string>;
   /** Accepts the token for that attempt. Returns what ends its validity. `cwd` is where relative paths start. */
   register(token: string, api: AttemptApi, cwd: string): () => void;
+  /** The socket's folder while it is open, otherwise null. */
+  folder(): string | null;
   close(): Promise<void>;
 }
 
@@ -57,15 +59,24 @@ const STATUS: Partial<Record<string, number>> = {
 export function createJobSocket(): JobSocket {
   const clients = new Map<string, Client>();
   let opened: Promise<{ path: string; folder: string; server: Server }> | null = null;
+  let folder: string | null = null;
+  const begin = async () => {
+    try {
+      const result = await listen(clients);
+      folder = result.folder;
+      return result;
+    } catch (error) {
+      // A failure (no descriptors, full disk) must not be final.
+      opened = null;
+      throw error;
+    }
+  };
   return {
     async open() {
-      opened ??= listen(clients);
-      // A failure (no descriptors, full disk) must not be final.
-      opened.catch(() => {
-        opened = null;
-      });
+      opened ??= begin();
       return (await opened).path;
     },
+    folder: () => folder,
     register(token, api, cwd) {
       const client: Client = { api, cwd, waiting: new Set() };
       clients.set(token, client);
@@ -77,6 +88,7 @@ export function createJobSocket(): JobSocket {
     async close() {
       const current = await opened?.catch(() => null);
       opened = null;
+      folder = null;
       for (const token of clients.keys()) clients.delete(token);
       if (!current) return;
       current.server.closeAllConnections();

@@ -193,7 +193,7 @@ async function runInThread(
   let kill: { cancel(): void } | null = null;
   const abort = (why: unknown): void => {
     if (reason !== null) return;
-    reason = why ?? "cancel";
+    reason = typeof why === "string" ? why : "cancel";
     send(thread, { type: "abort", reason });
     kill = timers.after(graceMs, () => void terminate(thread));
   };
