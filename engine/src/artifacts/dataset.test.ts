@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { PAYLOAD_MAX_BYTES } from "../core/limits.ts";
 import type { ArtifactStore, DatasetInfo } from "../ports/artifact-store.ts";
 import { datasetRef, iterateRecords, openDataset, readRecords, writeDataset } from "./dataset.ts";
@@ -10,6 +10,9 @@ import { openFileStore } from "./filesystem.ts";
 import { importJsonl } from "./import-jsonl.ts";
 import { jsonFault } from "./json-fault.ts";
 import { decodeOffsets, encodeOffsets } from "./offsets.ts";
+
+// The disk is shared with other tests, so the usual limit says nothing.
+vi.setConfig({ testTimeout: 30_000 });
 
 let root: string;
 let store: ArtifactStore;

@@ -13,10 +13,13 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { ArtifactStore } from "../ports/artifact-store.ts";
 import { openFileStore } from "./filesystem.ts";
 import { temporaryName } from "./leftovers.ts";
+
+// The disk is shared with other tests, so the usual limit says nothing.
+vi.setConfig({ testTimeout: 30_000 });
 
 const CHILD = join(import.meta.dirname, "filesystem.child.ts");
 /** More with TENUTO_KILLS, for the long tests. */

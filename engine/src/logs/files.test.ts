@@ -12,12 +12,15 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { TenutoError } from "../core/errors.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { LogLine } from "../ports/log-sink.ts";
 import { type LogFiles, openLogFiles } from "./files.ts";
 import { fileNameOf, outputNameOf } from "./names.ts";
+
+// The disk is shared with other tests, so the usual limit says nothing.
+vi.setConfig({ testTimeout: 30_000 });
 
 const AT = Date.UTC(2026, 0, 29, 12, 0, 0);
 const clock: Clock = { now: () => AT, after: () => ({ cancel() {} }) };

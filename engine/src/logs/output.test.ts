@@ -2,9 +2,12 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } 
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import fc from "fast-check";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { type LogFiles, openLogFiles } from "./files.ts";
 import { readOutputInfo } from "./output.ts";
+
+// The disk is shared with other tests, so the usual limit says nothing.
+vi.setConfig({ testTimeout: 30_000 });
 
 let root: string;
 let logs: LogFiles;
