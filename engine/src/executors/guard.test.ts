@@ -1,7 +1,8 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readFileSync, rmSync } from "node:fs";
-import { dirname } from "node:path";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
 import { cleanUp, markedPids, until } from "./fixtures/attempts.ts";
@@ -13,7 +14,10 @@ const worker = fileURLToPath(new URL("./fixtures/worker.ts", import.meta.url));
 
 /** Resolves with the folder of its socket when it has been killed. */
 async function killedWorker(prefix: string, ...more: string[]): Promise<string> {
-  const child = spawn(process.execPath, [worker, prefix, ...more], { stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(process.execPath, [worker, prefix, ...more], {
+    env: { ...process.env, TMPDIR: temporary },
+    stdio: ["ignore", "pipe", "inherit"],
+  });
   const [line] = (await once(child.stdout, "data")) as [Buffer];
   await until("60 processes carry the marker", async () => (await markedPids(prefix)).length === 60);
   child.kill("SIGKILL");
@@ -21,7 +25,12 @@ async function killedWorker(prefix: string, ...more: string[]): Promise<string> 
   return dirname(line.toString().trim());
 }
 
-afterAll(cleanUp);
+// A worker that is killed leaves the files of its trials.
+const temporary = mkdtempSync(join(tmpdir(), "tenuto-guard-"));
+afterAll(() => {
+  rmSync(temporary, { recursive: true, force: true });
+  cleanUp();
+});
 
 describe.runIf(HAS_PROC)("R-23: a worker that is killed while it runs 20 commands", () => {
   it("is cleaned up after by its guard, which then goes", async () => {
@@ -34,8 +43,7 @@ describe.runIf(HAS_PROC)("R-23: a worker that is killed while it runs 20 command
 
   it("is cleaned up after by the next start where there was no guard", async () => {
     const prefix = `unguarded-${process.pid}`;
-    const folder = await killedWorker(prefix, "no-guard");
-    rmSync(folder, { recursive: true });
+    await killedWorker(prefix, "no-guard");
     expect(await markedPids(prefix)).toHaveLength(60);
     const results = await endOrphans([], { prefixes: [prefix], graceMs: 20 });
     expect(results.filter(({ outcome }) => outcome === "ended")).toHaveLength(20);

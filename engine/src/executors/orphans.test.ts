@@ -6,7 +6,13 @@ import { HAS_PROC, MARKER_VARIABLE, readProcess, startOf } from "./procfs.ts";
 
 const children: ChildProcess[] = [];
 afterEach(() => {
-  for (const child of children.splice(0)) child.kill("SIGKILL");
+  for (const child of children.splice(0)) {
+    try {
+      process.kill(-child.pid!, "SIGKILL");
+    } catch {
+      // Ended by the test.
+    }
+  }
 });
 
 function sleeper(marker: string | null): { pid: number; pidStart: string } {
