@@ -77,6 +77,8 @@ interface Engine {
   sweeper: Sweeper;
   watch: Watch;
   closing: AbortController;
+  /** What is still to be verified and recorded of attempts whose outcome was given. */
+  afterwards: Set<Promise<void>>;
 }
 
 /** One program while it runs. */
@@ -113,6 +115,7 @@ export function createCommandExecutor(options: CommandExecutorOptions = {}): Com
       engine.closing.abort();
       await Promise.allSettled([...open]);
       await engine.sweeper.flush();
+      await Promise.allSettled([...engine.afterwards]);
       await engine.guard?.close();
       await engine.socket.close();
     },
@@ -148,6 +151,7 @@ function createEngine(options: CommandExecutorOptions): Engine {
     }),
     watch: createWatch(scanner),
     closing: new AbortController(),
+    afterwards: new Set(),
   };
 }
 
@@ -271,8 +275,10 @@ async function settleExit(engine: Engine, running: Running, complete: boolean): 
   const exit: Exit = await program.exited;
   if (!tree.groupGone || !complete) await end(engine, running, Math.min(running.graceMs, LEFTOVER_GRACE_MS));
   const swept = engine.sweeper.add(tree).then(() => verified(engine, running));
+  engine.afterwards.add(swept);
   // A sweep that failed leaves the record in place, for the next start to look.
-  swept.catch(() => {});
+  const forget = (): void => void engine.afterwards.delete(swept);
+  swept.then(forget, forget);
   await running.record;
   if (exit.code !== 0) return exitFailure(attempt.command.argv[0]!, exit, stderr.text());
   try {
@@ -290,14 +296,24 @@ async function end(engine: Engine, running: Running, graceMs: number): Promise<v
     scanner: engine.scanner,
     timers: engine.timers,
     leaderExited: program.exited,
-    onStuck: (pids) => attempt.api.log("WARNING", `processes do not end although killed: ${pids.join(", ")}`, { pids }),
+    onStuck: (pids) => warn(attempt, `processes do not end although killed: ${pids.join(", ")}`, pids),
   });
+  // Where there are no process groups either (Windows), at least the program itself.
+  program.kill();
   await program.exited;
   // From now on the number may be given to another process.
   tree.groupGone = true;
   // What the dead had written is still in the pipes; an escapee nobody can find may hold them for ever.
   await drained(engine, program, LAST_OUTPUT_MS);
   program.destroyPipes();
+}
+
+function warn(attempt: CommandAttempt, message: string, pids: number[]): void {
+  try {
+    attempt.api.log("WARNING", message, { pids });
+  } catch {
+    // Whoever lost the lease may not log any more, but must go on ending its processes.
+  }
 }
 
 /** The tree is dead: nobody needs to look for it any more. */

@@ -32,6 +32,8 @@ export interface Program {
   drained: Promise<void>;
   /** Rejects with what the receiver threw; never resolves. */
   delivered: Promise<never>;
+  /** Kills the program itself, if it has not been reaped yet. */
+  kill(): void;
   /** Closes our ends of the pipes, whoever still holds the others. */
   destroyPipes(): void;
 }
@@ -82,7 +84,7 @@ function watchChild(child: ChildProcess, pid: number, options: ProgramOptions): 
   const destroyPipes = (): void => {
     for (const stream of child.stdio) stream?.destroy();
   };
-  return { pid, exited, drained, delivered, destroyPipes };
+  return { pid, exited, drained, delivered, destroyPipes, kill: () => void child.kill("SIGKILL") };
 }
 
 function deliver(stream: Readable, receive: (chunk: Uint8Array) => unknown, fail: (error: unknown) => void): void {

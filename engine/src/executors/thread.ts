@@ -239,8 +239,12 @@ function settle(thread: Thread, attempt: ThreadAttempt): Promise<ExecutionOutcom
 }
 
 function note(api: AttemptApi, name: NoteName, args: unknown[]): void {
-  if (name === "log") api.log(...(args as Parameters<AttemptApi["log"]>));
-  else api.progress(...(args as Parameters<AttemptApi["progress"]>));
+  try {
+    if (name === "log") api.log(...(args as Parameters<AttemptApi["log"]>));
+    else api.progress(...(args as Parameters<AttemptApi["progress"]>));
+  } catch {
+    // An attempt that may not write any more is ended by its signal, not by its log.
+  }
 }
 
 async function answer(
