@@ -17,6 +17,7 @@ import { SPACINGS_MS, rateOf } from "./domain/pace.ts";
 export interface AssociationsOptions {
   /** Requests a second to one host, at most. Default 0.5. Slower wishes of an association or its robots.txt are kept as well. */
   ratePerSecond?: number;
+  services?: Services;
 }
 
 export const associationsParams = z.object({
@@ -39,8 +40,8 @@ export function associationsAgents(services: Services = realServices) {
   ];
 }
 
-/** The pipeline for a given pace. */
-export function associationsPipeline({ ratePerSecond = 0.5 }: AssociationsOptions = {}) {
+/** The pipeline for a given pace, complete with its agents. */
+export function associationsPipeline({ ratePerSecond = 0.5, services = realServices }: AssociationsOptions = {}) {
   const breaker = { failures: 5, openSeconds: 60 };
   const limiters = Object.fromEntries([
     ["host:*", { rate: rateOf(ratePerSecond), breaker }],
@@ -51,6 +52,9 @@ export function associationsPipeline({ ratePerSecond = 0.5 }: AssociationsOption
     description: "Extracts the member directory of an association",
     params: associationsParams,
     limiters,
+    // Waiting for a slow site's limiter counts as work; the request itself has its own, short limit.
+    defaults: { timeoutSeconds: 3600 },
+    agents: associationsAgents(services),
     stages: [
       {
         name: "discovery",
@@ -75,7 +79,7 @@ export function associationsPipeline({ ratePerSecond = 0.5 }: AssociationsOption
             agent: "discovery/link_crawler",
             summary: "Collect the members of {{ params.association }}",
             needs: ["map"],
-            // At half a request a second, 200 pages take longer than the usual five minutes.
+            // At half a request a second, a long directory takes its time.
             timeoutSeconds: 24 * 3600,
             input: {
               association: "{{ params.association }}",

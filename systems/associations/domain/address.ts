@@ -10,7 +10,7 @@ export interface Address {
   country: string | null;
 }
 
-const POSTAL = /(?:^|[\s,])(\d{5}(?:-\d{4})?|[A-Z]\d[A-Z][ -]?\d[A-Z]\d)$/i;
+const POSTAL = /(?:^|[\s,])(\d{5}(?:-\d{4})?|[A-Z]\d[A-Z][ -]?\d[A-Z]\d)-?$/i;
 
 /** The parts that can be told apart; null when not even a state or postal code is recognised. */
 export function parseAddress(lines: readonly string[]): Address | null {
@@ -47,14 +47,22 @@ function takeCountry(parts: string[], address: Address): void {
 
 function takePostal(parts: string[], address: Address): void {
   const last = parts.at(-1);
-  const match = last === undefined ? null : POSTAL.exec(last);
-  if (last === undefined || match === null) return;
+  if (last === undefined) return;
+  const match = POSTAL.exec(last) ?? damagedPostal(last);
+  if (match === null) return;
   const rest = last.slice(0, match.index).trim();
   // "12345" alone as the only part may be anything.
   if (rest === "" && parts.length === 1) return;
   address.postal_code = match[1]!.toUpperCase();
   parts.pop();
   if (rest !== "") parts.push(rest);
+}
+
+/** What stands behind a state is its postal code, even where a digit was lost or added. */
+function damagedPostal(text: string): RegExpExecArray | null {
+  const match = /\s-?([A-Z\d][A-Z\d-]{2,9})$/i.exec(text);
+  const damaged = match !== null && /\d/.test(match[1]!) && stateCode(text.slice(0, match.index)) !== null;
+  return damaged ? match : null;
 }
 
 function takeState(parts: string[], address: Address): void {

@@ -28,8 +28,19 @@ export interface Extracted {
 }
 
 const ADDRESS_FIELDS = ["street", "city", "state", "postal_code", "country"] as const;
-const NO_NAME =
-  /^(error\b.*|(error )?\d{3}\b.*|oops.*|(page|member|profile|record|company) (was |is )?not found.*|not found.*|access denied.*|forbidden.*|(our |the )?(member|company|membership|business)?s? ?(directory|list|listing|profile|detail|details|search|results)|(our )?members?|company|untitled.*|home|welcome|log ?in|sign in)$/i;
+/** Headings of sites that are no name of a company. Whole texts only: there are companies called 404 Brewing and Forbidden Ltd. */
+const NO_NAME = new RegExp(
+  `^(${[
+    "(an )?error( [45]\\d\\d)?( (has )?occurred)?",
+    "(http |error )?[45]\\d\\d( error)?( ?[-:–]? ?((page )?not found|forbidden|gone|unauthorized|internal server error|bad gateway|service unavailable))?",
+    "oops.{0,60}",
+    "(sorry,? )?((this|the|that) )?((page|member|profile|record|company|listing) )?((was|is|could|can) ?(not|n't) (be )?)?(not )?found",
+    "access (is )?(denied|restricted)|forbidden|unauthorized|page (no longer )?(unavailable|available)",
+    "((our|the|all) )?((member|membership|company|business|supplier|profile)s?('s)? )?(directory|list|listings?|profiles?|details?|information|search|results|search results)",
+    "((our|all) )?(members?|compan(y|ies))|untitled( document)?|home( ?page)?|welcome|log ?in|sign ?in|menu|search",
+  ].join("|")})[.!]*$`,
+  "i",
+);
 
 /** The list items of a page under this schema; empty for a page of one member. */
 export function listItems(page: Page, schema: Schema): Scope[] {

@@ -41,7 +41,7 @@ export function textLines(scope: Scope, options: { links?: boolean } = {}): stri
 
 /** Every labelled value in `scope` for the labels known to a schema, by label in lower case. The first one of a label counts. */
 export function labelledValues(scope: Scope, known: ReadonlySet<string>): Map<string, Labelled> {
-  const found = new Map<string, Labelled>();
+  const found = pairedValues(scope, known);
   const lines = textLines(scope, { links: true });
   for (let at = 0; at < lines.length; at++) {
     const { label, rest } = splitLabel(lines[at]!, known);
@@ -52,6 +52,21 @@ export function labelledValues(scope: Scope, known: ReadonlySet<string>): Map<st
       value.push(lines[next]!);
     }
     if (value.length > 0) found.set(label, toLabelled(value));
+  }
+  return found;
+}
+
+/** Definition lists and two-column rows say themselves which part is the label; a town called Street stays a value there. */
+function pairedValues(scope: Scope, known: ReadonlySet<string>): Map<string, Labelled> {
+  const found = new Map<string, Labelled>();
+  for (const node of scope.find("dt, tr > :first-child").toArray()) {
+    const cell = scope.find(node);
+    const value = cell.next();
+    const isPair = node.name === "dt" ? value.is("dd") : value.is("td") && value.next().length === 0;
+    const label = isPair ? normalise(cell.text()) : "";
+    if (!known.has(label) || found.has(label)) continue;
+    const lines = textLines(value, { links: true });
+    if (lines.length > 0) found.set(label, toLabelled(lines));
   }
   return found;
 }

@@ -82,6 +82,31 @@ describe("one member in the shapes that sites give it", () => {
     );
   });
 
+  test.each([
+    "404 Not Found",
+    "Error 500",
+    "Oops! Something went wrong",
+    "Member Details",
+    "The page could not be found",
+    "Access denied",
+    "Our Members",
+  ])("%s is no name", (title) => {
+    expect(() => records(`<h1>${title}</h1>`)).toThrow("company_name");
+  });
+
+  test.each([
+    "122 West Co",
+    "404 Tool & Die",
+    "Forbidden Fruit Inc",
+    "Error-Free Gauges",
+    "Profile Grinding",
+    "Search Metals LLC",
+    "7G",
+    "Oopsy Daisy Works & the Sons of a very long name that goes on and on and on",
+  ])("%s is a name", (name) => {
+    expect(records(`<h1>${name}</h1>`)[0]?.company_name).toBe(name);
+  });
+
   test("what the association says of itself is not the member's", () => {
     const html = `<h1>Bolt Co</h1><script type="application/ld+json">{"@type":"Organization","name":"Guild","telephone":"800 555 0000"}</script><p>no more</p>`;
     expect(records(frame(html))[0]).toMatchObject({
@@ -91,6 +116,12 @@ describe("one member in the shapes that sites give it", () => {
       email: null,
       street: null,
     });
+  });
+
+  test("a town called Street is a value where the table says so", () => {
+    const row = (label: string, value: string) => `<tr><th>${label}</th><td>${value}</td></tr>`;
+    const html = `<h1>Bolt Co</h1><table>${row("City", "Street")}${row("State", "Maryland")}</table>`;
+    expect(records(html)[0]).toMatchObject({ city: "Street", state: "MD", street: null });
   });
 
   test("related companies do not turn a member's page into a list", () => {
