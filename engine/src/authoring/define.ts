@@ -16,7 +16,7 @@ import { AGENT_NAME_RULE, isAgentName } from "../core/names.ts";
 import { canonicalJson, definitionError, validateDocument } from "../core/pipeline.ts";
 import { checkShape, object, type Problem, problem } from "../core/shape.ts";
 import type { CommandForm, HeadForm, JobForm, StageForm } from "./form.ts";
-import { type Normalised, normaliseCode, normaliseGraph, plain, refuseNonObject } from "./normalise.ts";
+import { asWritten, type Normalised, normaliseCode, normaliseGraph, plain, refuseNonObject } from "./normalise.ts";
 import { jsonSchemaOf, schemaFromJson } from "./params.ts";
 
 /** A pipeline ready to run: its document with version, the schema of its params, and its own agents. */
@@ -88,7 +88,7 @@ export function definePipeline<const S extends Schema<any> | undefined = undefin
     own.push(codeAgent(name, run, version as string | undefined));
     return finish(normaliseCode(head), own, { schema, run, file }, name);
   }
-  return finish(normaliseGraph(withAgentNames(written, own)), own, { schema, file }, name);
+  return finish(normaliseGraph(withAgentNames(written, own)), own, { schema, file, form: written }, name);
 }
 
 /** An agent of kind `function`: typed by its schemas. @throws invalid_definition */
@@ -208,11 +208,11 @@ export function pipelineFromDocument(document: PipelineDocument, file?: string):
 function finish(
   normalised: Normalised,
   agents: Agent[],
-  extra: { schema?: Schema<any> | undefined; run?: Pipeline["run"]; file?: string | undefined },
+  extra: { schema?: Schema<any> | undefined; run?: Pipeline["run"]; file?: string | undefined; form?: object },
   name: string,
 ): Pipeline {
   const { document } = normalised;
-  const problems = document === null ? normalised.problems : validateDocument(document);
+  const problems = document === null ? normalised.problems : asWritten(validateDocument(document), extra.form ?? {});
   if (document === null || problems.length > 0) throw definitionError(problems, `pipeline "${name}"`);
   const paramsSchema = extra.schema ?? (document.params === undefined ? undefined : schemaFromJson(document.params));
   const pipeline: Pipeline = { kind: "pipeline", document, version: versionOf(document), agents };
@@ -240,7 +240,11 @@ function commandAgent(
 ): Record<string, unknown> {
   // A pipeline of one job goes through every check that an inline command goes through.
   const job = { id: "job", command, shell, forEach: ["item"] };
-  const { document, problems: found } = normaliseGraph({ name: "agent", jobs: [job] });
+  const { document, problems: found } = normaliseGraph({
+    name: "agent",
+    params: { type: "object", additionalProperties: true },
+    jobs: [job],
+  });
   const all = document === null ? found : validateDocument(document);
   for (const { path, message, hint } of all)
     problems.push({ path: path.replace(/^(stages\[0\]\.)?jobs\[0\]\.?/, ""), message, hint });

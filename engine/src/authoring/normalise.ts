@@ -179,6 +179,13 @@ function isList(value: unknown): value is readonly string[] {
   return Array.isArray(value);
 }
 
+/** Problems of the document with the paths of what was written: `jobs` without stages has none of them. */
+export function asWritten(problems: readonly Problem[], form: object): Problem[] {
+  const prefix = "stages[0].jobs[";
+  if ((form as GraphForm).jobs === undefined) return [...problems];
+  return problems.map((found) => (found.path.startsWith(prefix) ? { ...found, path: found.path.slice(10) } : found));
+}
+
 /** Refuses what could not come from JSON before anything walks it. */
 export function refuseNonObject(spec: unknown, what: string): asserts spec is object {
   if (typeof spec === "object" && spec !== null && !Array.isArray(spec)) return;

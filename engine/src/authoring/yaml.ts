@@ -7,13 +7,24 @@
  * 3. What a file means never depends on the machine: no tags, no includes, no environment.
  */
 import { basename } from "node:path";
-import { type Document, isMap, isPair, isScalar, isSeq, LineCounter, type Node, type Pair, parseDocument } from "yaml";
+import {
+  type Document,
+  isMap,
+  isPair,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  type Pair,
+  parseDocument,
+  visit,
+} from "yaml";
 import type { PipelineDocument } from "../core/document.ts";
 import { TenutoError } from "../core/errors.ts";
 import { validateDocument } from "../core/pipeline.ts";
 import { type Problem, pathSegments, problem, type Segment } from "../core/shape.ts";
 import { type Pipeline, pipelineFromDocument } from "./define.ts";
-import { normaliseGraph } from "./normalise.ts";
+import { asWritten, normaliseGraph } from "./normalise.ts";
 import { paramsSchemaOf } from "./params-form.ts";
 
 const MAX_CHARS = 10 * 1024 * 1024;
@@ -67,7 +78,9 @@ function documentOf(value: unknown, problems: Problem[]): PipelineDocument | nul
     else form.params = params;
   }
   const normalised = normaliseGraph(form);
-  problems.push(...(normalised.document === null ? normalised.problems : validateDocument(normalised.document)));
+  problems.push(
+    ...(normalised.document === null ? normalised.problems : asWritten(validateDocument(normalised.document), form)),
+  );
   return normalised.document;
 }
 
@@ -78,6 +91,7 @@ function parse(source: Source): { document: Document; value: unknown } {
       prettyErrors: false,
       merge: true,
       uniqueKeys: true,
+      logLevel: "error",
     });
     const errors = [...document.errors, ...document.warnings];
     // The parser reports its own exhausted stack as one error per bracket.
@@ -86,19 +100,48 @@ function parse(source: Source): { document: Document; value: unknown } {
       const { message, hint } = explain(error.code, error.message);
       return placed(source, problem([], message, hint), error.pos[0]);
     });
+    if (found.length === 0) found.push(...oddKeys(source, document));
     if (found.length > 0) throw yamlError(source, found);
     return { document, value: document.toJS({ maxAliasCount: MAX_ALIASES }) };
   } catch (error) {
     if (error instanceof TenutoError) throw error;
-    const tooDeep = error instanceof RangeError;
-    const aliases = error instanceof ReferenceError;
-    const message = tooDeep
-      ? "is nested too deeply"
-      : aliases
-        ? `expands more than ${MAX_ALIASES} aliases, or refers to an unknown anchor`
-        : `can't be read: ${(error as Error).message}`;
-    throw yamlError(source, [placed(source, problem([], message, "Write it out, or put data into files."), 0)]);
+    throw yamlError(source, [unreadable(source, error as Error)]);
   }
+}
+
+/** The parser's own failures: exhausted stack, too many aliases, an alias without its anchor. */
+function unreadable(source: Source, error: Error): PlacedProblem {
+  const alias = /^Unresolved alias[^:]*: (\S+)/.exec(error.message)?.[1];
+  if (alias !== undefined) {
+    const hint = `Define &${alias} before it is used, or put quotes around a text that begins with *.`;
+    return placed(
+      source,
+      problem([], `there is no anchor "${alias}"`, hint),
+      Math.max(0, source.text.indexOf(`*${alias}`)),
+    );
+  }
+  const aliases = `expands more than ${MAX_ALIASES} aliases`;
+  const message =
+    error instanceof RangeError
+      ? "is nested too deeply"
+      : error instanceof ReferenceError
+        ? aliases
+        : `can't be read: ${error.message}`;
+  return placed(source, problem([], message, "Write it out, or put data into files."), 0);
+}
+
+/** Keys that are maps or lists: what YAML makes of a placeholder without quotes. */
+function oddKeys(source: Source, document: Document): PlacedProblem[] {
+  const found: PlacedProblem[] = [];
+  visit(document, {
+    Pair(_, { key }) {
+      if (!isMap(key) && !isSeq(key)) return;
+      const [start, end] = [key.range?.[0] ?? 0, key.range?.[1] ?? 0];
+      const hint = `Put a placeholder in quotes: "{${source.text.slice(start, end).slice(0, 60)}}".`;
+      found.push(placed(source, problem([], "a map or list can't be a key", hint), Math.max(0, start - 1)));
+    },
+  });
+  return found;
 }
 
 /** The parser's messages in the words of this project. */

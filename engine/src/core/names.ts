@@ -42,7 +42,7 @@ export function didYouMean(given: string, known: Iterable<string>): string | nul
 export function suggest(given: string, known: readonly string[], noun: string): string {
   const near = didYouMean(given, known);
   if (near !== null) return `Did you mean "${near}"?`;
-  if (known.length === 0) return `There is no ${noun}.`;
+  if (known.length === 0) return `No ${noun} is declared.`;
   const shown = known.slice(0, 12).join(", ");
   return `Known: ${shown}${known.length > 12 ? `, and ${known.length - 12} more` : ""}.`;
 }
