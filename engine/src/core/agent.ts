@@ -18,7 +18,12 @@ export interface Schema<Output = unknown> {
 
 export type SchemaResult<Output> =
   | { readonly value: Output; readonly issues?: undefined }
-  | { readonly issues: readonly { readonly message: string; readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined }[] };
+  | {
+      readonly issues: readonly {
+        readonly message: string;
+        readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
+      }[];
+    };
 
 export type SchemaOutput<S> = S extends Schema<infer O> ? O : never;
 
@@ -81,7 +86,13 @@ export interface MapOptions extends WorkPolicy {
   window?: number;
 }
 
-export type MapSource = readonly unknown[] | AsyncIterable<unknown> | DatasetRef | FanoutResult | Dataset<any> | { file: string };
+export type MapSource =
+  | readonly unknown[]
+  | AsyncIterable<unknown>
+  | DatasetRef
+  | FanoutResult
+  | Dataset<any>
+  | { file: string };
 
 export interface SpawnSpec {
   agent: string;
@@ -121,15 +132,28 @@ export interface Context {
   readonly workspace: string;
 
   /** Runs `work` once; after a crash or a wait the recorded result is returned. @throws duplicate_step_key */
-  step<T>(key: StepKey, work: (step: { idempotencyKey: string; signal: AbortSignal }) => T | Promise<T>, options?: StepOptions): Promise<T>;
+  step<T>(
+    key: StepKey,
+    work: (step: { idempotencyKey: string; signal: AbortSignal }) => T | Promise<T>,
+    options?: StepOptions,
+  ): Promise<T>;
   /** Runs a job of this run and waits for its end, without slot or lease. A failed child throws unless `allowFailure`. */
   spawn<T = any>(key: StepKey, spec: SpawnSpec): Promise<ChildOutcome<T>>;
   /** Works on up to a million items with a checkpoint each. With a closure it runs here; with an agent's name any worker helps. */
-  map<I = any, O = any>(key: StepKey, source: MapSource, work: ((item: I, ctx: Context) => O | Promise<O>) | string, options?: MapOptions): Promise<MapResult<O>>;
+  map<I = any, O = any>(
+    key: StepKey,
+    source: MapSource,
+    work: ((item: I, ctx: Context) => O | Promise<O>) | string,
+    options?: MapOptions,
+  ): Promise<MapResult<O>>;
   /** Waits durably, without slot or lease. */
   sleep(key: StepKey, ms: number): Promise<void>;
   /** Stores bytes or text under its hash and records it as made by this job. */
-  artifact(name: string, content: string | Uint8Array | { path: string }, options?: { mediaType?: string; type?: string }): Promise<ArtifactRef>;
+  artifact(
+    name: string,
+    content: string | Uint8Array | { path: string },
+    options?: { mediaType?: string; type?: string },
+  ): Promise<ArtifactRef>;
   /** Stores records as a dataset. */
   dataset(name: string, records: Iterable<unknown> | AsyncIterable<unknown>): Promise<DatasetRef>;
   /** Opens a dataset reference for reading. */
@@ -137,7 +161,11 @@ export interface Context {
   /** Reads an artifact whole. */
   readArtifact(ref: ArtifactRef | DatasetRef): AsyncIterable<Uint8Array>;
   progress(done: number, total?: number, message?: string): void;
-  log: { info(message: string, fields?: Record<string, Json>): void; warn(message: string, fields?: Record<string, Json>): void; error(message: string, fields?: Record<string, Json>): void };
+  log: {
+    info(message: string, fields?: Record<string, Json>): void;
+    warn(message: string, fields?: Record<string, Json>): void;
+    error(message: string, fields?: Record<string, Json>): void;
+  };
   /** Passes a limiter, waiting as long as it asks. `name` as declared, or `name:key` for `name:*`. @throws quota_exhausted, circuit_open */
   limit(name: string): Promise<void>;
   /** Tells a limiter's circuit breaker how the call went. */

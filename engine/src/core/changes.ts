@@ -3,19 +3,23 @@
  * nothing else, so this page is the list of all writes.
  */
 import type { Decision, Effect, ItemRow, Slice, StepRow, Verdict } from "./decision.ts";
-import { leaseLost, reject } from "./decision.ts";
+import { errorJson, leaseLost, reject } from "./decision.ts";
 import type { StoredError } from "./errors.ts";
 import * as fanout from "./fanout.ts";
 import type { FailurePolicy, Lease, Wait } from "./job.ts";
 import * as job from "./job.ts";
-import type { BootSeq, JobRow, JobSeq, JobState, RunRow, RunSeq, StageRow } from "./model.ts";
+import type { BootSeq, JobRow, JobSeq, JobState, Json, RunRow, RunSeq, StageRow } from "./model.ts";
 import { isJobEnd, isRunEnd } from "./model.ts";
 import type { Numbers, SpawnRequest, StartRequest, StartSlice } from "./run.ts";
 import * as run from "./run.ts";
 import type { EdgeRow } from "./decision.ts";
 
 export const startRun = (request: StartRequest) => ({
-  select: { kind: "start" as const, idempotencyKey: request.facts.idempotencyKey, concurrencyKey: request.concurrency?.key ?? null },
+  select: {
+    kind: "start" as const,
+    idempotencyKey: request.facts.idempotencyKey,
+    concurrencyKey: request.concurrency?.key ?? null,
+  },
   decide: (slice: StartSlice, at: number, numbers: Numbers) => run.startRun(slice, request, numbers, at),
 });
 
@@ -24,32 +28,52 @@ export const cancelRun = (seq: RunSeq, reason: string | null) => ({
   decide: (slice: { run: RunRow }, at: number) => run.requestCancel(slice.run, reason, at),
 });
 
-const ofJob = <R>(seq: JobSeq, rule: (slice: Slice, at: number) => Verdict<R>) => ({ select: { kind: "job" as const, job: seq }, decide: rule });
+const ofJob = <R>(seq: JobSeq, rule: (slice: Slice, at: number) => Verdict<R>) => ({
+  select: { kind: "job" as const, job: seq },
+  decide: rule,
+});
 
-export const completeJob = (seq: JobSeq, lease: Lease, output: string | null) => ofJob(seq, (slice, at) => job.completeJob(slice, lease, output, at));
-export const reuseJob = (seq: JobSeq, lease: Lease, output: string | null, from: string) => ofJob(seq, (slice, at) => job.reuseJob(slice, lease, output, from, at));
-export const skipJob = (seq: JobSeq, lease: Lease, reason: string, error: StoredError | null) => ofJob(seq, (slice, at) => job.skipJob(slice, lease, reason, error, at));
-export const failJob = (seq: JobSeq, lease: Lease, error: StoredError, policy: FailurePolicy) => ofJob(seq, (slice, at) => job.failJob(slice, lease, error, policy, at));
-export const parkJob = (seq: JobSeq, lease: Lease, wait: Wait) => ofJob(seq, (slice, at) => job.parkJob(slice, lease, wait, at));
+export const completeJob = (seq: JobSeq, lease: Lease, output: string | null) =>
+  ofJob(seq, (slice, at) => job.completeJob(slice, lease, output, at));
+export const reuseJob = (seq: JobSeq, lease: Lease, output: string | null, from: string) =>
+  ofJob(seq, (slice, at) => job.reuseJob(slice, lease, output, from, at));
+export const skipJob = (seq: JobSeq, lease: Lease, reason: string, error: StoredError | null) =>
+  ofJob(seq, (slice, at) => job.skipJob(slice, lease, reason, error, at));
+export const failJob = (seq: JobSeq, lease: Lease, error: StoredError, policy: FailurePolicy) =>
+  ofJob(seq, (slice, at) => job.failJob(slice, lease, error, policy, at));
+export const parkJob = (seq: JobSeq, lease: Lease, wait: Wait) =>
+  ofJob(seq, (slice, at) => job.parkJob(slice, lease, wait, at));
 export const wakeJob = (seq: JobSeq) => ofJob(seq, (slice, at) => job.wakeJob(slice, at));
 export const timerDue = (seq: JobSeq) => ofJob(seq, (slice, at) => job.timerDue(slice, at));
-export const giveBack = (seq: JobSeq, lease: Lease, waitMs: number | null, reason: string) => ofJob(seq, (slice, at) => job.giveBack(slice, lease, waitMs === null ? null : at + waitMs, reason, at));
-export const cancelledJob = (seq: JobSeq, lease: Lease) => ofJob(seq, (slice, at) => job.cancelReport(slice, lease, at));
-export const loseLease = (seq: JobSeq, boot: BootSeq, maxCrashes: number) => ofJob(seq, (slice, at) => job.loseLease(slice, boot, maxCrashes, at));
+export const giveBack = (seq: JobSeq, lease: Lease, waitMs: number | null, reason: string) =>
+  ofJob(seq, (slice, at) => job.giveBack(slice, lease, waitMs === null ? null : at + waitMs, reason, at));
+export const cancelledJob = (seq: JobSeq, lease: Lease) =>
+  ofJob(seq, (slice, at) => job.cancelReport(slice, lease, at));
+export const loseLease = (seq: JobSeq, boot: BootSeq, maxCrashes: number) =>
+  ofJob(seq, (slice, at) => job.loseLease(slice, boot, maxCrashes, at));
 
 /** Takes one known job, for a `map` child that only its parent may run. */
 export const claimChild = (seq: JobSeq, boot: BootSeq) => ofJob(seq, (slice, at) => job.claimJob(slice, boot, at));
 
-export const spawnJob = (parent: JobSeq, lease: Lease, stage: number | null, request: SpawnRequest, childId: string) => ({
+export const spawnJob = (
+  parent: JobSeq,
+  lease: Lease,
+  stage: number | null,
+  request: SpawnRequest,
+  childId: string,
+) => ({
   select: { kind: "spawn" as const, job: parent, stage, childId },
-  decide: (slice: Slice & { twin: JobRow | null }, at: number, numbers: Numbers) => run.spawnJob(slice, lease, request, slice.twin, numbers, at),
+  decide: (slice: Slice & { twin: JobRow | null }, at: number, numbers: Numbers) =>
+    run.spawnJob(slice, lease, request, slice.twin, numbers, at),
 });
 
-export const expandFanout = (seq: JobSeq, lease: Lease, expansion: fanout.Expansion) => ofJob(seq, (slice, at) => fanout.expandFanout(slice, lease, expansion, at));
+export const expandFanout = (seq: JobSeq, lease: Lease, expansion: fanout.Expansion) =>
+  ofJob(seq, (slice, at) => fanout.expandFanout(slice, lease, expansion, at));
 
 export const leaseWindow = (seq: JobSeq, boot: BootSeq, held: number | null, wantSlots: number) => ({
   select: { kind: "nextWindow" as const, job: seq, held },
-  decide: (slice: Slice & { choice: fanout.WindowChoice }, at: number) => fanout.leaseWindow(slice, slice.choice, boot, wantSlots, at),
+  decide: (slice: Slice & { choice: fanout.WindowChoice }, at: number) =>
+    fanout.leaseWindow(slice, slice.choice, boot, wantSlots, at),
 });
 
 export const settleItems = (seq: JobSeq, start: number, lease: Lease, rows: readonly ItemRow[], keep: boolean) => ({
@@ -66,14 +90,95 @@ export const releaseWindow = (seq: JobSeq, start: number, lease: Lease) => ({
 export const whileLeased = (seq: JobSeq, lease: Lease, effects: readonly Effect[]) => ({
   select: { kind: "lease" as const, job: seq },
   decide: (slice: { job: JobRow }): Verdict<void> =>
-    slice.job.state === "running" && slice.job.epoch === lease.epoch && slice.job.boot === lease.boot ? { ok: true, effects } : leaseLost(slice.job, lease.epoch),
+    slice.job.state === "running" && slice.job.epoch === lease.epoch && slice.job.boot === lease.boot
+      ? { ok: true, effects }
+      : leaseLost(slice.job, lease.epoch),
 });
 
 /** The same for an item, whose lease is its window. */
 export const whileWindowHeld = (seq: JobSeq, start: number, lease: Lease, effects: readonly Effect[]) => ({
   select: { kind: "window" as const, job: seq, start },
   decide: (slice: Slice): Verdict<void> =>
-    slice.window !== null && slice.window.boot === lease.boot && slice.window.epoch === lease.epoch ? { ok: true, effects } : leaseLost(slice.job, lease.epoch),
+    slice.window !== null && slice.window.boot === lease.boot && slice.window.epoch === lease.epoch
+      ? { ok: true, effects }
+      : leaseLost(slice.job, lease.epoch),
+});
+
+/** Takes the keys of some items; those whose key an earlier item has are skipped from the start. Gives how many. */
+export const claimItemKeys = (
+  seq: JobSeq,
+  lease: Lease,
+  scope: number,
+  keys: readonly { ordinal: number; hash: Uint8Array }[],
+) => ({
+  select: { kind: "itemKeys" as const, job: seq, scope, hashes: keys.map((key) => key.hash) },
+  decide: (slice: { job: JobRow; owners: (number | null)[] }, at: number): Verdict<number> => {
+    if (slice.job.state !== "running" || slice.job.epoch !== lease.epoch || slice.job.boot !== lease.boot)
+      return leaseLost(slice.job, lease.epoch);
+    const seen = new Map<string, number>();
+    const fresh: { ordinal: number; hash: Uint8Array }[] = [];
+    const repeated: ItemRow[] = [];
+    for (const [index, key] of keys.entries()) {
+      const text = key.hash.join();
+      const owner = slice.owners[index] ?? seen.get(text) ?? null;
+      if (owner === null) {
+        seen.set(text, key.ordinal);
+        fresh.push(key);
+      } else if (owner !== key.ordinal) {
+        const error = errorJson({
+          category: "skippable",
+          code: "duplicate_key",
+          message: `item ${owner} has the same key`,
+        });
+        repeated.push({
+          job: seq,
+          ordinal: key.ordinal,
+          state: "skipped",
+          attempts: 0,
+          result: null,
+          error,
+          dueAt: null,
+          endedAt: at,
+        });
+      }
+    }
+    return {
+      ok: true,
+      effects: [
+        { type: "itemKeys", job: seq, scope, keys: fresh },
+        { type: "items", job: seq, rows: repeated },
+      ],
+      result: repeated.length,
+    };
+  },
+});
+
+/** Progress that code reports: an event, without any other change. */
+export const reportProgress = (seq: JobSeq, lease: Lease, data: { [key: string]: Json }) =>
+  ofJob(seq, (slice): Verdict<void> => {
+    const held =
+      slice.job.state === "running"
+        ? slice.job.epoch === lease.epoch && slice.job.boot === lease.boot
+        : slice.job.state === "waiting";
+    return held
+      ? { ok: true, effects: [{ type: "event", name: "job.progress", job: slice.job.id, data }] }
+      : leaseLost(slice.job, lease.epoch);
+  });
+
+/** Ends a run in which every open job waits for another one. */
+export const breakDeadlock = (seq: RunSeq) => ({
+  select: { kind: "run" as const, run: seq },
+  decide: (slice: { run: RunRow }): Verdict<void> =>
+    slice.run.state === "waiting" && slice.run.liveJobs === 0
+      ? { ok: true, effects: [{ type: "propagate", row: { kind: "deadlock", run: seq, subject: 0, cursor: 0 } }] }
+      : { ok: true },
+});
+
+/** A critical error outside of any job's own report stops the run. */
+export const haltRun = (seq: RunSeq, error: StoredError) => ({
+  select: { kind: "run" as const, run: seq },
+  decide: (slice: { run: RunRow }, at: number): Verdict<void> =>
+    isRunEnd(slice.run.state) ? { ok: true } : { ok: true, ...job.haltPatch(slice.run, error, at) },
 });
 
 export function stepEffect(row: StepRow): Effect {
@@ -100,8 +205,14 @@ export const reopenRun = (seq: RunSeq) => ({
 
 function reopen(slice: ReopenSlice, at: number): Verdict<Reopened> {
   const row = slice.run;
-  if (!isRunEnd(row.state)) return reject("illegal_transition", `run ${row.id} is ${row.state}; only a failed or cancelled run can be retried`, { run: row.id, from: row.state });
-  if (row.state === "completed") return reject("cannot_resume", `run ${row.id} is completed; there is nothing to retry`, { run: row.id });
+  if (!isRunEnd(row.state))
+    return reject(
+      "illegal_transition",
+      `run ${row.id} is ${row.state}; only a failed or cancelled run can be retried`,
+      { run: row.id, from: row.state },
+    );
+  if (row.state === "completed")
+    return reject("cannot_resume", `run ${row.id} is completed; there is nothing to retry`, { run: row.id });
   const needed = new Map<JobSeq, number>();
   const unsatisfiable = new Set<JobSeq>();
   for (const edge of slice.edges) {
@@ -109,7 +220,9 @@ function reopen(slice: ReopenSlice, at: number): Verdict<Reopened> {
     if (state === "completed" && edge.on === "failure") unsatisfiable.add(edge.to);
     else if (state !== "completed") needed.set(edge.to, (needed.get(edge.to) ?? 0) + 1);
   }
-  const reopening = slice.jobs.filter((entry) => isJobEnd(entry.job.state) && entry.job.state !== "completed" && !unsatisfiable.has(entry.job.seq));
+  const reopening = slice.jobs.filter(
+    (entry) => isJobEnd(entry.job.state) && entry.job.state !== "completed" && !unsatisfiable.has(entry.job.seq),
+  );
   const unsettled = new Set(reopening.map((entry) => entry.job.stage));
   const decision: Decision<Reopened> = {
     ok: true,
@@ -123,7 +236,9 @@ function reopen(slice: ReopenSlice, at: number): Verdict<Reopened> {
       decide: () => {
         const barrier = entry.job.barrier === 1 && stageBlocks(entry.job.stage - 1, unsettled) ? 1 : 0;
         const verdict = job.reopenJob(entry, (needed.get(entry.job.seq) ?? 0) + barrier, at);
-        return verdict.ok && entry.fanout !== null ? { ...verdict, fanout: fanout.reopenFanout(entry.fanout) } : verdict;
+        return verdict.ok && entry.fanout !== null
+          ? { ...verdict, fanout: fanout.reopenFanout(entry.fanout) }
+          : verdict;
       },
     })),
     result: { jobs: reopening.length },

@@ -5,7 +5,20 @@
  * names a row to be written in the same transaction or a consequence (a cascade) to be decided next.
  */
 import type { ErrorCode, StoredError } from "./errors.ts";
-import type { AttemptState, BootSeq, DependencyType, FanoutRow, ItemState, JobRow, JobSeq, Json, RunRow, RunSeq, StageRow, WindowRow } from "./model.ts";
+import type {
+  AttemptState,
+  BootSeq,
+  DependencyType,
+  FanoutRow,
+  ItemState,
+  JobRow,
+  JobSeq,
+  Json,
+  RunRow,
+  RunSeq,
+  StageRow,
+  WindowRow,
+} from "./model.ts";
 
 export interface AttemptRow {
   job: JobSeq;
@@ -65,7 +78,16 @@ export interface NewJob {
   spec: string | null;
 }
 
-export type PropagationKind = "dependents" | "barrier" | "cancel" | "halt" | "begin" | "deadlock" | "replace" | "keyFreed" | "child";
+export type PropagationKind =
+  | "dependents"
+  | "barrier"
+  | "cancel"
+  | "halt"
+  | "begin"
+  | "deadlock"
+  | "replace"
+  | "keyFreed"
+  | "child";
 
 /** Consequences still to be decided: at once up to a bound, the rest from a durable row. */
 export interface Propagation {
@@ -158,11 +180,15 @@ export function reject(code: ErrorCode, message: string, details?: Record<string
 
 /** The usual answer to a report from a claim that is no longer the present one. */
 export function leaseLost(job: JobRow, epoch: number): Rejection {
-  return reject("lease_lost", `job ${job.id} is ${job.state} under epoch ${job.epoch}; a report with epoch ${epoch} is refused`, {
-    job: job.id,
-    epoch,
-    present: job.epoch,
-  });
+  return reject(
+    "lease_lost",
+    `job ${job.id} is ${job.state} under epoch ${job.epoch}; a report with epoch ${epoch} is refused`,
+    {
+      job: job.id,
+      epoch,
+      present: job.epoch,
+    },
+  );
 }
 
 export function errorJson(error: StoredError): string {

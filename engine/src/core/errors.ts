@@ -114,5 +114,8 @@ export interface StoredError {
 
 /** A broken invariant: a fault in Tenuto itself. It stops the worker; it is never stored as a job's failure. */
 export function invariant(condition: unknown, message: string): asserts condition {
-  if (!condition) throw new TenutoError("internal", `broken invariant: ${message}`, { hint: "This is a fault in Tenuto; please report it." });
+  if (!condition)
+    throw new TenutoError("internal", `broken invariant: ${message}`, {
+      hint: "This is a fault in Tenuto; please report it.",
+    });
 }

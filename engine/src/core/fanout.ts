@@ -35,7 +35,8 @@ export function hasWindow(fanout: FanoutRow): boolean {
 /** The list is known: from here on it is fixed. A `fanout` job gives its slot back, a `map` keeps running. */
 export function expandFanout(slice: Slice, lease: Lease, expansion: Expansion, at: number): Verdict<"expanded"> {
   const { job } = slice;
-  if (job.state !== "running" || job.epoch !== lease.epoch || job.boot !== lease.boot) return leaseLost(job, lease.epoch);
+  if (job.state !== "running" || job.epoch !== lease.epoch || job.boot !== lease.boot)
+    return leaseLost(job, lease.epoch);
   if (slice.fanout !== null) return reject("illegal_transition", `the items of job ${job.id} are already fixed`);
   const fanout: FanoutRow = {
     job: job.seq,
@@ -58,7 +59,15 @@ export function expandFanout(slice: Slice, lease: Lease, expansion: Expansion, a
     lastOrdinal: null,
     progressAt: at,
   };
-  const effects: Effect[] = [{ type: "insertFanout", row: fanout }, { type: "event", name: "job.expanded", job: job.id, data: { total: expansion.total, duplicates: expansion.duplicates } }];
+  const effects: Effect[] = [
+    { type: "insertFanout", row: fanout },
+    {
+      type: "event",
+      name: "job.expanded",
+      job: job.id,
+      data: { total: expansion.total, duplicates: expansion.duplicates },
+    },
+  ];
   if (job.kind === "map" || isSettled(fanout)) return { ok: true, effects, result: "expanded" };
   const parked = parkJob({ ...slice, fanout }, lease, { dueAt: null, reason: "items" }, at);
   return parked.ok ? { ...parked, effects: [...effects, ...(parked.effects ?? [])], result: "expanded" } : parked;
@@ -88,10 +97,18 @@ export interface WindowLease {
  * Leases the next window to `boot`. With `slice.window`, a window that it holds already, the slots move to the new one;
  * otherwise up to `wantSlots` are taken. Result null: nothing to lease now.
  */
-export function leaseWindow(slice: Slice, choice: WindowChoice, boot: BootSeq, wantSlots: number, at: number): Verdict<WindowLease | null> {
+export function leaseWindow(
+  slice: Slice,
+  choice: WindowChoice,
+  boot: BootSeq,
+  wantSlots: number,
+  at: number,
+): Verdict<WindowLease | null> {
   const { run, job, fanout } = slice;
-  if (fanout === null || run.cancelRequestedAt !== null || run.haltedAt !== null || fanout.stopped === 1) return nothingToLease(slice);
-  if (job.kind === "map" ? job.state !== "running" || job.boot !== boot : job.state !== "waiting") return nothingToLease(slice);
+  if (fanout === null || run.cancelRequestedAt !== null || run.haltedAt !== null || fanout.stopped === 1)
+    return nothingToLease(slice);
+  if (job.kind === "map" ? job.state !== "running" || job.boot !== boot : job.state !== "waiting")
+    return nothingToLease(slice);
   const held = slice.window;
   if (held !== null && held.boot !== boot) return leaseLost(job, held.epoch);
   const slots = held !== null ? held.slots : Math.min(wantSlots, fanout.concurrency - fanout.slotsUsed);
@@ -115,12 +132,25 @@ export function leaseWindow(slice: Slice, choice: WindowChoice, boot: BootSeq, w
     patch.retryCursor = last + 1;
   } else if (fanout.cursor < fanout.total) {
     const stop = Math.min(fanout.cursor + fanout.windowSize, fanout.total);
-    window = { job: job.seq, start: fanout.cursor, stop, open: stop - fanout.cursor - choice.existing, epoch, boot, slots };
+    window = {
+      job: job.seq,
+      start: fanout.cursor,
+      stop,
+      open: stop - fanout.cursor - choice.existing,
+      epoch,
+      boot,
+      slots,
+    };
     patch.cursor = stop;
     if (fanout.retryCursor !== null) patch.retryCursor = null;
     hasRows = fanout.duplicates > 0;
   } else {
-    return { ok: true, fanout: { retryCursor: null }, job: job.kind === "fanout" ? { claimable: 0 } : {}, result: null };
+    return {
+      ok: true,
+      fanout: { retryCursor: null },
+      job: job.kind === "fanout" ? { claimable: 0 } : {},
+      result: null,
+    };
   }
   effects.push({ type: "insertWindow", row: window });
   const next = { ...fanout, ...patch };
@@ -136,7 +166,12 @@ export function leaseWindow(slice: Slice, choice: WindowChoice, boot: BootSeq, w
 }
 
 function nothingToLease(slice: Slice): Decision<null> {
-  return { ok: true, job: slice.job.kind === "fanout" && slice.job.claimable === 1 && slice.job.state === "waiting" ? { claimable: 0 } : {}, result: null };
+  return {
+    ok: true,
+    job:
+      slice.job.kind === "fanout" && slice.job.claimable === 1 && slice.job.state === "waiting" ? { claimable: 0 } : {},
+    result: null,
+  };
 }
 
 export interface ItemsSettled {
@@ -152,13 +187,24 @@ export interface ItemsSettled {
  * The holder of a window reports ends of items, and failed tries that it will repeat (`pending`). `keep` holds on to the
  * window's slots when it is done, because the holder has other windows of this job.
  */
-export function settleItems(slice: Slice, lease: Lease, rows: readonly ItemRow[], keep: boolean, at: number): Verdict<ItemsSettled> {
+export function settleItems(
+  slice: Slice,
+  lease: Lease,
+  rows: readonly ItemRow[],
+  keep: boolean,
+  at: number,
+): Verdict<ItemsSettled> {
   const { run, job, fanout, window } = slice;
-  if (fanout === null || window === null || window.boot !== lease.boot || window.epoch !== lease.epoch) return leaseLost(job, lease.epoch);
+  if (fanout === null || window === null || window.boot !== lease.boot || window.epoch !== lease.epoch)
+    return leaseLost(job, lease.epoch);
   let { completed, failed, skipped, lastOrdinal } = fanout;
   let ended = 0;
   for (const row of rows) {
-    if (row.ordinal < window.start || row.ordinal >= window.stop) return reject("illegal_transition", `item ${row.ordinal} of job ${job.id} is not in the window [${window.start}, ${window.stop})`);
+    if (row.ordinal < window.start || row.ordinal >= window.stop)
+      return reject(
+        "illegal_transition",
+        `item ${row.ordinal} of job ${job.id} is not in the window [${window.start}, ${window.stop})`,
+      );
     if (row.state === "pending") continue;
     ended += 1;
     lastOrdinal = row.ordinal;
@@ -166,7 +212,8 @@ export function settleItems(slice: Slice, lease: Lease, rows: readonly ItemRow[]
     else if (row.state === "failed") failed += 1;
     else skipped += 1;
   }
-  if (ended > window.open) return reject("illegal_transition", `job ${job.id}: ${ended} items reported for a window with ${window.open} open`);
+  if (ended > window.open)
+    return reject("illegal_transition", `job ${job.id}: ${ended} items reported for a window with ${window.open} open`);
   const counters: Partial<FanoutRow> = { completed, failed, skipped, lastOrdinal };
   const next: FanoutRow = { ...fanout, ...counters };
   const effects: Effect[] = [{ type: "items", job: job.seq, rows }];
@@ -177,27 +224,57 @@ export function settleItems(slice: Slice, lease: Lease, rows: readonly ItemRow[]
     effects.push(progressEvent(job, next));
   }
   const open = window.open - ended;
-  const result: ItemsSettled = { open, stop: run.cancelRequestedAt !== null || run.haltedAt !== null || next.stopped === 1, settled };
+  const result: ItemsSettled = {
+    open,
+    stop: run.cancelRequestedAt !== null || run.haltedAt !== null || next.stopped === 1,
+    settled,
+  };
   if (open > 0 || (keep && window.slots > 0)) return { ok: true, fanout: counters, window: { open }, effects, result };
   return windowDone(slice, next, counters, effects, result, at);
 }
 
-function windowDone(slice: Slice, next: FanoutRow, counters: Partial<FanoutRow>, effects: Effect[], result: ItemsSettled, at: number): Verdict<ItemsSettled> {
+function windowDone(
+  slice: Slice,
+  next: FanoutRow,
+  counters: Partial<FanoutRow>,
+  effects: Effect[],
+  result: ItemsSettled,
+  at: number,
+): Verdict<ItemsSettled> {
   counters.slotsUsed = next.slotsUsed = next.slotsUsed - (slice.window?.slots ?? 0);
   counters.leased = next.leased = next.leased - 1;
   return { ok: true, fanout: counters, window: "drop", ...followUp(slice, next, effects, at), result };
 }
 
 /** What becomes of a waiting fan-out job when a window has been given up. */
-function followUp(slice: Slice, next: FanoutRow, effects: Effect[], at: number): Pick<Decision, "run" | "job" | "effects"> {
+function followUp(
+  slice: Slice,
+  next: FanoutRow,
+  effects: Effect[],
+  at: number,
+): Pick<Decision, "run" | "job" | "effects"> {
   const { job } = slice;
   if (job.kind !== "fanout" || job.state !== "waiting") return { effects };
-  if (next.leased === 0 && (isSettled(next) || next.stopped === 1) && slice.run.cancelRequestedAt === null && slice.run.haltedAt === null) {
+  if (
+    next.leased === 0 &&
+    (isSettled(next) || next.stopped === 1) &&
+    slice.run.cancelRequestedAt === null &&
+    slice.run.haltedAt === null
+  ) {
     const woken = wakeJob(slice, at);
-    if (woken.ok) return { run: woken.run ?? {}, job: woken.job ?? {}, effects: [...effects, ...(woken.effects ?? [])] };
+    if (woken.ok)
+      return { run: woken.run ?? {}, job: woken.job ?? {}, effects: [...effects, ...(woken.effects ?? [])] };
   }
   if ((slice.run.cancelRequestedAt !== null || slice.run.haltedAt !== null) && next.leased === 0) {
-    effects.push({ type: "propagate", row: { kind: slice.run.cancelRequestedAt !== null ? "cancel" : "halt", run: slice.run.seq, subject: 0, cursor: job.seq - 1 } });
+    effects.push({
+      type: "propagate",
+      row: {
+        kind: slice.run.cancelRequestedAt !== null ? "cancel" : "halt",
+        run: slice.run.seq,
+        subject: 0,
+        cursor: job.seq - 1,
+      },
+    });
     return { job: { claimable: 0 }, effects };
   }
   const claimable = hasWindow(next) ? 1 : 0;
@@ -211,15 +288,25 @@ export function isHopeless(fanout: FanoutRow): boolean {
 
 function progressEvent(job: JobRow, fanout: FanoutRow): Effect {
   const { total, completed, failed, skipped, lastOrdinal } = fanout;
-  return { type: "event", name: "job.progress", job: job.id, data: { total, completed, failed, skipped, lastProcessed: lastOrdinal } };
+  return {
+    type: "event",
+    name: "job.progress",
+    job: job.id,
+    data: { total, completed, failed, skipped, lastProcessed: lastOrdinal },
+  };
 }
 
 /** The holder gives a window back (stop, cancel), or its boot is dead. Items under way count as not started. */
 export function releaseWindow(slice: Slice, lease: Lease, at: number): Verdict<boolean> {
   const { fanout, window } = slice;
-  if (fanout === null || window === null || window.boot !== lease.boot || window.epoch !== lease.epoch) return { ok: true, result: false };
+  if (fanout === null || window === null || window.boot !== lease.boot || window.epoch !== lease.epoch)
+    return { ok: true, result: false };
   const spent = window.open === 0;
-  const patch = { slotsUsed: fanout.slotsUsed - window.slots, leased: fanout.leased - 1, released: fanout.released + (spent ? 0 : 1) };
+  const patch = {
+    slotsUsed: fanout.slotsUsed - window.slots,
+    leased: fanout.leased - 1,
+    released: fanout.released + (spent ? 0 : 1),
+  };
   const next: FanoutRow = { ...fanout, ...patch };
   return {
     ok: true,

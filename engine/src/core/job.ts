@@ -31,7 +31,11 @@ function holds(job: JobRow, lease: Lease): boolean {
 }
 
 function illegal(job: JobRow, to: JobState) {
-  return reject("illegal_transition", `job ${job.id} is ${job.state} and cannot become ${to}`, { job: job.id, from: job.state, to });
+  return reject("illegal_transition", `job ${job.id} is ${job.state} and cannot become ${to}`, {
+    job: job.id,
+    from: job.state,
+    to,
+  });
 }
 
 function isLive(state: JobState): boolean {
@@ -89,16 +93,37 @@ export function endJob(slice: Slice, end: JobEnd): Verdict {
   if (counts) runPatch.failedJobs = run.failedJobs + 1;
   const effects: Effect[] = end.effects ?? [];
   if (end.output != null || end.error != null) {
-    effects.push({ type: "payload", job: job.seq, output: end.output ?? null, error: end.error ? errorJson(end.error) : null });
+    effects.push({
+      type: "payload",
+      job: job.seq,
+      output: end.output ?? null,
+      error: end.error ? errorJson(end.error) : null,
+    });
   }
-  const data: { [key: string]: Json } | undefined = end.error ? { code: end.error.code, message: end.error.message } : end.reason ? { reason: end.reason } : undefined;
-  effects.push(data === undefined ? { type: "event", name: `job.${end.state}`, job: job.id } : { type: "event", name: `job.${end.state}`, job: job.id, data });
+  const data: { [key: string]: Json } | undefined = end.error
+    ? { code: end.error.code, message: end.error.message }
+    : end.reason
+      ? { reason: end.reason }
+      : undefined;
+  effects.push(
+    data === undefined
+      ? { type: "event", name: `job.${end.state}`, job: job.id }
+      : { type: "event", name: `job.${end.state}`, job: job.id, data },
+  );
   effects.push({ type: "ended", job, state: end.state });
   return {
     ok: true,
     run: runPatch,
     stage: stagePatch,
-    job: { state: end.state, claimable: 0, boot: null, dueAt: null, holding: 0, endedAt: end.at, reason: end.reason ?? null },
+    job: {
+      state: end.state,
+      claimable: 0,
+      boot: null,
+      dueAt: null,
+      holding: 0,
+      endedAt: end.at,
+      reason: end.reason ?? null,
+    },
     effects,
   };
 }
@@ -167,7 +192,13 @@ export function completeJob(slice: Slice, lease: Lease, output: string | null, a
 /** The job is answered from an earlier result without an attempt's work. */
 export function reuseJob(slice: Slice, lease: Lease, output: string | null, from: string, at: number): Verdict {
   if (!holds(slice.job, lease)) return leaseLost(slice.job, lease.epoch);
-  return endJob(slice, { state: "completed", at, output, reason: `reused:${from}`, effects: [attemptEnd(slice.job, "completed", at, null)] });
+  return endJob(slice, {
+    state: "completed",
+    at,
+    output,
+    reason: `reused:${from}`,
+    effects: [attemptEnd(slice.job, "completed", at, null)],
+  });
 }
 
 export function skipJob(slice: Slice, lease: Lease, reason: string, error: StoredError | null, at: number): Verdict {
@@ -179,7 +210,8 @@ export function skipJob(slice: Slice, lease: Lease, reason: string, error: Store
 /** The end of an attempt, with the limiters that it held. */
 function closing(job: JobRow, state: AttemptState, at: number, error: StoredError | null): Effect[] {
   const effects = [attemptEnd(job, state, at, error)];
-  if (job.holding === 1) effects.push({ type: "release", limiter: null, key: null, job: job.seq, epoch: job.epoch, item: null });
+  if (job.holding === 1)
+    effects.push({ type: "release", limiter: null, key: null, job: job.seq, epoch: job.epoch, item: null });
   return effects;
 }
 
@@ -190,14 +222,24 @@ export function failJob(slice: Slice, lease: Lease, error: StoredError, policy: 
   const effects = closing(job, "failed", at, error);
   if (error.category === "critical") {
     const halted = haltPatch(run, error, at);
-    const end = endJob({ ...slice, run: { ...run, ...halted.run } }, { state: "failed", at, error, effects: [...effects, ...halted.effects] });
+    const end = endJob(
+      { ...slice, run: { ...run, ...halted.run } },
+      { state: "failed", at, error, effects: [...effects, ...halted.effects] },
+    );
     return end.ok ? { ...end, run: { ...halted.run, ...end.run } } : end;
   }
-  if (run.cancelRequestedAt !== null) return endJob(slice, { state: "cancelled", at, reason: "run_cancelled", error, effects });
-  if (error.category === "skippable") return endJob(slice, { state: "skipped", at, reason: error.code, error, effects });
+  if (run.cancelRequestedAt !== null)
+    return endJob(slice, { state: "cancelled", at, reason: "run_cancelled", error, effects });
+  if (error.category === "skippable")
+    return endJob(slice, { state: "skipped", at, reason: error.code, error, effects });
   const failures = job.failures + 1;
   if (error.category === "retryable" && failures <= policy.maxRetries && run.haltedAt === null) {
-    effects.push({ type: "event", name: "job.retrying", job: job.id, data: { failures, delayMs: policy.delayMs, code: error.code, message: error.message } });
+    effects.push({
+      type: "event",
+      name: "job.retrying",
+      job: job.id,
+      data: { failures, delayMs: policy.delayMs, code: error.code, message: error.message },
+    });
     effects.push({ type: "payload", job: job.seq, output: null, error: errorJson(error) });
     effects.push({ type: "ready", job });
     return { ok: true, job: { ...readyPatch(job, at, at + policy.delayMs), failures, reason: "retry" }, effects };
@@ -234,7 +276,8 @@ export interface Wait {
 export function parkJob(slice: Slice, lease: Lease, wait: Wait, at: number): Verdict<"parked" | "missed"> {
   const { run, job } = slice;
   if (!holds(job, lease)) return leaseLost(job, lease.epoch);
-  if (wait.knownOpenChildren !== undefined && job.openChildren !== wait.knownOpenChildren) return { ok: true, result: "missed" };
+  if (wait.knownOpenChildren !== undefined && job.openChildren !== wait.knownOpenChildren)
+    return { ok: true, result: "missed" };
   if (run.cancelRequestedAt !== null) {
     const ended = cancelReport(slice, lease, at);
     return ended.ok ? { ...ended, result: "parked" } : ended;
@@ -251,7 +294,10 @@ export function parkJob(slice: Slice, lease: Lease, wait: Wait, at: number): Ver
       claimable: job.kind === "fanout" && fanout !== null ? 1 : 0,
       rank: rankOf(job.priority, at),
     },
-    effects: [attemptEnd(job, "completed", at, null), { type: "event", name: "job.waiting", job: job.id, data: { reason: wait.reason } }],
+    effects: [
+      attemptEnd(job, "completed", at, null),
+      { type: "event", name: "job.waiting", job: job.id, data: { reason: wait.reason } },
+    ],
     result: "parked",
   };
 }
@@ -260,7 +306,13 @@ export function parkJob(slice: Slice, lease: Lease, wait: Wait, at: number): Ver
 export function wakeJob(slice: Slice, at: number): Verdict<boolean> {
   const { run, job } = slice;
   if (job.state !== "waiting") return { ok: true, result: false };
-  return { ok: true, run: countRun(run, "waiting", "ready"), job: readyPatch(job, at, null), effects: [{ type: "ready", job }], result: true };
+  return {
+    ok: true,
+    run: countRun(run, "waiting", "ready"),
+    job: readyPatch(job, at, null),
+    effects: [{ type: "ready", job }],
+    result: true,
+  };
 }
 
 /** The time of a `ready` or `waiting` job has come. */
@@ -268,7 +320,12 @@ export function timerDue(slice: Slice, at: number): Verdict<boolean> {
   const { job } = slice;
   if (job.dueAt === null || job.dueAt > at) return { ok: true, result: false };
   if (job.state === "ready") {
-    return { ok: true, job: { dueAt: null, claimable: job.kind === "map" ? 0 : 1, reason: null }, effects: [{ type: "ready", job }], result: true };
+    return {
+      ok: true,
+      job: { dueAt: null, claimable: job.kind === "map" ? 0 : 1, reason: null },
+      effects: [{ type: "ready", job }],
+      result: true,
+    };
   }
   if (job.state === "waiting") return wakeJob(slice, at);
   return { ok: true, job: { dueAt: null }, result: false };
@@ -279,7 +336,12 @@ export function giveBack(slice: Slice, lease: Lease, dueAt: number | null, reaso
   const { job } = slice;
   if (!holds(job, lease)) return leaseLost(job, lease.epoch);
   const effects = closing(job, "stopped", at, null);
-  const barred = slice.run.cancelRequestedAt !== null ? { state: "cancelled" as const, reason: "run_cancelled" } : slice.run.haltedAt !== null ? { state: "skipped" as const, reason: "halted" } : null;
+  const barred =
+    slice.run.cancelRequestedAt !== null
+      ? { state: "cancelled" as const, reason: "run_cancelled" }
+      : slice.run.haltedAt !== null
+        ? { state: "skipped" as const, reason: "halted" }
+        : null;
   if (barred !== null) return endJob(slice, { ...barred, at, effects });
   effects.push({ type: "event", name: "job.stopped", job: job.id, data: { reason } }, { type: "ready", job });
   return { ok: true, job: { ...readyPatch(job, at, dueAt), reason: dueAt === null ? null : reason }, effects };
@@ -297,10 +359,16 @@ export function loseLease(slice: Slice, boot: BootSeq, maxCrashes: number, at: n
   const { run, job } = slice;
   if (job.state !== "running" || job.boot !== boot) return { ok: true, result: false };
   const crashes = job.crashes + 1;
-  const error: StoredError = { category: "permanent", code: "crashed_too_often", message: `the worker died ${crashes} times while this job ran` };
+  const error: StoredError = {
+    category: "permanent",
+    code: "crashed_too_often",
+    message: `the worker died ${crashes} times while this job ran`,
+  };
   const effects = closing(job, "lost", at, null);
-  const finish = (verdict: Verdict): Verdict<boolean> => (verdict.ok ? { ...verdict, job: { ...verdict.job, crashes }, result: true } : verdict);
-  if (run.cancelRequestedAt !== null) return finish(endJob(slice, { state: "cancelled", at, reason: "run_cancelled", effects }));
+  const finish = (verdict: Verdict): Verdict<boolean> =>
+    verdict.ok ? { ...verdict, job: { ...verdict.job, crashes }, result: true } : verdict;
+  if (run.cancelRequestedAt !== null)
+    return finish(endJob(slice, { state: "cancelled", at, reason: "run_cancelled", effects }));
   if (crashes >= maxCrashes) {
     error.hint = "Look at its log and at the memory of the worker, then `tenuto runs retry`.";
     return finish(endJob(slice, { state: "failed", at, error, effects }));
@@ -311,7 +379,13 @@ export function loseLease(slice: Slice, boot: BootSeq, maxCrashes: number, at: n
 }
 
 /** One dependency of a pending job has ended in `state`. */
-export function dependencyEnded(slice: Slice, on: DependencyType, source: string, state: JobState, at: number): Verdict {
+export function dependencyEnded(
+  slice: Slice,
+  on: DependencyType,
+  source: string,
+  state: JobState,
+  at: number,
+): Verdict {
   const { job, run } = slice;
   if (job.state !== "pending") return { ok: true };
   const satisfied = on === "always" || (on === "success" ? state === "completed" : state === "failed");
@@ -347,10 +421,17 @@ export function childEnded(slice: Slice, at: number): Verdict {
 }
 
 /** Ends a job that has no attempt under way; used by cancel, halt and deadlock sweeps. */
-export function endIdle(slice: Slice, state: "cancelled" | "skipped" | "failed", reason: string, error: StoredError | null, at: number): Verdict<boolean> {
+export function endIdle(
+  slice: Slice,
+  state: "cancelled" | "skipped" | "failed",
+  reason: string,
+  error: StoredError | null,
+  at: number,
+): Verdict<boolean> {
   const { job } = slice;
   if (isJobEnd(job.state) || job.state === "running") return { ok: true, result: false };
-  if (job.state === "waiting" && job.kind === "fanout" && slice.fanout !== null && slice.fanout.leased > 0) return { ok: true, job: { claimable: 0 }, result: false };
+  if (job.state === "waiting" && job.kind === "fanout" && slice.fanout !== null && slice.fanout.leased > 0)
+    return { ok: true, job: { claimable: 0 }, result: false };
   const end = endJob(slice, { state, at, reason, error });
   return end.ok ? { ...end, result: true } : end;
 }
@@ -370,7 +451,18 @@ export function reopenJob(slice: Slice, blockers: number, at: number): Verdict {
     ok: true,
     run: { openJobs: run.openJobs + 1, ...(failed ? { failedJobs: run.failedJobs - 1 } : {}) },
     stage: stagePatch,
-    job: { state: "pending", blockers, failures: 0, crashes: 0, endedAt: null, dueAt: null, reason: null, firstStartedAt: null, cancelRequestedAt: null, readyAt: at },
+    job: {
+      state: "pending",
+      blockers,
+      failures: 0,
+      crashes: 0,
+      endedAt: null,
+      dueAt: null,
+      reason: null,
+      firstStartedAt: null,
+      cancelRequestedAt: null,
+      readyAt: at,
+    },
     effects,
   };
   return decision;

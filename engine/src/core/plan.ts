@@ -37,7 +37,12 @@ export interface Plan {
 
 /** The plan of a valid document. Constant work per job and edge. */
 export function planOf(document: PipelineDocument): Plan {
-  const plan: { stages: Plan["stages"]; jobs: PlannedJob[]; edges: PlannedEdge[]; specs: JobSpec[] } = { stages: [], jobs: [], edges: [], specs: [] };
+  const plan: { stages: Plan["stages"]; jobs: PlannedJob[]; edges: PlannedEdge[]; specs: JobSpec[] } = {
+    stages: [],
+    jobs: [],
+    edges: [],
+    specs: [],
+  };
   const ordinals = new Map<string, number>();
   document.stages.forEach((stage, stageOrdinal) => {
     plan.stages.push({ name: stage.name, firstJob: plan.specs.length, declared: stage.jobs.length });

@@ -35,9 +35,13 @@ export function propagate(unit: Unit, source: PropagationSource, step: Propagati
     case "child":
       return decide(unit, source, step.subject, (slice) => childEnded(slice, unit.at));
     case "begin":
-      return sweep(unit, source, step, ["pending"], limit, (slice) => (slice.job.blockers === 0 ? makeReady(slice, unit.at) : { ok: true }));
+      return sweep(unit, source, step, ["pending"], limit, (slice) =>
+        slice.job.blockers === 0 ? makeReady(slice, unit.at) : { ok: true },
+      );
     case "cancel":
-      return sweep(unit, source, step, IDLE, limit, (slice) => endIdle(slice, "cancelled", "run_cancelled", null, unit.at));
+      return sweep(unit, source, step, IDLE, limit, (slice) =>
+        endIdle(slice, "cancelled", "run_cancelled", null, unit.at),
+      );
     case "halt":
       return sweep(unit, source, step, IDLE, limit, (slice) => endIdle(slice, "skipped", "halted", null, unit.at));
     case "deadlock":
@@ -66,7 +70,8 @@ function dependents(unit: Unit, source: PropagationSource, step: Propagation, li
   const ended = source.job(step.subject);
   if (ended === undefined) return 1;
   const edges = source.edges(step.subject, step.cursor, limit);
-  for (const edge of edges) decide(unit, source, edge.to, (slice) => dependencyEnded(slice, edge.on, ended.id, ended.state, unit.at));
+  for (const edge of edges)
+    decide(unit, source, edge.to, (slice) => dependencyEnded(slice, edge.on, ended.id, ended.state, unit.at));
   const last = edges.at(-1);
   if (edges.length === limit && last !== undefined) unit.todo.unshift({ ...step, cursor: last.to });
   return edges.length;
@@ -83,13 +88,23 @@ function barrier(unit: Unit, source: PropagationSource, step: Propagation, limit
   }
   const from = Math.max(step.cursor, stage.firstJob - 1);
   const jobs = source.jobs(step.run, ["pending"], from, stage.firstJob + stage.declared, limit);
-  for (const job of jobs) decide(unit, source, job, (slice) => (slice.job.barrier === 1 ? barrierOpened(slice, well, before.name, unit.at) : { ok: true }));
+  for (const job of jobs)
+    decide(unit, source, job, (slice) =>
+      slice.job.barrier === 1 ? barrierOpened(slice, well, before.name, unit.at) : { ok: true },
+    );
   const last = jobs.at(-1);
   if (jobs.length === limit && last !== undefined) unit.todo.unshift({ ...step, cursor: last });
   return jobs.length;
 }
 
-function sweep(unit: Unit, source: PropagationSource, step: Propagation, states: readonly JobRow["state"][], limit: number, rule: (slice: Slice) => Verdict): number {
+function sweep(
+  unit: Unit,
+  source: PropagationSource,
+  step: Propagation,
+  states: readonly JobRow["state"][],
+  limit: number,
+  rule: (slice: Slice) => Verdict,
+): number {
   const jobs = source.jobs(step.run, states, step.cursor, Number.MAX_SAFE_INTEGER, limit);
   for (const job of jobs) decide(unit, source, job, rule);
   const last = jobs.at(-1);
@@ -100,7 +115,9 @@ function sweep(unit: Unit, source: PropagationSource, step: Propagation, states:
 /** Nothing runs, nothing waits, yet jobs are open: they are named and skipped, and the run fails. */
 function deadlock(unit: Unit, source: PropagationSource, step: Propagation, run: RunRow, limit: number): number {
   if (run.haltedAt === null) {
-    const names = source.jobs(run.seq, IDLE, 0, Number.MAX_SAFE_INTEGER, 20).map((seq) => source.job(seq)?.id ?? String(seq));
+    const names = source
+      .jobs(run.seq, IDLE, 0, Number.MAX_SAFE_INTEGER, 20)
+      .map((seq) => source.job(seq)?.id ?? String(seq));
     unit.event(run, "run.deadlocked", null, { jobs: names, open: run.openJobs });
     unit.patchRun(run, { haltedAt: unit.at });
   }

@@ -51,13 +51,21 @@ export interface Started {
 export function startRun(slice: StartSlice, request: StartRequest, numbers: Numbers, at: number): Verdict<Started> {
   if (slice.twin !== null) {
     if (slice.twin.requestHash !== request.facts.requestHash) {
-      return reject("idempotency_mismatch", `the idempotency key was used for run ${slice.twin.id} with another pipeline or other params`, { run: slice.twin.id });
+      return reject(
+        "idempotency_mismatch",
+        `the idempotency key was used for run ${slice.twin.id} with another pipeline or other params`,
+        { run: slice.twin.id },
+      );
     }
     return { ok: true, result: { seq: slice.twin.seq, id: slice.twin.id, created: false, queuedBehind: null } };
   }
   const held = request.concurrency !== null && slice.holder !== null;
   if (held && request.concurrency?.onConflict === "refuse") {
-    return reject("concurrency_refused", `run ${slice.holder?.id} already holds the concurrency key ${JSON.stringify(request.concurrency.key)}`, { run: slice.holder?.id });
+    return reject(
+      "concurrency_refused",
+      `run ${slice.holder?.id} already holds the concurrency key ${JSON.stringify(request.concurrency.key)}`,
+      { run: slice.holder?.id },
+    );
   }
   const { plan } = request;
   const seq = numbers.run();
@@ -89,25 +97,62 @@ export function startRun(slice: StartSlice, request: StartRequest, numbers: Numb
     rowVersion: 0,
   };
   const effects: Effect[] = [{ type: "insertRun", row: run, facts: request.facts }];
-  for (const [ordinal, stage] of plan.stages.entries()) effects.push({ type: "insertStage", row: newStage(seq, ordinal, stage.name, firstJob + stage.firstJob, stage.declared) });
-  for (const job of plan.jobs) effects.push({ type: "insertJob", job: { row: declaredJob(run, job, held, at), spec: null } });
-  for (const edge of plan.edges) effects.push({ type: "insertEdge", row: { from: firstJob + edge.from, to: firstJob + edge.to, on: edge.on } });
-  effects.push({ type: "event", name: "run.created", job: null, data: { pipeline: request.pipeline, version: request.version } });
+  for (const [ordinal, stage] of plan.stages.entries())
+    effects.push({
+      type: "insertStage",
+      row: newStage(seq, ordinal, stage.name, firstJob + stage.firstJob, stage.declared),
+    });
+  for (const job of plan.jobs)
+    effects.push({ type: "insertJob", job: { row: declaredJob(run, job, held, at), spec: null } });
+  for (const edge of plan.edges)
+    effects.push({ type: "insertEdge", row: { from: firstJob + edge.from, to: firstJob + edge.to, on: edge.on } });
+  effects.push({
+    type: "event",
+    name: "run.created",
+    job: null,
+    data: { pipeline: request.pipeline, version: request.version },
+  });
   if (held && request.concurrency?.onConflict === "replace" && slice.holder !== null) {
     effects.push({ type: "propagate", row: { kind: "replace", run: slice.holder.seq, subject: seq, cursor: 0 } });
   }
-  return { ok: true, effects, result: { seq, id: run.id, created: true, queuedBehind: held ? (slice.holder?.id ?? null) : null } };
+  return {
+    ok: true,
+    effects,
+    result: { seq, id: run.id, created: true, queuedBehind: held ? (slice.holder?.id ?? null) : null },
+  };
 }
 
 function newStage(run: RunSeq, ordinal: number, name: string, firstJob: JobSeq, declared: number): StageRow {
-  return { run, ordinal, name, firstJob, declared, total: declared, settled: 0, completed: 0, failed: 0, skipped: 0, cancelled: 0, tainted: 0 };
+  return {
+    run,
+    ordinal,
+    name,
+    firstJob,
+    declared,
+    total: declared,
+    settled: 0,
+    completed: 0,
+    failed: 0,
+    skipped: 0,
+    cancelled: 0,
+    tainted: 0,
+  };
 }
 
 function declaredJob(run: RunRow, planned: PlannedJob, held: boolean, at: number): JobRow {
   const ready = !held && planned.blockers === 0;
   const priority = planned.priority ?? run.priority;
   return {
-    ...blankJob(run.firstJob + planned.ordinal, run.seq, planned.id, planned.stage, planned.kind, planned.agent, priority, at),
+    ...blankJob(
+      run.firstJob + planned.ordinal,
+      run.seq,
+      planned.id,
+      planned.stage,
+      planned.kind,
+      planned.agent,
+      priority,
+      at,
+    ),
     state: ready ? "ready" : "pending",
     claimable: ready ? 1 : 0,
     readyAt: ready ? at : null,
@@ -118,7 +163,16 @@ function declaredJob(run: RunRow, planned: PlannedJob, held: boolean, at: number
   };
 }
 
-function blankJob(seq: JobSeq, run: RunSeq, id: string, stage: number, kind: JobKind, agent: string, priority: Priority, at: number): JobRow {
+function blankJob(
+  seq: JobSeq,
+  run: RunSeq,
+  id: string,
+  stage: number,
+  kind: JobKind,
+  agent: string,
+  priority: Priority,
+  at: number,
+): JobRow {
   return {
     seq,
     run,
@@ -157,13 +211,19 @@ function blankJob(seq: JobSeq, run: RunSeq, id: string, stage: number, kind: Job
 
 /** A cancel is accepted in any state before the end; what it means for the jobs follows in batches. */
 export function requestCancel(run: RunRow, reason: string | null, at: number): Verdict<boolean> {
-  if (isRunEnd(run.state)) return reject("illegal_transition", `run ${run.id} is ${run.state} and cannot be cancelled`, { run: run.id, from: run.state });
+  if (isRunEnd(run.state))
+    return reject("illegal_transition", `run ${run.id} is ${run.state} and cannot be cancelled`, {
+      run: run.id,
+      from: run.state,
+    });
   if (run.cancelRequestedAt !== null) return { ok: true, result: false };
   return {
     ok: true,
     run: { cancelRequestedAt: at },
     effects: [
-      reason === null ? { type: "event", name: "run.cancelRequested", job: null } : { type: "event", name: "run.cancelRequested", job: null, data: { reason } },
+      reason === null
+        ? { type: "event", name: "run.cancelRequested", job: null }
+        : { type: "event", name: "run.cancelRequested", job: null, data: { reason } },
       { type: "propagate", row: { kind: "cancel", run: run.seq, subject: 0, cursor: 0 } },
     ],
     result: true,
@@ -191,16 +251,23 @@ export function beginRun(run: RunRow): Verdict<boolean> {
 export function settleRun(run: RunRow, at: number): { decision: Decision; deadlock: boolean } | null {
   if (isRunEnd(run.state)) return null;
   if (run.openJobs === 0) {
-    const state: RunState = run.cancelRequestedAt !== null ? "cancelled" : run.failedJobs > 0 || run.haltedAt !== null ? "failed" : "completed";
+    const state: RunState =
+      run.cancelRequestedAt !== null
+        ? "cancelled"
+        : run.failedJobs > 0 || run.haltedAt !== null
+          ? "failed"
+          : "completed";
     const effects: Effect[] = [{ type: "event", name: `run.${state}`, job: null }];
-    if (run.concurrencyKey !== null) effects.push({ type: "propagate", row: { kind: "keyFreed", run: run.seq, subject: 0, cursor: 0 } });
+    if (run.concurrencyKey !== null)
+      effects.push({ type: "propagate", row: { kind: "keyFreed", run: run.seq, subject: 0, cursor: 0 } });
     return { decision: { ok: true, run: { state, endedAt: at }, effects }, deadlock: false };
   }
   if (run.state === "pending" || run.propagating > 0) return null;
   if (run.liveJobs > 0) {
     return run.state === "waiting" ? { decision: { ok: true, run: { state: "running" } }, deadlock: false } : null;
   }
-  if (run.waitingJobs > 0) return run.state === "running" ? { decision: { ok: true, run: { state: "waiting" } }, deadlock: false } : null;
+  if (run.waitingJobs > 0)
+    return run.state === "running" ? { decision: { ok: true, run: { state: "waiting" } }, deadlock: false } : null;
   return run.cancelRequestedAt !== null || run.haltedAt !== null ? null : { decision: { ok: true }, deadlock: true };
 }
 
@@ -227,17 +294,35 @@ export interface Spawned {
  * A running job adds a child to its run; it starts at once. `slice.stage` is the child's stage, `twin` the child of that
  * key if it is there already. A `map` child starts under the parent's boot.
  */
-export function spawnJob(slice: Slice, lease: Lease, request: SpawnRequest, twin: JobRow | null, numbers: Numbers, at: number): Verdict<Spawned> {
+export function spawnJob(
+  slice: Slice,
+  lease: Lease,
+  request: SpawnRequest,
+  twin: JobRow | null,
+  numbers: Numbers,
+  at: number,
+): Verdict<Spawned> {
   const { run, stage, job: parent } = slice;
-  if (parent.state !== "running" || parent.epoch !== lease.epoch || parent.boot !== lease.boot) return leaseLost(parent, lease.epoch);
+  if (parent.state !== "running" || parent.epoch !== lease.epoch || parent.boot !== lease.boot)
+    return leaseLost(parent, lease.epoch);
   if (twin !== null) return { ok: true, result: { seq: twin.seq, id: twin.id, created: false, state: twin.state } };
-  if (run.cancelRequestedAt !== null) return reject("run_cancelled", `run ${run.id} is being cancelled; job ${parent.id} cannot spawn`);
+  if (run.cancelRequestedAt !== null)
+    return reject("run_cancelled", `run ${run.id} is being cancelled; job ${parent.id} cannot spawn`);
   if (run.haltedAt !== null) return reject("run_cancelled", `run ${run.id} was halted; job ${parent.id} cannot spawn`);
   const limit = spawnLimit(run, parent);
   if (limit !== null) return limit;
   const seq = numbers.jobs(1);
   const child: JobRow = {
-    ...blankJob(seq, run.seq, `${parent.id}/${request.key}`, stage.ordinal, request.kind, request.agent, request.priority ?? parent.priority, at),
+    ...blankJob(
+      seq,
+      run.seq,
+      `${parent.id}/${request.key}`,
+      stage.ordinal,
+      request.kind,
+      request.agent,
+      request.priority ?? parent.priority,
+      at,
+    ),
     state: "ready",
     claimable: request.kind === "map" ? 0 : 1,
     readyAt: at,
@@ -247,7 +332,12 @@ export function spawnJob(slice: Slice, lease: Lease, request: SpawnRequest, twin
   };
   return {
     ok: true,
-    run: { jobCount: run.jobCount + 1, openJobs: run.openJobs + 1, liveJobs: run.liveJobs + 1, spawnedJobs: run.spawnedJobs + 1 },
+    run: {
+      jobCount: run.jobCount + 1,
+      openJobs: run.openJobs + 1,
+      liveJobs: run.liveJobs + 1,
+      spawnedJobs: run.spawnedJobs + 1,
+    },
     stage: { total: stage.total + 1 },
     job: { children: parent.children + 1, openChildren: parent.openChildren + 1 },
     effects: [
@@ -261,7 +351,10 @@ export function spawnJob(slice: Slice, lease: Lease, request: SpawnRequest, twin
 
 function spawnLimit(run: RunRow, parent: JobRow) {
   const over = (what: string, limit: number) =>
-    reject("spawn_limit", `job ${parent.id} cannot spawn another job: ${what} is limited to ${limit}`, { job: parent.id, limit });
+    reject("spawn_limit", `job ${parent.id} cannot spawn another job: ${what} is limited to ${limit}`, {
+      job: parent.id,
+      limit,
+    });
   if (parent.depth + 1 > MAX_DEPTH) return over("the depth of spawned jobs", MAX_DEPTH);
   if (parent.children >= MAX_CHILDREN_PER_JOB) return over("the number of children of one job", MAX_CHILDREN_PER_JOB);
   if (run.spawnedJobs >= MAX_SPAWNED_PER_RUN) return over("the number of spawned jobs of one run", MAX_SPAWNED_PER_RUN);

@@ -5,7 +5,20 @@
  * Invariants: (1) a rejected decision leaves no trace; (2) patches change rows only here; (3) each change of a run gets
  * the run's next event number; (4) a run's state is derived once, when everything else of the transaction is decided.
  */
-import type { ArtifactRow, AttemptRow, EdgeRow, Effect, ItemRow, LimiterState, NewJob, Propagation, RunFacts, Slice, StepRow, Verdict } from "./decision.ts";
+import type {
+  ArtifactRow,
+  AttemptRow,
+  EdgeRow,
+  Effect,
+  ItemRow,
+  LimiterState,
+  NewJob,
+  Propagation,
+  RunFacts,
+  Slice,
+  StepRow,
+  Verdict,
+} from "./decision.ts";
 import type { FanoutRow, JobRow, JobSeq, Json, RunRow, RunSeq, StageRow, WindowRow } from "./model.ts";
 import { settleRun } from "./run.ts";
 
@@ -39,7 +52,22 @@ export interface Writes {
 }
 
 function noWrites(): Writes {
-  return { runs: [], stages: [], jobs: [], edges: [], fanouts: [], windows: [], droppedWindows: [], events: [], attempts: [], payloads: [], items: [], steps: [], propagations: [], others: [] };
+  return {
+    runs: [],
+    stages: [],
+    jobs: [],
+    edges: [],
+    fanouts: [],
+    windows: [],
+    droppedWindows: [],
+    events: [],
+    attempts: [],
+    payloads: [],
+    items: [],
+    steps: [],
+    propagations: [],
+    others: [],
+  };
 }
 
 /** What listeners learn after the commit; hints only. */
@@ -222,7 +250,8 @@ export class Unit {
     const stage = this.stages.get(stageKey(job.run, job.stage));
     if (stage !== undefined && stage.settled === stage.total) {
       const run = this.runs.get(job.run);
-      if (run !== undefined && stage.ordinal + 1 < run.stageCount) this.todo.push({ kind: "barrier", run: job.run, subject: stage.ordinal + 1, cursor: 0 });
+      if (run !== undefined && stage.ordinal + 1 < run.stageCount)
+        this.todo.push({ kind: "barrier", run: job.run, subject: stage.ordinal + 1, cursor: 0 });
     }
   }
 

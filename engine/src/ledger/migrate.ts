@@ -18,19 +18,34 @@ export interface Applied {
 }
 
 /** What is to be done with a database in its present state; throws when it must not be touched. */
-export function planMigrations(known: readonly Migration[], applied: readonly Applied[], stamped: boolean, empty: boolean, where: string): Migration[] {
+export function planMigrations(
+  known: readonly Migration[],
+  applied: readonly Applied[],
+  stamped: boolean,
+  empty: boolean,
+  where: string,
+): Migration[] {
   if (!stamped && !empty) {
-    throw new TenutoError("schema_unstamped", `${where} has tables but is not a Tenuto ledger`, { hint: "Give another file with --database, or move this one away." });
+    throw new TenutoError("schema_unstamped", `${where} has tables but is not a Tenuto ledger`, {
+      hint: "Give another file with --database, or move this one away.",
+    });
   }
   const newest = known.at(-1)?.number ?? 0;
   const present = applied.at(-1)?.number ?? 0;
   if (present > newest) {
-    throw new TenutoError("schema_newer", `${where} has schema ${present}; this Tenuto knows ${newest}`, { hint: "Use the newer Tenuto that wrote it. Nothing was changed.", details: { present, newest } });
+    throw new TenutoError("schema_newer", `${where} has schema ${present}; this Tenuto knows ${newest}`, {
+      hint: "Use the newer Tenuto that wrote it. Nothing was changed.",
+      details: { present, newest },
+    });
   }
   for (const [index, row] of applied.entries()) {
     const migration = known[index];
     if (migration === undefined || migration.number !== row.number || migration.checksum !== row.checksum) {
-      throw new TenutoError("migration_failed", `${where}: migration ${row.number} is not the one that this Tenuto knows`, { hint: "The ledger was written by a modified Tenuto; restore a backup." });
+      throw new TenutoError(
+        "migration_failed",
+        `${where}: migration ${row.number} is not the one that this Tenuto knows`,
+        { hint: "The ledger was written by a modified Tenuto; restore a backup." },
+      );
     }
   }
   return known.slice(applied.length);

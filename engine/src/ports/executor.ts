@@ -3,7 +3,7 @@
  * attempt; the executor returns an outcome and never touches the ledger itself.
  */
 import type { StoredError } from "../core/errors.ts";
-import type { CommandSpec } from "../core/document.ts";
+import type { CommandSpec, ErrorRule } from "../core/document.ts";
 import type { Json } from "../core/model.ts";
 import type { LogLevel } from "./log-sink.ts";
 
@@ -20,7 +20,11 @@ export interface AttemptApi {
   progress(done: number, total?: number, message?: string): void;
   step(key: string, inputHash: string | null): Promise<{ found: false } | { found: true; output: Json }>;
   saveStep(key: string, inputHash: string | null, output: Json): Promise<void>;
-  artifact(name: string, content: Uint8Array | { path: string }, mediaType?: string): Promise<{ sha256: string; bytes: number }>;
+  artifact(
+    name: string,
+    content: Uint8Array | { path: string },
+    mediaType?: string,
+  ): Promise<{ sha256: string; bytes: number }>;
   limit(name: string, key?: string): Promise<void>;
   spend(name: string, amount: number): Promise<void>;
   spawn(key: string, spec: { agent: string; input?: Json }): Promise<Json>;
@@ -63,4 +67,43 @@ export interface CommandExecutor {
   run(attempt: CommandAttempt): Promise<ExecutionOutcome>;
   /** Ends everything still running. Resolves when each tree is verified dead. */
   close(): Promise<void>;
+}
+
+/** What an agent in a thread knows of its attempt. */
+export interface ThreadContext {
+  runId: string;
+  jobId: string;
+  params: Record<string, Json>;
+  attempt: number;
+  epoch: number;
+  item: number | null;
+  idempotencyKey: string;
+  workspace: string;
+}
+
+/** One attempt of a function agent with `isolation: "thread"`. */
+export interface ThreadAttempt {
+  agent: string;
+  module: string;
+  input: Json;
+  context: ThreadContext;
+  rules: ErrorRule[][];
+  timeoutMs: number;
+  api: AttemptApi;
+  signal: AbortSignal;
+}
+
+export interface ThreadExecutor {
+  run(attempt: ThreadAttempt): Promise<ExecutionOutcome>;
+  close(): Promise<void>;
+}
+
+/** Tells living processes from dead ones, and ends what dead workers left running. */
+export interface ProcessProbe {
+  /** Identity of this process. */
+  self(): { host: string; machine: string; pid: number; pidStart: string };
+  /** False only if the process that these facts identify is certainly gone; null if it can't be told from here. */
+  alive(identity: { host: string; machine: string; pid: number; pidStart: string }): boolean | null;
+  /** Ends recorded trees, and whatever carries a marker with one of the prefixes. Resolves when verified. */
+  endOrphans(identities: ProcessIdentity[], prefixes: string[]): Promise<number>;
 }

@@ -4,9 +4,31 @@
  * A change is a selector (data) and a pure synchronous `decide`, which may run again after a conflict. Changes that arrive
  * together are committed together; a rejected change is undone alone; the promise settles after the commit.
  */
-import type { ArtifactRow, AttemptRow, EdgeRow, ItemRow, LimiterState, Slice, StepRow, Verdict } from "../core/decision.ts";
+import type {
+  ArtifactRow,
+  AttemptRow,
+  EdgeRow,
+  ItemRow,
+  LimiterState,
+  Slice,
+  StepRow,
+  Verdict,
+} from "../core/decision.ts";
 import type { WindowChoice } from "../core/fanout.ts";
-import type { BootRow, BootSeq, FanoutRow, ItemState, JobRow, JobSeq, JobState, RunRow, RunSeq, RunState, StageRow, WindowRow } from "../core/model.ts";
+import type {
+  BootRow,
+  BootSeq,
+  FanoutRow,
+  ItemState,
+  JobRow,
+  JobSeq,
+  JobState,
+  RunRow,
+  RunSeq,
+  RunState,
+  StageRow,
+  WindowRow,
+} from "../core/model.ts";
 import type { Numbers, StartSlice } from "../core/run.ts";
 import type { EventRow, Hints } from "../core/unit.ts";
 
@@ -21,7 +43,15 @@ export interface SliceOf {
   window: Slice;
   nextWindow: Slice & { choice: WindowChoice };
   limiter: { state: LimiterState | null; job: JobRow | null; holders: number };
-  reopen: { run: RunRow; jobs: Slice[]; edges: EdgeRow[]; state(job: JobSeq): JobState | undefined; stages: StageRow[] };
+  /** Which ordinal of this job has each key. */
+  itemKeys: { job: JobRow; owners: (number | null)[] };
+  reopen: {
+    run: RunRow;
+    jobs: Slice[];
+    edges: EdgeRow[];
+    state(job: JobSeq): JobState | undefined;
+    stages: StageRow[];
+  };
 }
 
 export type Selector =
@@ -33,6 +63,7 @@ export type Selector =
   | { kind: "window"; job: JobSeq; start: number }
   | { kind: "nextWindow"; job: JobSeq; held: number | null }
   | { kind: "limiter"; name: string; key: string; job: JobSeq | null }
+  | { kind: "itemKeys"; job: JobSeq; scope: number; hashes: readonly Uint8Array[] }
   | { kind: "reopen"; run: RunSeq };
 
 export interface Change<K extends keyof SliceOf = keyof SliceOf, R = unknown> {
@@ -109,7 +140,10 @@ export interface Ledger {
   boots(state?: BootRow["state"]): Promise<BootRow[]>;
   endBoot(boot: BootSeq, state: "stopped" | "dead"): Promise<void>;
   leasesOf(boot: BootSeq, limit: number): Promise<{ jobs: JobSeq[]; windows: WindowRow[] }>;
-  recordProcess(boot: BootSeq, identity: { pid: number; pidStart: string; marker: string; job: JobSeq; epoch: number }): Promise<void>;
+  recordProcess(
+    boot: BootSeq,
+    identity: { pid: number; pidStart: string; marker: string; job: JobSeq; epoch: number },
+  ): Promise<void>;
   forgetProcess(marker: string): Promise<void>;
   processesOf(boot: BootSeq): Promise<{ pid: number; pidStart: string; marker: string; job: JobSeq; epoch: number }[]>;
 
@@ -130,7 +164,10 @@ export interface Ledger {
   spec(job: JobSeq): Promise<string | null>;
   attempts(job: JobSeq): Promise<AttemptRow[]>;
   fanout(job: JobSeq): Promise<FanoutRow | null>;
-  items(job: JobSeq, filter: { states?: readonly ItemState[]; from?: number; to?: number; limit: number }): Promise<ItemRow[]>;
+  items(
+    job: JobSeq,
+    filter: { states?: readonly ItemState[]; from?: number; to?: number; limit: number },
+  ): Promise<ItemRow[]>;
   windows(job: JobSeq): Promise<WindowRow[]>;
   step(job: JobSeq, item: number, key: string): Promise<StepRow | null>;
   steps(job: JobSeq, item?: number): Promise<StepRow[]>;

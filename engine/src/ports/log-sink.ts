@@ -30,7 +30,10 @@ export interface LogSink {
   line(line: LogLine): void;
   output(run: string, job: string, attempt: number, item: number | null, capBytes: number): OutputLog;
   /** Lines of a run in the order written. `after` is the number of the last line already seen. */
-  read(run: string, options?: { job?: string; after?: number; level?: LogLevel }): AsyncIterable<LogLine & { number: number }>;
+  read(
+    run: string,
+    options?: { job?: string; after?: number; level?: LogLevel },
+  ): AsyncIterable<LogLine & { number: number }>;
   flush(): Promise<void>;
   close(): Promise<void>;
 }

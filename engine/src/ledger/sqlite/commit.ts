@@ -78,7 +78,13 @@ function decide(unit: Unit, loader: Loader, change: Change, numbers: Numbers): O
   let slice: Partial<Slice>;
   try {
     const selected = loader.select(change.select);
-    if (selected === undefined) return { ok: false, error: new TenutoError("not_found", `the ledger has no ${change.select.kind} that matches`, { details: { ...change.select } }) };
+    if (selected === undefined)
+      return {
+        ok: false,
+        error: new TenutoError("not_found", `the ledger has no ${change.select.kind} that matches`, {
+          details: { ...change.select },
+        }),
+      };
     slice = selected as Partial<Slice>;
     verdict = change.decide(selected as never, unit.at, numbers);
   } catch (error) {
@@ -94,7 +100,11 @@ function decide(unit: Unit, loader: Loader, change: Change, numbers: Numbers): O
 }
 
 export function rejectionError(rejection: Rejection): TenutoError {
-  return new TenutoError(rejection.code as ErrorCode, rejection.message, rejection.details === undefined ? {} : { details: rejection.details });
+  return new TenutoError(
+    rejection.code as ErrorCode,
+    rejection.message,
+    rejection.details === undefined ? {} : { details: rejection.details },
+  );
 }
 
 function drain(unit: Unit, loader: Loader, budget: number): number {
@@ -132,7 +142,11 @@ interface Candidate {
 function claim(unit: Unit, loader: Loader, statements: Statements, request: ClaimRequest): Claimed[] {
   const claimed: Claimed[] = [];
   const boot = statements.of(SQL.bootState).get(request.boot) as { state: string } | undefined;
-  if (boot?.state !== "alive") throw new TenutoError("lease_lost", `worker boot ${request.boot} has been declared ${boot?.state ?? "unknown"}; it may not claim`);
+  if (boot?.state !== "alive")
+    throw new TenutoError(
+      "lease_lost",
+      `worker boot ${request.boot} has been declared ${boot?.state ?? "unknown"}; it may not claim`,
+    );
   let { slots } = request;
   let suspects = request.suspects;
   for (const candidate of candidates(statements, request)) {
@@ -157,7 +171,11 @@ function claim(unit: Unit, loader: Loader, statements: Statements, request: Clai
       if (verdict.result == null) continue;
       slots -= 1;
       const { start, stop, epoch, hasRows } = verdict.result;
-      claimed.push({ run: slice.run, job: slice.job, window: { start, stop, epoch, slots: verdict.result.slots, hasRows } });
+      claimed.push({
+        run: slice.run,
+        job: slice.job,
+        window: { start, stop, epoch, slots: verdict.result.slots, hasRows },
+      });
     }
   }
   return claimed;
@@ -168,7 +186,9 @@ const SPARE = 8;
 
 /** Claimable jobs of the offered agents, best rank first. */
 function candidates(statements: Statements, request: ClaimRequest): Candidate[] {
-    const agents = (statements.of(SQL.agentsReady).all() as { agent: string }[]).map((row) => row.agent).filter((agent) => request.offers(agent));
+  const agents = (statements.of(SQL.agentsReady).all() as { agent: string }[])
+    .map((row) => row.agent)
+    .filter((agent) => request.offers(agent));
   const sql = request.suspects ? SQL.candidates : SQL.calmCandidates;
   const found = agents.map((agent) => statements.of(sql).all(agent, request.slots + SPARE) as Candidate[]);
   if (found.length === 1) return found[0]!;

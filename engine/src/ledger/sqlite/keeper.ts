@@ -7,7 +7,13 @@ import { parentPort, workerData } from "node:worker_threads";
 import { connect } from "./open.ts";
 import { SQL } from "./sql.ts";
 
-const { path, boot, ticks, everyMs, stallMs } = workerData as { path: string; boot: number; ticks: Int32Array; everyMs: number; stallMs: number };
+const { path, boot, ticks, everyMs, stallMs } = workerData as {
+  path: string;
+  boot: number;
+  ticks: Int32Array;
+  everyMs: number;
+  stallMs: number;
+};
 
 const CHECKPOINT_EVERY_MS = 1_000;
 const CHECKPOINT_PAGES = 1_000;

@@ -58,7 +58,8 @@ export class SqliteWriter {
     this.db = openDatabase(options);
     this.statements = new Statements(this.db);
     this.lastDataVersion = this.dataVersion();
-    this.unfinished = (this.statements.of("SELECT EXISTS (SELECT 1 FROM propagation) AS n").get() as { n: number }).n === 1;
+    this.unfinished =
+      (this.statements.of("SELECT EXISTS (SELECT 1 FROM propagation) AS n").get() as { n: number }).n === 1;
     if (this.unfinished) this.schedule();
   }
 
@@ -69,7 +70,12 @@ export class SqliteWriter {
   apply<K extends keyof SliceOf, R>(change: Change<K, R>): Promise<R> {
     if (this.closed) return Promise.reject(new TenutoError("ledger_unavailable", "the ledger is closed"));
     return new Promise<R>((resolve, reject) => {
-      this.queue.push({ change: change as unknown as Change, resolve: resolve as (value: unknown) => void, reject, since: 0 });
+      this.queue.push({
+        change: change as unknown as Change,
+        resolve: resolve as (value: unknown) => void,
+        reject,
+        since: 0,
+      });
       this.schedule();
     });
   }
@@ -125,7 +131,10 @@ export class SqliteWriter {
     if (entries === this.queue) this.queue = [];
     const tickets = this.collectTickets();
     if (entries.length === 0 && tickets.length === 0 && !this.unfinished) return;
-    const result = this.transact(entries.map((entry) => entry.change), tickets.map((ticket) => ticket.request));
+    const result = this.transact(
+      entries.map((entry) => entry.change),
+      tickets.map((ticket) => ticket.request),
+    );
     if (result === "busy") return this.waitForLock(entries, tickets);
     this.busySince = null;
     if (result instanceof Error) this.failBatch(entries, tickets, result);
@@ -188,7 +197,10 @@ export class SqliteWriter {
     this.busySince ??= now;
     if (now - this.busySince > (this.options.lockWaitMs ?? 60_000)) {
       this.busySince = null;
-      const error = new TenutoError("ledger_busy", "another process has held the ledger's lock for too long", { hint: "Find it with `fuser` or `lsof` on the ledger file and end it.", category: "retryable" });
+      const error = new TenutoError("ledger_busy", "another process has held the ledger's lock for too long", {
+        hint: "Find it with `fuser` or `lsof` on the ledger file and end it.",
+        category: "retryable",
+      });
       return this.failBatch(entries, tickets, error, true);
     }
     this.queue = entries.concat(this.queue);
@@ -248,11 +260,23 @@ export function storageError(error: unknown): Error {
   const code = String((error as { code?: unknown }).code ?? "");
   const text = error instanceof Error ? error.message : String(error);
   if (code === "SQLITE_FULL" || code === "ENOSPC" || code.startsWith("SQLITE_IOERR")) {
-    return new TenutoError("disk_full", `the ledger cannot be written: ${text}`, { hint: "Free space on the ledger's disk; work goes on by itself afterwards.", category: "critical", cause: error });
+    return new TenutoError("disk_full", `the ledger cannot be written: ${text}`, {
+      hint: "Free space on the ledger's disk; work goes on by itself afterwards.",
+      category: "critical",
+      cause: error,
+    });
   }
   if (code.startsWith("SQLITE_CORRUPT") || code === "SQLITE_NOTADB") {
-    return new TenutoError("ledger_corrupt", `the ledger is damaged: ${text}`, { hint: "Stop all engines and restore a backup made with `tenuto backup`.", category: "critical", cause: error });
+    return new TenutoError("ledger_corrupt", `the ledger is damaged: ${text}`, {
+      hint: "Stop all engines and restore a backup made with `tenuto backup`.",
+      category: "critical",
+      cause: error,
+    });
   }
-  if (code.startsWith("SQLITE_")) return new TenutoError("ledger_unavailable", `the ledger refused a change: ${text}`, { category: "critical", cause: error });
+  if (code.startsWith("SQLITE_"))
+    return new TenutoError("ledger_unavailable", `the ledger refused a change: ${text}`, {
+      category: "critical",
+      cause: error,
+    });
   return error instanceof Error ? error : new Error(text);
 }

@@ -124,7 +124,13 @@ export class Loader implements PropagationSource {
   }
 
   /** Jobs of a run that this very transaction inserts are not in the database yet. */
-  private freshJobs(run: RunSeq, states: readonly JobState[], after: JobSeq, before: JobSeq, limit: number): JobSeq[] | null {
+  private freshJobs(
+    run: RunSeq,
+    states: readonly JobState[],
+    after: JobSeq,
+    before: JobSeq,
+    limit: number,
+  ): JobSeq[] | null {
     if (!this.unit.writes.runs.some((entry) => entry.row.seq === run)) return null;
     const found: JobSeq[] = [];
     for (const { row } of this.unit.writes.jobs) {
@@ -135,8 +141,11 @@ export class Loader implements PropagationSource {
   }
 
   nextOfKey(key: string): RunSeq | undefined {
-    for (const row of this.unit.dirtyRuns) if (row.concurrencyKey === key && row.endedAt === null && row.state !== "pending") return undefined;
-    const active = this.all<{ seq: number }>(SQL.activeOfKey, key).find((row) => (this.unit.runs.get(row.seq)?.endedAt ?? null) === null);
+    for (const row of this.unit.dirtyRuns)
+      if (row.concurrencyKey === key && row.endedAt === null && row.state !== "pending") return undefined;
+    const active = this.all<{ seq: number }>(SQL.activeOfKey, key).find(
+      (row) => (this.unit.runs.get(row.seq)?.endedAt ?? null) === null,
+    );
     return active === undefined ? this.value<number>(SQL.nextOfKey, key) : undefined;
   }
 
@@ -169,6 +178,17 @@ export class Loader implements PropagationSource {
         return this.nextWindow(selector.job, selector.held);
       case "limiter":
         return this.limiterSlice(selector.name, selector.key, selector.job);
+      case "itemKeys": {
+        const job = this.job(selector.job);
+        return job === undefined
+          ? undefined
+          : {
+              job,
+              owners: selector.hashes.map(
+                (hash) => this.value<number>(SQL.keyOwner, selector.scope, hash, selector.job) ?? null,
+              ),
+            };
+      }
       case "reopen":
         return this.reopenSlice(selector.run);
     }
@@ -178,11 +198,18 @@ export class Loader implements PropagationSource {
     const slice: SliceOf["start"] = { twin: null, holder: null };
     if (idempotencyKey !== null) {
       const fresh = this.unit.writes.runs.find((entry) => entry.facts.idempotencyKey === idempotencyKey);
-      slice.twin = fresh !== undefined ? { seq: fresh.row.seq, id: fresh.row.id, requestHash: fresh.facts.requestHash } : (this.get<NonNullable<SliceOf["start"]["twin"]>>(SQL.twin, idempotencyKey) ?? null);
+      slice.twin =
+        fresh !== undefined
+          ? { seq: fresh.row.seq, id: fresh.row.id, requestHash: fresh.facts.requestHash }
+          : (this.get<NonNullable<SliceOf["start"]["twin"]>>(SQL.twin, idempotencyKey) ?? null);
     }
     if (concurrencyKey !== null) {
-      const stored = this.all<{ seq: number; id: string }>(SQL.holder, concurrencyKey).find((row) => (this.unit.runs.get(row.seq)?.endedAt ?? null) === null);
-      const fresh = this.unit.writes.runs.find((entry) => entry.row.concurrencyKey === concurrencyKey && entry.row.endedAt === null);
+      const stored = this.all<{ seq: number; id: string }>(SQL.holder, concurrencyKey).find(
+        (row) => (this.unit.runs.get(row.seq)?.endedAt ?? null) === null,
+      );
+      const fresh = this.unit.writes.runs.find(
+        (entry) => entry.row.concurrencyKey === concurrencyKey && entry.row.endedAt === null,
+      );
       slice.holder = stored ?? (fresh === undefined ? null : { seq: fresh.row.seq, id: fresh.row.id });
     }
     return slice;
@@ -207,14 +234,21 @@ export class Loader implements PropagationSource {
       if (fanout.released > 0) choice.released = this.releasedWindow(job);
       else if (fanout.retryCursor !== null) choice.reopened = this.reopened(job, fanout);
       if (choice.released === null && choice.reopened === null && fanout.duplicates > 0) {
-        choice.existing = this.value<number>(SQL.rowsInRange, job, fanout.cursor, Math.min(fanout.cursor + fanout.windowSize, fanout.total)) ?? 0;
+        choice.existing =
+          this.value<number>(
+            SQL.rowsInRange,
+            job,
+            fanout.cursor,
+            Math.min(fanout.cursor + fanout.windowSize, fanout.total),
+          ) ?? 0;
       }
     }
     return { ...slice, window: held === null ? null : this.window(job, held), choice };
   }
 
   private releasedWindow(job: JobSeq): WindowRow | null {
-    for (const window of this.unit.windows.values()) if (window !== null && window.job === job && window.boot === null) return window;
+    for (const window of this.unit.windows.values())
+      if (window !== null && window.job === job && window.boot === null) return window;
     const row = this.get<WindowRow>(SQL.releasedWindow, job);
     if (row === undefined) return null;
     const key = windowKey(job, row.start);
@@ -228,7 +262,9 @@ export class Loader implements PropagationSource {
     const ordinals = this.all<{ ordinal: number }>(SQL.reopenedItems, job, fanout.retryCursor, fanout.windowSize);
     const first = ordinals[0];
     const last = ordinals.at(-1);
-    return first === undefined || last === undefined ? null : { first: first.ordinal, last: last.ordinal, count: ordinals.length };
+    return first === undefined || last === undefined
+      ? null
+      : { first: first.ordinal, last: last.ordinal, count: ordinals.length };
   }
 
   private limiterSlice(name: string, key: string, job: JobSeq | null): SliceOf["limiter"] {
@@ -238,13 +274,19 @@ export class Loader implements PropagationSource {
       state = this.get<LimiterState>(SQL.limiter, name, key) ?? null;
       this.unit.limiters.set(id, state);
     }
-    return { state, job: job === null ? null : (this.job(job) ?? null), holders: this.value<number>(SQL.holders, name, key) ?? 0 };
+    return {
+      state,
+      job: job === null ? null : (this.job(job) ?? null),
+      holders: this.value<number>(SQL.holders, name, key) ?? 0,
+    };
   }
 
   private reopenSlice(seq: RunSeq): SliceOf["reopen"] | undefined {
     const run = this.run(seq);
     if (run === undefined) return undefined;
-    const states = new Map(this.all<{ seq: number; state: JobState }>(SQL.statesOfRun, seq).map((row) => [row.seq, row.state]));
+    const states = new Map(
+      this.all<{ seq: number; state: JobState }>(SQL.statesOfRun, seq).map((row) => [row.seq, row.state]),
+    );
     const jobs: Slice[] = [];
     for (const [job, state] of states) {
       if (state === "completed") continue;

@@ -43,13 +43,19 @@ export function checkVersion(version: string): void {
   const [major = 0, minor = 0, patch = 0] = version.split(".").map(Number);
   const number = major * 1_000_000 + minor * 1_000 + patch;
   if (number >= 3_051_003 || (number >= 3_050_007 && number < 3_051_000)) return;
-  throw new TenutoError("sqlite_too_old", `SQLite ${version} can corrupt a database in WAL mode; at least 3.51.3 is needed`, { hint: "Reinstall better-sqlite3 13 or newer: npm ci --ignore-scripts." });
+  throw new TenutoError(
+    "sqlite_too_old",
+    `SQLite ${version} can corrupt a database in WAL mode; at least 3.51.3 is needed`,
+    { hint: "Reinstall better-sqlite3 13 or newer: npm ci --ignore-scripts." },
+  );
 }
 
 function checkFilesystem(path: string): void {
   const kind = REFUSED_FILESYSTEMS.get(statfsSync(dirname(path)).type >>> 0);
   if (kind === undefined) return;
-  throw new TenutoError("unsupported_filesystem", `${path} lies on ${kind}, where SQLite's locks do not hold`, { hint: "Put the ledger on a local disk with --database, or use PostgreSQL." });
+  throw new TenutoError("unsupported_filesystem", `${path} lies on ${kind}, where SQLite's locks do not hold`, {
+    hint: "Put the ledger on a local disk with --database, or use PostgreSQL.",
+  });
 }
 
 export interface OpenOptions {
@@ -66,7 +72,10 @@ export function openDatabase(options: OpenOptions): Connection {
   const memory = options.path === ":memory:";
   const path = memory ? options.path : resolve(options.path);
   if (!memory) {
-    if (options.readOnly === true && !existsSync(path)) throw new TenutoError("not_found", `there is no ledger at ${path}`, { hint: "Start a run first, or give the file with --database." });
+    if (options.readOnly === true && !existsSync(path))
+      throw new TenutoError("not_found", `there is no ledger at ${path}`, {
+        hint: "Start a run first, or give the file with --database.",
+      });
     mkdirSync(dirname(path), { recursive: true });
     checkFilesystem(path);
   }
@@ -94,7 +103,9 @@ export function connect(path: string): Connection {
     const fresh = path !== ":memory:" && db.pragma("page_count", { simple: true }) === 0;
     if (fresh) db.pragma("auto_vacuum = INCREMENTAL");
     if (path !== ":memory:" && db.pragma("journal_mode = WAL", { simple: true }) !== "wal") {
-      throw new TenutoError("unsupported_filesystem", `${path}: the file system does not support SQLite's WAL mode`, { hint: "Put the ledger on a local disk with --database." });
+      throw new TenutoError("unsupported_filesystem", `${path}: the file system does not support SQLite's WAL mode`, {
+        hint: "Put the ledger on a local disk with --database.",
+      });
     }
     db.pragma("synchronous = FULL");
     db.pragma("foreign_keys = ON");
@@ -115,7 +126,8 @@ function assertPragmas(db: Connection, path: string): void {
   const expected = { synchronous: 2, foreign_keys: 1 } as const;
   for (const [name, value] of Object.entries(expected)) {
     const is = db.pragma(name, { simple: true });
-    if (is !== value) throw new TenutoError("ledger_unavailable", `${path}: PRAGMA ${name} is ${String(is)}, must be ${value}`);
+    if (is !== value)
+      throw new TenutoError("ledger_unavailable", `${path}: PRAGMA ${name} is ${String(is)}, must be ${value}`);
   }
 }
 
@@ -123,17 +135,31 @@ function openFailure(path: string, cause: unknown): TenutoError {
   const code = (cause as { code?: string }).code ?? "";
   const text = cause instanceof Error ? cause.message : String(cause);
   if (code === "SQLITE_NOTADB" || code.startsWith("SQLITE_CORRUPT")) {
-    return new TenutoError("ledger_corrupt", `${path} is not a sound SQLite database: ${text}`, { hint: "Restore a backup made with `tenuto backup`; nothing was changed.", cause });
+    return new TenutoError("ledger_corrupt", `${path} is not a sound SQLite database: ${text}`, {
+      hint: "Restore a backup made with `tenuto backup`; nothing was changed.",
+      cause,
+    });
   }
-  if (code === "SQLITE_FULL") return new TenutoError("disk_full", `no room to open ${path}`, { hint: "Free space on that disk.", cause, category: "critical" });
-  return new TenutoError("ledger_unavailable", `cannot open ${path}: ${text}`, { hint: "Check that the folder exists and that you may write there.", cause });
+  if (code === "SQLITE_FULL")
+    return new TenutoError("disk_full", `no room to open ${path}`, {
+      hint: "Free space on that disk.",
+      cause,
+      category: "critical",
+    });
+  return new TenutoError("ledger_unavailable", `cannot open ${path}: ${text}`, {
+    hint: "Check that the folder exists and that you may write there.",
+    cause,
+  });
 }
 
 function migrate(db: Connection, path: string, options: OpenOptions): void {
   const known = options.migrations ?? loadMigrations();
   const pending = planned(db, path, known);
   if (pending.length === 0) return;
-  if (options.readOnly === true) throw new TenutoError("schema_unstamped", `${path} needs ${pending.length} migration(s)`, { hint: "Run `tenuto migrate` first." });
+  if (options.readOnly === true)
+    throw new TenutoError("schema_unstamped", `${path} needs ${pending.length} migration(s)`, {
+      hint: "Run `tenuto migrate` first.",
+    });
   db.pragma("busy_timeout = 10000");
   const applied = db.prepare("SELECT count(*) AS n FROM sqlite_schema").pluck().get() as number;
   if (path !== ":memory:" && applied > 0) backupBefore(db, path, pending[0]!.number - 1);
@@ -143,25 +169,40 @@ function migrate(db: Connection, path: string, options: OpenOptions): void {
       // Another process may have migrated while this one waited for the lock.
       if (planned(db, path, known).some((candidate) => candidate.number === migration.number)) {
         options.onMigrationStep?.(migration.number, "before");
-        db.exec("CREATE TABLE IF NOT EXISTS schema_migration (number INTEGER PRIMARY KEY, checksum TEXT NOT NULL, name TEXT NOT NULL) STRICT");
+        db.exec(
+          "CREATE TABLE IF NOT EXISTS schema_migration (number INTEGER PRIMARY KEY, checksum TEXT NOT NULL, name TEXT NOT NULL) STRICT",
+        );
         db.exec(migration.sql);
-        db.prepare("INSERT INTO schema_migration (number, checksum, name) VALUES (?, ?, ?)").run(migration.number, migration.checksum, migration.name);
+        db.prepare("INSERT INTO schema_migration (number, checksum, name) VALUES (?, ?, ?)").run(
+          migration.number,
+          migration.checksum,
+          migration.name,
+        );
         options.onMigrationStep?.(migration.number, "after");
       }
       db.exec("COMMIT");
     } catch (error) {
       if (db.inTransaction) db.exec("ROLLBACK");
       if (error instanceof TenutoError) throw error;
-      throw new TenutoError("migration_failed", `${path}: migration ${migration.number} failed: ${(error as Error).message}`, { hint: "The ledger is as it was before. Free disk space or restore the backup beside it.", cause: error });
+      throw new TenutoError(
+        "migration_failed",
+        `${path}: migration ${migration.number} failed: ${(error as Error).message}`,
+        { hint: "The ledger is as it was before. Free disk space or restore the backup beside it.", cause: error },
+      );
     }
   }
   db.pragma(`busy_timeout = ${BUSY_WAIT_MS}`);
 }
 
 function planned(db: Connection, path: string, known: Migration[]): Migration[] {
-  const tables = db.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'").pluck().all() as string[];
+  const tables = db
+    .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+    .pluck()
+    .all() as string[];
   const stamped = tables.includes("schema_migration");
-  const applied = stamped ? (db.prepare("SELECT number, checksum FROM schema_migration ORDER BY number").all() as Applied[]) : [];
+  const applied = stamped
+    ? (db.prepare("SELECT number, checksum FROM schema_migration ORDER BY number").all() as Applied[])
+    : [];
   return planMigrations(known, applied, stamped, tables.length === 0, path);
 }
 
@@ -171,6 +212,9 @@ function backupBefore(db: Connection, path: string, schema: number): void {
   try {
     db.prepare("VACUUM INTO ?").run(target);
   } catch (cause) {
-    throw new TenutoError("migration_failed", `cannot write the backup ${target} before migrating`, { hint: "Free space on that disk; nothing was changed.", cause });
+    throw new TenutoError("migration_failed", `cannot write the backup ${target} before migrating`, {
+      hint: "Free space on that disk; nothing was changed.",
+      cause,
+    });
   }
 }

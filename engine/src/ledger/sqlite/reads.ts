@@ -1,6 +1,17 @@
 /** Reading half of the SQLite ledger: what people, the runtime and reports ask. Nothing here decides or writes. */
 import type { ArtifactRow, AttemptRow, ItemRow, LimiterState, StepRow } from "../../core/decision.ts";
-import type { BootRow, BootSeq, FanoutRow, ItemState, JobSeq, JobState, RunSeq, RunState, StageRow, WindowRow } from "../../core/model.ts";
+import type {
+  BootRow,
+  BootSeq,
+  FanoutRow,
+  ItemState,
+  JobSeq,
+  JobState,
+  RunSeq,
+  RunState,
+  StageRow,
+  WindowRow,
+} from "../../core/model.ts";
 import type { EventRow } from "../../core/unit.ts";
 import type { JobRecord, RunFilter, RunRecord } from "../../ports/ledger.ts";
 import { SqliteWriter } from "./ledger.ts";
@@ -26,10 +37,15 @@ export class SqliteReader extends SqliteWriter {
   }
 
   async leasesOf(boot: BootSeq, limit: number): Promise<{ jobs: JobSeq[]; windows: WindowRow[] }> {
-    return { jobs: this.many<{ seq: number }>(SQL.jobsOfBoot, boot, limit).map((row) => row.seq), windows: this.many<WindowRow>(SQL.windowsOfBoot, boot, limit) };
+    return {
+      jobs: this.many<{ seq: number }>(SQL.jobsOfBoot, boot, limit).map((row) => row.seq),
+      windows: this.many<WindowRow>(SQL.windowsOfBoot, boot, limit),
+    };
   }
 
-  async processesOf(boot: BootSeq): Promise<{ pid: number; pidStart: string; marker: string; job: JobSeq; epoch: number }[]> {
+  async processesOf(
+    boot: BootSeq,
+  ): Promise<{ pid: number; pidStart: string; marker: string; job: JobSeq; epoch: number }[]> {
     return this.many(SQL.processesOf, boot);
   }
 
@@ -48,11 +64,24 @@ export class SqliteReader extends SqliteWriter {
   async runs(filter: RunFilter): Promise<RunRecord[]> {
     const states = filter.states ?? [];
     const pipeline = filter.pipeline === undefined ? [] : [filter.pipeline];
-    return this.many<RunRecord>(SQL.runList(states.length, pipeline.length > 0), filter.before ?? Number.MAX_SAFE_INTEGER, ...states, ...pipeline, filter.limit);
+    return this.many<RunRecord>(
+      SQL.runList(states.length, pipeline.length > 0),
+      filter.before ?? Number.MAX_SAFE_INTEGER,
+      ...states,
+      ...pipeline,
+      filter.limit,
+    );
   }
 
   async runStates(): Promise<Record<RunState, number>> {
-    const counts: Record<RunState, number> = { pending: 0, running: 0, waiting: 0, completed: 0, failed: 0, cancelled: 0 };
+    const counts: Record<RunState, number> = {
+      pending: 0,
+      running: 0,
+      waiting: 0,
+      completed: 0,
+      failed: 0,
+      cancelled: 0,
+    };
     for (const row of this.many<{ state: RunState; n: number }>(SQL.runStates)) counts[row.state] = row.n;
     return counts;
   }
@@ -65,7 +94,10 @@ export class SqliteReader extends SqliteWriter {
     return this.one<JobRecord>(SQL.jobRecord, seq);
   }
 
-  async jobs(run: RunSeq, filter: { states?: readonly JobState[]; after?: JobSeq; limit?: number } = {}): Promise<JobRecord[]> {
+  async jobs(
+    run: RunSeq,
+    filter: { states?: readonly JobState[]; after?: JobSeq; limit?: number } = {},
+  ): Promise<JobRecord[]> {
     const states = filter.states ?? [];
     return this.many<JobRecord>(SQL.jobList(states.length), run, filter.after ?? 0, ...states, filter.limit ?? -1);
   }
@@ -90,7 +122,10 @@ export class SqliteReader extends SqliteWriter {
     return this.one<FanoutRow>(SQL.fanout, job);
   }
 
-  async items(job: JobSeq, filter: { states?: readonly ItemState[]; from?: number; to?: number; limit: number }): Promise<ItemRow[]> {
+  async items(
+    job: JobSeq,
+    filter: { states?: readonly ItemState[]; from?: number; to?: number; limit: number },
+  ): Promise<ItemRow[]> {
     const range = [filter.from ?? 0, filter.to ?? Number.MAX_SAFE_INTEGER];
     const states = filter.states ?? [];
     if (states.length === 0) return this.many<ItemRow>(SQL.itemsAll, job, ...range, filter.limit);
@@ -110,7 +145,10 @@ export class SqliteReader extends SqliteWriter {
   }
 
   async events(run: RunSeq, after: number, limit: number): Promise<EventRow[]> {
-    return this.many<EventRow & { data: string | null }>(SQL.events, run, after, limit).map((row) => ({ ...row, data: row.data === null ? null : JSON.parse(row.data as unknown as string) }));
+    return this.many<EventRow & { data: string | null }>(SQL.events, run, after, limit).map((row) => ({
+      ...row,
+      data: row.data === null ? null : JSON.parse(row.data as unknown as string),
+    }));
   }
 
   async limiters(): Promise<LimiterState[]> {
@@ -142,6 +180,6 @@ export class SqliteReader extends SqliteWriter {
   }
 
   async referenced(sha256: string): Promise<boolean> {
-    return this.one(SQL.artifactReferenced, sha256) !== null;
+    return this.one(SQL.artifactReferenced, sha256, sha256) !== null;
   }
 }

@@ -15,7 +15,9 @@ export function save(statements: Statements, unit: Unit): void {
   const writes = unit.writes;
   for (const { row, facts } of writes.runs) {
     unit.dirtyRuns.delete(row);
-    statements.of(SQL.insertRun).run(...runValues(row), facts.params, facts.idempotencyKey, facts.requestHash, facts.labels);
+    statements
+      .of(SQL.insertRun)
+      .run(...runValues(row), facts.params, facts.idempotencyKey, facts.requestHash, facts.labels);
   }
   for (const row of writes.stages) {
     unit.dirtyStages.delete(row);
@@ -28,14 +30,35 @@ export function save(statements: Statements, unit: Unit): void {
   }
   for (const edge of writes.edges) statements.of(SQL.insertEdge).run(edge.from, edge.to, edge.on);
   for (const row of unit.dirtyRuns) updateRun(statements, row);
-  for (const row of unit.dirtyStages) statements.of(SQL.updateStage).run(row.total, row.settled, row.completed, row.failed, row.skipped, row.cancelled, row.tainted, row.run, row.ordinal);
+  for (const row of unit.dirtyStages)
+    statements
+      .of(SQL.updateStage)
+      .run(
+        row.total,
+        row.settled,
+        row.completed,
+        row.failed,
+        row.skipped,
+        row.cancelled,
+        row.tainted,
+        row.run,
+        row.ordinal,
+      );
   for (const row of unit.dirtyJobs) updateJob(statements, row);
   for (const { job, output, error } of writes.payloads) statements.of(SQL.payload).run(output, error, job);
   saveFanouts(statements, unit);
-  for (const row of writes.attempts) statements.of(SQL.insertAttempt).run(row.job, row.number, row.epoch, row.boot, row.state, row.startedAt, row.endedAt, row.error);
-  for (const row of writes.steps) statements.of(SQL.putStep).run(row.job, row.item, row.key, row.inputHash, row.output, row.startedAt, row.endedAt);
-  for (const row of writes.events) statements.of(SQL.insertEvent).run(row.run, row.seq, row.at, row.name, row.job, row.data === null ? null : JSON.stringify(row.data));
-  for (const row of writes.propagations) statements.of(SQL.insertPropagation).run(row.kind, row.run, row.subject, row.cursor);
+  for (const row of writes.attempts)
+    statements
+      .of(SQL.insertAttempt)
+      .run(row.job, row.number, row.epoch, row.boot, row.state, row.startedAt, row.endedAt, row.error);
+  for (const row of writes.steps)
+    statements.of(SQL.putStep).run(row.job, row.item, row.key, row.inputHash, row.output, row.startedAt, row.endedAt);
+  for (const row of writes.events)
+    statements
+      .of(SQL.insertEvent)
+      .run(row.run, row.seq, row.at, row.name, row.job, row.data === null ? null : JSON.stringify(row.data));
+  for (const row of writes.propagations)
+    statements.of(SQL.insertPropagation).run(row.kind, row.run, row.subject, row.cursor);
   for (const effect of writes.others) saveOther(statements, effect, unit.at);
   unit.written();
 }
@@ -49,7 +72,21 @@ function saveFanouts(statements: Statements, unit: Unit): void {
   for (const row of unit.dirtyFanouts) {
     statements
       .of(SQL.updateFanout)
-      .run(row.cursor, row.slotsUsed, row.leased, row.retryCursor, row.released, row.windowEpoch, row.completed, row.failed, row.skipped, row.stopped, row.lastOrdinal, row.progressAt, row.job);
+      .run(
+        row.cursor,
+        row.slotsUsed,
+        row.leased,
+        row.retryCursor,
+        row.released,
+        row.windowEpoch,
+        row.completed,
+        row.failed,
+        row.skipped,
+        row.stopped,
+        row.lastOrdinal,
+        row.progressAt,
+        row.job,
+      );
   }
   for (const { job, start } of writes.droppedWindows) statements.of(SQL.dropWindow).run(job, start);
   for (const row of writes.windows) {
@@ -63,7 +100,16 @@ function saveFanouts(statements: Statements, unit: Unit): void {
 function saveItems(statements: Statements, job: number, rows: readonly ItemRow[]): void {
   const put = statements.of(SQL.putItem);
   for (const row of rows) {
-    const { changes } = put.run(job, row.ordinal, row.state, row.attempts, row.result, row.error, row.dueAt, row.endedAt);
+    const { changes } = put.run(
+      job,
+      row.ordinal,
+      row.state,
+      row.attempts,
+      row.result,
+      row.error,
+      row.dueAt,
+      row.endedAt,
+    );
     invariant(changes === 1, `item ${row.ordinal} of job ${job} has ended already`);
   }
 }
@@ -76,7 +122,23 @@ function updateWindow(statements: Statements, row: WindowRow): void {
 function updateRun(statements: Statements, row: RunRow): void {
   const { changes } = statements
     .of(SQL.updateRun)
-    .run(row.state, row.jobCount, row.openJobs, row.liveJobs, row.waitingJobs, row.failedJobs, row.spawnedJobs, row.propagating, row.eventSeq, row.startedAt, row.endedAt, row.cancelRequestedAt, row.haltedAt, row.seq, row.rowVersion);
+    .run(
+      row.state,
+      row.jobCount,
+      row.openJobs,
+      row.liveJobs,
+      row.waitingJobs,
+      row.failedJobs,
+      row.spawnedJobs,
+      row.propagating,
+      row.eventSeq,
+      row.startedAt,
+      row.endedAt,
+      row.cancelRequestedAt,
+      row.haltedAt,
+      row.seq,
+      row.rowVersion,
+    );
   invariant(changes === 1, `run ${row.id} changed between load and save`);
   row.rowVersion += 1;
 }
@@ -84,7 +146,29 @@ function updateRun(statements: Statements, row: RunRow): void {
 function updateJob(statements: Statements, row: JobRow): void {
   const { changes } = statements
     .of(SQL.updateJob)
-    .run(row.state, row.blockers, row.children, row.openChildren, row.claimable, row.rank, row.dueAt, row.attempt, row.failures, row.crashes, row.holding, row.epoch, row.boot, row.readyAt, row.firstStartedAt, row.startedAt, row.endedAt, row.cancelRequestedAt, row.reason, row.seq, row.rowVersion);
+    .run(
+      row.state,
+      row.blockers,
+      row.children,
+      row.openChildren,
+      row.claimable,
+      row.rank,
+      row.dueAt,
+      row.attempt,
+      row.failures,
+      row.crashes,
+      row.holding,
+      row.epoch,
+      row.boot,
+      row.readyAt,
+      row.firstStartedAt,
+      row.startedAt,
+      row.endedAt,
+      row.cancelRequestedAt,
+      row.reason,
+      row.seq,
+      row.rowVersion,
+    );
   invariant(changes === 1, `job ${row.id} changed between load and save`);
   row.rowVersion += 1;
 }
@@ -92,19 +176,109 @@ function updateJob(statements: Statements, row: JobRow): void {
 function insertJob(statements: Statements, row: JobRow): void {
   statements
     .of(SQL.insertJob)
-    .run(row.seq, row.run, row.id, row.stage, row.kind, row.agent, row.state, row.priority, row.allowFailure, row.blockers, row.barrier, row.hasDependents, row.parent, row.depth, row.children, row.openChildren, row.claimable, row.rank, row.dueAt, row.attempt, row.failures, row.crashes, row.holding, row.epoch, row.boot, row.readyAt, row.firstStartedAt, row.startedAt, row.endedAt, row.cancelRequestedAt, row.reason, row.rowVersion);
+    .run(
+      row.seq,
+      row.run,
+      row.id,
+      row.stage,
+      row.kind,
+      row.agent,
+      row.state,
+      row.priority,
+      row.allowFailure,
+      row.blockers,
+      row.barrier,
+      row.hasDependents,
+      row.parent,
+      row.depth,
+      row.children,
+      row.openChildren,
+      row.claimable,
+      row.rank,
+      row.dueAt,
+      row.attempt,
+      row.failures,
+      row.crashes,
+      row.holding,
+      row.epoch,
+      row.boot,
+      row.readyAt,
+      row.firstStartedAt,
+      row.startedAt,
+      row.endedAt,
+      row.cancelRequestedAt,
+      row.reason,
+      row.rowVersion,
+    );
 }
 
 function runValues(row: RunRow): unknown[] {
-  return [row.seq, row.id, row.pipeline, row.version, row.state, row.priority, row.stageCount, row.jobCount, row.openJobs, row.liveJobs, row.waitingJobs, row.failedJobs, row.spawnedJobs, row.firstJob, row.propagating, row.eventSeq, row.concurrencyKey, row.createdAt, row.startedAt, row.endedAt, row.cancelRequestedAt, row.haltedAt, row.rowVersion];
+  return [
+    row.seq,
+    row.id,
+    row.pipeline,
+    row.version,
+    row.state,
+    row.priority,
+    row.stageCount,
+    row.jobCount,
+    row.openJobs,
+    row.liveJobs,
+    row.waitingJobs,
+    row.failedJobs,
+    row.spawnedJobs,
+    row.firstJob,
+    row.propagating,
+    row.eventSeq,
+    row.concurrencyKey,
+    row.createdAt,
+    row.startedAt,
+    row.endedAt,
+    row.cancelRequestedAt,
+    row.haltedAt,
+    row.rowVersion,
+  ];
 }
 
 function stageValues(row: StageRow): unknown[] {
-  return [row.run, row.ordinal, row.name, row.firstJob, row.declared, row.total, row.settled, row.completed, row.failed, row.skipped, row.cancelled, row.tainted];
+  return [
+    row.run,
+    row.ordinal,
+    row.name,
+    row.firstJob,
+    row.declared,
+    row.total,
+    row.settled,
+    row.completed,
+    row.failed,
+    row.skipped,
+    row.cancelled,
+    row.tainted,
+  ];
 }
 
 function fanoutValues(row: FanoutRow): unknown[] {
-  return [row.job, row.source, row.total, row.cursor, row.concurrency, row.slotsUsed, row.leased, row.retryCursor, row.released, row.windowEpoch, row.windowSize, row.completed, row.failed, row.skipped, row.duplicates, row.errorRate, row.stopped, row.lastOrdinal, row.progressAt];
+  return [
+    row.job,
+    row.source,
+    row.total,
+    row.cursor,
+    row.concurrency,
+    row.slotsUsed,
+    row.leased,
+    row.retryCursor,
+    row.released,
+    row.windowEpoch,
+    row.windowSize,
+    row.completed,
+    row.failed,
+    row.skipped,
+    row.duplicates,
+    row.errorRate,
+    row.stopped,
+    row.lastOrdinal,
+    row.progressAt,
+  ];
 }
 
 function saveOther(statements: Statements, effect: Effect, at: number): void {
@@ -113,7 +287,8 @@ function saveOther(statements: Statements, effect: Effect, at: number): void {
       statements.of(SQL.reopenItems).run(effect.job);
       return;
     case "itemKeys":
-      for (const { ordinal, hash } of effect.keys) statements.of(SQL.putItemKey).run(effect.scope, hash, effect.job, ordinal);
+      for (const { ordinal, hash } of effect.keys)
+        statements.of(SQL.putItemKey).run(effect.scope, hash, effect.job, ordinal);
       return;
     case "clearItemKeys":
       statements.of(SQL.clearItemKeys).run(effect.scope, effect.job);
@@ -132,7 +307,9 @@ function saveOther(statements: Statements, effect: Effect, at: number): void {
       return;
     case "artifact": {
       const row = effect.row;
-      statements.of(SQL.insertArtifact).run(row.run, row.job, row.attempt, row.name, row.type, row.sha256, row.bytes, row.mediaType, row.at);
+      statements
+        .of(SQL.insertArtifact)
+        .run(row.run, row.job, row.attempt, row.name, row.type, row.sha256, row.bytes, row.mediaType, row.at);
       return;
     }
     case "dataset":

@@ -1,33 +1,129 @@
 /** SQL of the SQLite ledger: constants named after what they load or save. Column names are the core's, in snake case. */
 
 const RUN_COLUMNS = {
-  seq: "seq", id: "id", pipeline: "pipeline", version: "version", state: "state", priority: "priority", stageCount: "stage_count",
-  jobCount: "job_count", openJobs: "open_jobs", liveJobs: "live_jobs", waitingJobs: "waiting_jobs", failedJobs: "failed_jobs",
-  spawnedJobs: "spawned_jobs", firstJob: "first_job", propagating: "propagating", eventSeq: "event_seq", concurrencyKey: "concurrency_key",
-  createdAt: "created_at", startedAt: "started_at", endedAt: "ended_at", cancelRequestedAt: "cancel_requested_at", haltedAt: "halted_at",
+  seq: "seq",
+  id: "id",
+  pipeline: "pipeline",
+  version: "version",
+  state: "state",
+  priority: "priority",
+  stageCount: "stage_count",
+  jobCount: "job_count",
+  openJobs: "open_jobs",
+  liveJobs: "live_jobs",
+  waitingJobs: "waiting_jobs",
+  failedJobs: "failed_jobs",
+  spawnedJobs: "spawned_jobs",
+  firstJob: "first_job",
+  propagating: "propagating",
+  eventSeq: "event_seq",
+  concurrencyKey: "concurrency_key",
+  createdAt: "created_at",
+  startedAt: "started_at",
+  endedAt: "ended_at",
+  cancelRequestedAt: "cancel_requested_at",
+  haltedAt: "halted_at",
   rowVersion: "row_version",
 };
 const STAGE_COLUMNS = {
-  run: "run", ordinal: "ordinal", name: "name", firstJob: "first_job", declared: "declared", total: "total", settled: "settled",
-  completed: "completed", failed: "failed", skipped: "skipped", cancelled: "cancelled", tainted: "tainted",
+  run: "run",
+  ordinal: "ordinal",
+  name: "name",
+  firstJob: "first_job",
+  declared: "declared",
+  total: "total",
+  settled: "settled",
+  completed: "completed",
+  failed: "failed",
+  skipped: "skipped",
+  cancelled: "cancelled",
+  tainted: "tainted",
 };
 const JOB_COLUMNS = {
-  seq: "seq", run: "run", id: "id", stage: "stage", kind: "kind", agent: "agent", state: "state", priority: "priority",
-  allowFailure: "allow_failure", blockers: "blockers", barrier: "barrier", hasDependents: "has_dependents", parent: "parent", depth: "depth",
-  children: "children", openChildren: "open_children", claimable: "claimable", rank: "rank", dueAt: "due_at", attempt: "attempt",
-  failures: "failures", crashes: "crashes", holding: "holding", epoch: "epoch", boot: "boot", readyAt: "ready_at",
-  firstStartedAt: "first_started_at", startedAt: "started_at", endedAt: "ended_at", cancelRequestedAt: "cancel_requested_at",
-  reason: "reason", rowVersion: "row_version",
+  seq: "seq",
+  run: "run",
+  id: "id",
+  stage: "stage",
+  kind: "kind",
+  agent: "agent",
+  state: "state",
+  priority: "priority",
+  allowFailure: "allow_failure",
+  blockers: "blockers",
+  barrier: "barrier",
+  hasDependents: "has_dependents",
+  parent: "parent",
+  depth: "depth",
+  children: "children",
+  openChildren: "open_children",
+  claimable: "claimable",
+  rank: "rank",
+  dueAt: "due_at",
+  attempt: "attempt",
+  failures: "failures",
+  crashes: "crashes",
+  holding: "holding",
+  epoch: "epoch",
+  boot: "boot",
+  readyAt: "ready_at",
+  firstStartedAt: "first_started_at",
+  startedAt: "started_at",
+  endedAt: "ended_at",
+  cancelRequestedAt: "cancel_requested_at",
+  reason: "reason",
+  rowVersion: "row_version",
 };
 const FANOUT_COLUMNS = {
-  job: "job", source: "source", total: "total", cursor: "cursor", concurrency: "concurrency", slotsUsed: "slots_used", leased: "leased",
-  retryCursor: "retry_cursor", released: "released", windowEpoch: "window_epoch", windowSize: "window_size", completed: "completed",
-  failed: "failed", skipped: "skipped", duplicates: "duplicates", errorRate: "error_rate", stopped: "stopped", lastOrdinal: "last_ordinal",
+  job: "job",
+  source: "source",
+  total: "total",
+  cursor: "cursor",
+  concurrency: "concurrency",
+  slotsUsed: "slots_used",
+  leased: "leased",
+  retryCursor: "retry_cursor",
+  released: "released",
+  windowEpoch: "window_epoch",
+  windowSize: "window_size",
+  completed: "completed",
+  failed: "failed",
+  skipped: "skipped",
+  duplicates: "duplicates",
+  errorRate: "error_rate",
+  stopped: "stopped",
+  lastOrdinal: "last_ordinal",
   progressAt: "progress_at",
 };
-const WINDOW_COLUMNS = { job: "job", start: "start", stop: "stop", open: "open", epoch: "epoch", boot: "boot", slots: "slots" };
-const ITEM_COLUMNS = { job: "job", ordinal: "ordinal", state: "state", attempts: "attempts", result: "result", error: "error", dueAt: "due_at", endedAt: "ended_at" };
-const BOOT_COLUMNS = { seq: "seq", id: "id", host: "host", machine: "machine", pid: "pid", pidStart: "pid_start", startedAt: "started_at", heartbeatAt: "heartbeat_at", state: "state" };
+const WINDOW_COLUMNS = {
+  job: "job",
+  start: "start",
+  stop: "stop",
+  open: "open",
+  epoch: "epoch",
+  boot: "boot",
+  slots: "slots",
+};
+const ITEM_COLUMNS = {
+  job: "job",
+  ordinal: "ordinal",
+  state: "state",
+  attempts: "attempts",
+  result: "result",
+  error: "error",
+  dueAt: "due_at",
+  endedAt: "ended_at",
+};
+const BOOT_COLUMNS = {
+  seq: "seq",
+  id: "id",
+  host: "host",
+  machine: "machine",
+  pid: "pid",
+  pidStart: "pid_start",
+  startedAt: "started_at",
+  heartbeatAt: "heartbeat_at",
+  state: "state",
+};
 
 const list = (columns: Record<string, string>, table = ""): string =>
   Object.entries(columns)
@@ -57,25 +153,33 @@ export const SQL = {
   fanout: `SELECT ${list(FANOUT_COLUMNS)} FROM fanout WHERE job = ?`,
   window: `SELECT ${list(WINDOW_COLUMNS)} FROM item_window WHERE job = ? AND start = ?`,
   releasedWindow: `SELECT ${list(WINDOW_COLUMNS)} FROM item_window WHERE job = ? AND boot IS NULL ORDER BY start LIMIT 1`,
-  reopenedItems: "SELECT ordinal FROM item WHERE job = ? AND state = 'pending' AND ordinal >= ? ORDER BY ordinal LIMIT ?",
+  reopenedItems:
+    "SELECT ordinal FROM item WHERE job = ? AND state = 'pending' AND ordinal >= ? ORDER BY ordinal LIMIT ?",
   rowsInRange: "SELECT count(*) FROM item WHERE job = ? AND ordinal >= ? AND ordinal < ? AND state <> 'pending'",
   child: `SELECT ${jobs} FROM job WHERE parent = ? AND id = ?`,
-  edges: "SELECT source AS \"from\", target AS \"to\", type AS \"on\" FROM dependency WHERE source = ? AND target > ? ORDER BY target LIMIT ?",
-  jobsInState: (states: number): string => `SELECT seq FROM job WHERE run = ? AND seq > ? AND seq < ? AND state IN (${Array(states).fill("?").join(", ")}) ORDER BY seq LIMIT ?`,
-  jobsInRange: (states: number): string => `SELECT seq FROM job WHERE seq > ? AND seq < ? AND run = ? AND state IN (${Array(states).fill("?").join(", ")}) ORDER BY seq LIMIT ?`,
-  edgesOfRun: "SELECT d.source AS \"from\", d.target AS \"to\", d.type AS \"on\" FROM job j JOIN dependency d ON d.source = j.seq WHERE j.run = ?",
+  edges:
+    'SELECT source AS "from", target AS "to", type AS "on" FROM dependency WHERE source = ? AND target > ? ORDER BY target LIMIT ?',
+  jobsInState: (states: number): string =>
+    `SELECT seq FROM job WHERE run = ? AND seq > ? AND seq < ? AND state IN (${Array(states).fill("?").join(", ")}) ORDER BY seq LIMIT ?`,
+  jobsInRange: (states: number): string =>
+    `SELECT seq FROM job WHERE seq > ? AND seq < ? AND run = ? AND state IN (${Array(states).fill("?").join(", ")}) ORDER BY seq LIMIT ?`,
+  edgesOfRun:
+    'SELECT d.source AS "from", d.target AS "to", d.type AS "on" FROM job j JOIN dependency d ON d.source = j.seq WHERE j.run = ?',
   statesOfRun: "SELECT seq, state FROM job WHERE run = ?",
   twin: "SELECT seq, id, request_hash AS requestHash FROM run WHERE idempotency_key = ?",
   holder: "SELECT seq, id FROM run WHERE concurrency_key = ? AND ended_at IS NULL ORDER BY seq LIMIT 1",
   activeOfKey: "SELECT seq FROM run WHERE concurrency_key = ? AND ended_at IS NULL AND state <> 'pending' LIMIT 1",
-  nextOfKey: "SELECT seq FROM run WHERE concurrency_key = ? AND ended_at IS NULL AND state = 'pending' AND cancel_requested_at IS NULL ORDER BY seq LIMIT 1",
+  nextOfKey:
+    "SELECT seq FROM run WHERE concurrency_key = ? AND ended_at IS NULL AND state = 'pending' AND cancel_requested_at IS NULL ORDER BY seq LIMIT 1",
+  keyOwner: "SELECT ordinal FROM item_key WHERE scope = ? AND hash = ? AND job = ?",
   limiter: "SELECT name, key, data FROM limiter WHERE name = ? AND key = ?",
   holders: "SELECT count(*) FROM hold WHERE limiter = ? AND key = ?",
   takeNumbers: "UPDATE number SET next = next + ? WHERE name = ? RETURNING next - ?",
   agentsReady: `WITH RECURSIVE a (agent) AS (SELECT min(agent) FROM job WHERE claimable = 1 UNION ALL
     SELECT (SELECT min(agent) FROM job WHERE claimable = 1 AND agent > a.agent) FROM a WHERE a.agent IS NOT NULL) SELECT agent FROM a WHERE agent IS NOT NULL`,
   candidates: "SELECT seq, rank, state, crashes FROM job WHERE claimable = 1 AND agent = ? ORDER BY rank, seq LIMIT ?",
-  calmCandidates: "SELECT seq, rank, state, crashes FROM job WHERE claimable = 1 AND agent = ? AND crashes = 0 ORDER BY rank, seq LIMIT ?",
+  calmCandidates:
+    "SELECT seq, rank, state, crashes FROM job WHERE claimable = 1 AND agent = ? AND crashes = 0 ORDER BY rank, seq LIMIT ?",
   pendingPropagations: "SELECT seq, kind, run, subject, position AS cursor FROM propagation ORDER BY seq LIMIT ?",
   dropPropagation: "DELETE FROM propagation WHERE seq = ?",
   due: "SELECT seq FROM job WHERE due_at IS NOT NULL AND due_at <= ? ORDER BY due_at LIMIT ?",
@@ -87,7 +191,8 @@ export const SQL = {
   updateRun: `UPDATE run SET state = ?, job_count = ?, open_jobs = ?, live_jobs = ?, waiting_jobs = ?, failed_jobs = ?, spawned_jobs = ?, propagating = ?,
     event_seq = ?, started_at = ?, ended_at = ?, cancel_requested_at = ?, halted_at = ?, row_version = row_version + 1 WHERE seq = ? AND row_version = ?`,
   insertStage: insert("stage", STAGE_COLUMNS),
-  updateStage: "UPDATE stage SET total = ?, settled = ?, completed = ?, failed = ?, skipped = ?, cancelled = ?, tainted = ? WHERE run = ? AND ordinal = ?",
+  updateStage:
+    "UPDATE stage SET total = ?, settled = ?, completed = ?, failed = ?, skipped = ?, cancelled = ?, tainted = ? WHERE run = ? AND ordinal = ?",
   insertJob: insert("job", JOB_COLUMNS),
   insertSpec: "INSERT INTO job_spec (job, spec) VALUES (?, ?)",
   updateJob: `UPDATE job SET state = ?, blockers = ?, children = ?, open_children = ?, claimable = ?, rank = ?, due_at = ?, attempt = ?, failures = ?, crashes = ?,
@@ -97,40 +202,52 @@ export const SQL = {
   insertEdge: "INSERT INTO dependency (source, target, type) VALUES (?, ?, ?)",
   insertPropagation: "INSERT INTO propagation (kind, run, subject, position) VALUES (?, ?, ?, ?)",
   insertEvent: "INSERT INTO event (run, seq, at, name, job, data) VALUES (?, ?, ?, ?, ?, ?)",
-  insertAttempt: "INSERT INTO attempt (job, number, epoch, boot, state, started_at, ended_at, error) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+  insertAttempt:
+    "INSERT INTO attempt (job, number, epoch, boot, state, started_at, ended_at, error) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
   insertFanout: insert("fanout", FANOUT_COLUMNS),
   updateFanout: `UPDATE fanout SET cursor = ?, slots_used = ?, leased = ?, retry_cursor = ?, released = ?, window_epoch = ?, completed = ?, failed = ?, skipped = ?,
     stopped = ?, last_ordinal = ?, progress_at = ? WHERE job = ?`,
-  putWindow: "INSERT INTO item_window (job, start, stop, open, epoch, boot, slots) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (job, start) DO UPDATE SET open = excluded.open, epoch = excluded.epoch, boot = excluded.boot, slots = excluded.slots",
+  putWindow:
+    "INSERT INTO item_window (job, start, stop, open, epoch, boot, slots) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (job, start) DO UPDATE SET open = excluded.open, epoch = excluded.epoch, boot = excluded.boot, slots = excluded.slots",
   updateWindow: "UPDATE item_window SET open = ?, boot = ?, slots = ? WHERE job = ? AND start = ? AND epoch = ?",
   dropWindow: "DELETE FROM item_window WHERE job = ? AND start = ?",
   putItem: `INSERT INTO item (job, ordinal, state, attempts, result, error, due_at, ended_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (job, ordinal) DO UPDATE SET state = excluded.state, attempts = excluded.attempts, result = excluded.result, error = excluded.error,
     due_at = excluded.due_at, ended_at = excluded.ended_at WHERE item.state = 'pending'`,
-  reopenItems: "UPDATE item SET state = 'pending', attempts = 0, error = NULL, due_at = NULL, ended_at = NULL WHERE job = ? AND state IN ('failed', 'skipped', 'cancelled') AND attempts > 0",
+  reopenItems:
+    "UPDATE item SET state = 'pending', attempts = 0, error = NULL, due_at = NULL, ended_at = NULL WHERE job = ? AND state IN ('failed', 'skipped', 'cancelled') AND attempts > 0",
   putItemKey: "INSERT INTO item_key (scope, hash, job, ordinal) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
   clearItemKeys: "DELETE FROM item_key WHERE scope = ? AND job = ?",
-  putStep: "INSERT INTO step (job, item, key, input_hash, output, started_at, ended_at) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (job, item, key) DO UPDATE SET input_hash = excluded.input_hash, output = excluded.output, started_at = excluded.started_at, ended_at = excluded.ended_at",
-  putLimiter: "INSERT INTO limiter (name, key, data) VALUES (?, ?, ?) ON CONFLICT (name, key) DO UPDATE SET data = excluded.data",
+  putStep:
+    "INSERT INTO step (job, item, key, input_hash, output, started_at, ended_at) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (job, item, key) DO UPDATE SET input_hash = excluded.input_hash, output = excluded.output, started_at = excluded.started_at, ended_at = excluded.ended_at",
+  putLimiter:
+    "INSERT INTO limiter (name, key, data) VALUES (?, ?, ?) ON CONFLICT (name, key) DO UPDATE SET data = excluded.data",
   hold: "INSERT INTO hold (limiter, key, job, epoch, item) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-  release: "DELETE FROM hold WHERE job = ?1 AND (?2 IS NULL OR epoch = ?2) AND (?3 IS NULL OR limiter = ?3) AND (?4 IS NULL OR key = ?4) AND (?5 IS NULL OR item = ?5)",
-  putCache: "INSERT INTO cache (pipeline, key, job, at, output) VALUES (?, ?, ?, ?, ?) ON CONFLICT (pipeline, key) DO UPDATE SET job = excluded.job, at = excluded.at, output = excluded.output",
-  insertArtifact: "INSERT INTO artifact (run, job, attempt, name, type, sha256, bytes, media_type, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-  putDataset: "INSERT INTO dataset (sha256, count, bytes, stride, offsets, created_at) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+  release:
+    "DELETE FROM hold WHERE job = ? AND ifnull(epoch = ?, 1) AND ifnull(limiter = ?, 1) AND ifnull(key = ?, 1) AND ifnull(item = ?, 1)",
+  putCache:
+    "INSERT INTO cache (pipeline, key, job, at, output) VALUES (?, ?, ?, ?, ?) ON CONFLICT (pipeline, key) DO UPDATE SET job = excluded.job, at = excluded.at, output = excluded.output",
+  insertArtifact:
+    "INSERT INTO artifact (run, job, attempt, name, type, sha256, bytes, media_type, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+  putDataset:
+    "INSERT INTO dataset (sha256, count, bytes, stride, offsets, created_at) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
 
   // boots and processes
-  insertBoot: "INSERT INTO boot (id, host, machine, pid, pid_start, started_at, heartbeat_at, state) VALUES (?, ?, ?, ?, ?, ?, ?, 'alive')",
+  insertBoot:
+    "INSERT INTO boot (id, host, machine, pid, pid_start, started_at, heartbeat_at, state) VALUES (?, ?, ?, ?, ?, ?, ?, 'alive')",
   heartbeat: "UPDATE boot SET heartbeat_at = ? WHERE seq = ? AND state = 'alive'",
   endBoot: "UPDATE boot SET state = ? WHERE seq = ? AND state = 'alive'",
-  boots: `SELECT ${list(BOOT_COLUMNS)} FROM boot WHERE ?1 IS NULL OR state = ?1 ORDER BY seq`,
+  boots: `SELECT ${list(BOOT_COLUMNS)} FROM boot WHERE ifnull(state = ?, 1) ORDER BY seq`,
   jobsOfBoot: "SELECT seq FROM job WHERE boot = ? LIMIT ?",
   windowsOfBoot: `SELECT ${list(WINDOW_COLUMNS)} FROM item_window WHERE boot = ? LIMIT ?`,
-  insertProcess: "INSERT INTO process (marker, boot, pid, pid_start, job, epoch) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+  insertProcess:
+    "INSERT INTO process (marker, boot, pid, pid_start, job, epoch) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
   dropProcess: "DELETE FROM process WHERE marker = ?",
   processesOf: "SELECT marker, pid, pid_start AS pidStart, job, epoch FROM process WHERE boot = ?",
 
   // reads
-  putDefinition: "INSERT INTO definition (version, name, document, created_at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+  putDefinition:
+    "INSERT INTO definition (version, name, document, created_at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
   definition: "SELECT document FROM definition WHERE version = ?",
   runRecord: `SELECT ${runs}, params, idempotency_key AS idempotencyKey FROM run WHERE seq = ?`,
   runRecordById: `SELECT ${runs}, params, idempotency_key AS idempotencyKey FROM run WHERE id = ?`,
@@ -138,23 +255,27 @@ export const SQL = {
     `SELECT ${runs}, params, idempotency_key AS idempotencyKey FROM run WHERE seq < ?${states > 0 ? ` AND state IN (${Array(states).fill("?").join(", ")})` : ""}${pipeline ? " AND pipeline = ?" : ""} ORDER BY seq DESC LIMIT ?`,
   runStates: "SELECT state, count(*) AS n FROM run GROUP BY state",
   jobRecord: `SELECT ${jobs}, output, error FROM job WHERE seq = ?`,
-  jobList: (states: number): string => `SELECT ${jobs}, output, error FROM job WHERE run = ? AND seq > ?${states > 0 ? ` AND state IN (${Array(states).fill("?").join(", ")})` : ""} ORDER BY seq LIMIT ?`,
+  jobList: (states: number): string =>
+    `SELECT ${jobs}, output, error FROM job WHERE run = ? AND seq > ?${states > 0 ? ` AND state IN (${Array(states).fill("?").join(", ")})` : ""} ORDER BY seq LIMIT ?`,
   childRecord: `SELECT ${jobs}, output, error FROM job WHERE parent = ? AND id = ?`,
   childRecords: `SELECT ${jobs}, output, error FROM job WHERE parent = ? ORDER BY seq`,
   spec: "SELECT spec FROM job_spec WHERE job = ?",
-  attempts: "SELECT job, number, epoch, boot, state, started_at AS startedAt, ended_at AS endedAt, error FROM attempt WHERE job = ? ORDER BY number",
+  attempts:
+    "SELECT job, number, epoch, boot, state, started_at AS startedAt, ended_at AS endedAt, error FROM attempt WHERE job = ? ORDER BY number",
   itemsAll: `SELECT ${items} FROM item WHERE job = ? AND ordinal >= ? AND ordinal < ? ORDER BY ordinal LIMIT ?`,
-  itemsInState: (states: number): string => `SELECT ${items} FROM item WHERE job = ? AND ordinal >= ? AND ordinal < ? AND state IN (${Array(states).fill("?").join(", ")}) ORDER BY ordinal LIMIT ?`,
+  itemsInState: (states: number): string =>
+    `SELECT ${items} FROM item WHERE job = ? AND ordinal >= ? AND ordinal < ? AND state IN (${Array(states).fill("?").join(", ")}) ORDER BY ordinal LIMIT ?`,
   windows: `SELECT ${list(WINDOW_COLUMNS)} FROM item_window WHERE job = ? ORDER BY start`,
   step: `SELECT ${steps} FROM step WHERE job = ? AND item = ? AND key = ?`,
-  stepsOf: `SELECT ${steps} FROM step WHERE job = ?1 AND (?2 IS NULL OR item = ?2) ORDER BY started_at, key`,
+  stepsOf: `SELECT ${steps} FROM step WHERE job = ? AND ifnull(item = ?, 1) ORDER BY started_at, key`,
   events: "SELECT run, seq, at, name, job, data FROM event WHERE run = ? AND seq > ? ORDER BY seq LIMIT ?",
   limiters: "SELECT name, key, data FROM limiter ORDER BY name, key",
-  artifacts: "SELECT run, job, attempt, name, type, sha256, bytes, media_type AS mediaType, at FROM artifact WHERE run = ? ORDER BY id",
+  artifacts:
+    "SELECT run, job, attempt, name, type, sha256, bytes, media_type AS mediaType, at FROM artifact WHERE run = ? ORDER BY id",
   dataset: "SELECT count, bytes, stride, offsets FROM dataset WHERE sha256 = ?",
   cached: "SELECT job, at, output FROM cache WHERE pipeline = ? AND key = ?",
   itemsByKey: "SELECT job, ordinal FROM item_key WHERE scope = ? AND hash = ? ORDER BY job DESC LIMIT ?",
   standing: `SELECT seq FROM run WHERE ended_at IS NULL AND state = 'waiting' AND propagating = 0 AND cancel_requested_at IS NULL AND halted_at IS NULL
     AND NOT EXISTS (SELECT 1 FROM job WHERE job.run = run.seq AND (job.due_at IS NOT NULL OR (job.state = 'waiting' AND job.reason <> 'children'))) LIMIT ?`,
-  artifactReferenced: "SELECT 1 FROM artifact WHERE sha256 = ?1 UNION ALL SELECT 1 FROM fanout WHERE source = ?1 LIMIT 1",
+  artifactReferenced: "SELECT 1 FROM artifact WHERE sha256 = ? UNION ALL SELECT 1 FROM fanout WHERE source = ? LIMIT 1",
 } as const;

@@ -31,15 +31,28 @@ export class SqliteLedger extends SqliteReader implements Ledger {
   }
 
   async registerBoot(boot: Omit<BootRow, "seq" | "heartbeatAt" | "state">): Promise<BootSeq> {
-    return this.write(() => Number(this.statements.of(SQL.insertBoot).run(boot.id, boot.host, boot.machine, boot.pid, boot.pidStart, boot.startedAt, this.now()).lastInsertRowid));
+    return this.write(() =>
+      Number(
+        this.statements
+          .of(SQL.insertBoot)
+          .run(boot.id, boot.host, boot.machine, boot.pid, boot.pidStart, boot.startedAt, this.now()).lastInsertRowid,
+      ),
+    );
   }
 
   async endBoot(boot: BootSeq, state: "stopped" | "dead"): Promise<void> {
     await this.write(() => this.statements.of(SQL.endBoot).run(state, boot));
   }
 
-  async recordProcess(boot: BootSeq, identity: { pid: number; pidStart: string; marker: string; job: JobSeq; epoch: number }): Promise<void> {
-    await this.write(() => this.statements.of(SQL.insertProcess).run(identity.marker, boot, identity.pid, identity.pidStart, identity.job, identity.epoch));
+  async recordProcess(
+    boot: BootSeq,
+    identity: { pid: number; pidStart: string; marker: string; job: JobSeq; epoch: number },
+  ): Promise<void> {
+    await this.write(() =>
+      this.statements
+        .of(SQL.insertProcess)
+        .run(identity.marker, boot, identity.pid, identity.pidStart, identity.job, identity.epoch),
+    );
   }
 
   async forgetProcess(marker: string): Promise<void> {
@@ -50,7 +63,9 @@ export class SqliteLedger extends SqliteReader implements Ledger {
     if (this.options.path === ":memory:") return { tick: () => {}, stop: async () => {} };
     const ticks = new Int32Array(new SharedArrayBuffer(8));
     const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
-    const thread = new Worker(new URL(`./keeper.${extension}`, import.meta.url), { workerData: { path: resolve(this.options.path), boot, ticks, everyMs: options.everyMs, stallMs: options.stallMs } });
+    const thread = new Worker(new URL(`./keeper.${extension}`, import.meta.url), {
+      workerData: { path: resolve(this.options.path), boot, ticks, everyMs: options.everyMs, stallMs: options.stallMs },
+    });
     thread.unref();
     thread.on("message", (message: string) => {
       if (message === "dead") options.onDead();
@@ -80,7 +95,10 @@ export class SqliteLedger extends SqliteReader implements Ledger {
   /** A consistent copy of the ledger as of now, made while others write. */
   async backup(file: string): Promise<void> {
     const target = resolve(file);
-    if (existsSync(target)) throw new TenutoError("conflict", `${target} exists already`, { hint: "Give a file name that is not taken yet." });
+    if (existsSync(target))
+      throw new TenutoError("conflict", `${target} exists already`, {
+        hint: "Give a file name that is not taken yet.",
+      });
     try {
       await this.db.backup(target, { progress: () => 10_000 });
     } catch (error) {
@@ -91,7 +109,9 @@ export class SqliteLedger extends SqliteReader implements Ledger {
 
   async prune(olderThan: number, limit: number): Promise<PruneResult> {
     const result: PruneResult = { runs: 0, jobs: 0, items: 0, ids: [] };
-    const runs = this.db.prepare("SELECT seq, id FROM run WHERE ended_at IS NOT NULL AND ended_at < ? ORDER BY ended_at LIMIT ?").all(olderThan, limit) as { seq: number; id: string }[];
+    const runs = this.db
+      .prepare("SELECT seq, id FROM run WHERE ended_at IS NOT NULL AND ended_at < ? ORDER BY ended_at LIMIT ?")
+      .all(olderThan, limit) as { seq: number; id: string }[];
     for (const run of runs) {
       result.items += await this.pruneItems(run.seq);
       result.jobs += await this.write(() => this.pruneRun(run.seq));
@@ -105,10 +125,19 @@ export class SqliteLedger extends SqliteReader implements Ledger {
 
   private async pruneItems(run: number): Promise<number> {
     let total = 0;
-    for (const { seq } of this.db.prepare("SELECT seq FROM job WHERE run = ? AND kind <> 'single'").all(run) as { seq: number }[]) {
-      this.db.prepare("DELETE FROM item_key WHERE job = ? AND scope IN (SELECT DISTINCT scope FROM item_key WHERE job = ?)").run(seq, seq);
+    for (const { seq } of this.db.prepare("SELECT seq FROM job WHERE run = ? AND kind <> 'single'").all(run) as {
+      seq: number;
+    }[]) {
+      this.db
+        .prepare("DELETE FROM item_key WHERE job = ? AND scope IN (SELECT DISTINCT scope FROM item_key WHERE job = ?)")
+        .run(seq, seq);
       for (;;) {
-        const changes = await this.write(() => this.db.prepare("DELETE FROM item WHERE job = ?1 AND ordinal IN (SELECT ordinal FROM item WHERE job = ?1 LIMIT ?2)").run(seq, PRUNE_ROWS).changes);
+        const changes = await this.write(
+          () =>
+            this.db
+              .prepare("DELETE FROM item WHERE job = ? AND ordinal IN (SELECT ordinal FROM item WHERE job = ? LIMIT ?)")
+              .run(seq, seq, PRUNE_ROWS).changes,
+        );
         total += changes;
         if (changes < PRUNE_ROWS) break;
         await new Promise((next) => setImmediate(next));
@@ -119,25 +148,43 @@ export class SqliteLedger extends SqliteReader implements Ledger {
 
   private pruneRun(run: number): number {
     const jobs = "(SELECT seq FROM job WHERE run = ?)";
-    return this.db.transaction((): number => {
-      for (const table of ["item_window", "fanout", "attempt", "step", "hold", "job_spec"]) this.db.prepare(`DELETE FROM ${table} WHERE job IN ${jobs}`).run(run);
-      this.db.prepare(`DELETE FROM dependency WHERE source IN ${jobs}`).run(run);
-      for (const table of ["artifact", "event", "propagation"]) this.db.prepare(`DELETE FROM ${table} WHERE run = ?`).run(run);
-      this.db.prepare("UPDATE job SET parent = NULL WHERE run = ? AND parent IS NOT NULL").run(run);
-      const { changes } = this.db.prepare("DELETE FROM job WHERE run = ?").run(run);
-      this.db.prepare("DELETE FROM stage WHERE run = ?").run(run);
-      this.db.prepare("DELETE FROM run WHERE seq = ?").run(run);
-      return changes;
-    }).immediate();
+    return this.db
+      .transaction((): number => {
+        for (const table of ["item_window", "fanout", "attempt", "step", "hold", "job_spec"])
+          this.db.prepare(`DELETE FROM ${table} WHERE job IN ${jobs}`).run(run);
+        this.db.prepare(`DELETE FROM dependency WHERE source IN ${jobs}`).run(run);
+        for (const table of ["artifact", "event", "propagation"])
+          this.db.prepare(`DELETE FROM ${table} WHERE run = ?`).run(run);
+        this.db.prepare("UPDATE job SET parent = NULL WHERE run = ? AND parent IS NOT NULL").run(run);
+        const { changes } = this.db.prepare("DELETE FROM job WHERE run = ?").run(run);
+        this.db.prepare("DELETE FROM stage WHERE run = ?").run(run);
+        this.db.prepare("DELETE FROM run WHERE seq = ?").run(run);
+        return changes;
+      })
+      .immediate();
   }
 
   private async pruneLeftovers(olderThan: number): Promise<void> {
-    await this.write(() => this.db.prepare("DELETE FROM definition WHERE created_at < ? AND NOT EXISTS (SELECT 1 FROM run WHERE run.version = definition.version)").run(olderThan));
-    await this.write(() => this.db.prepare("DELETE FROM cache WHERE at < ?").run(olderThan));
-    await this.write(() => this.db.prepare("DELETE FROM dataset WHERE created_at < ? AND NOT EXISTS (SELECT 1 FROM fanout WHERE fanout.source = dataset.sha256) AND NOT EXISTS (SELECT 1 FROM artifact WHERE artifact.sha256 = dataset.sha256)").run(olderThan));
     await this.write(() =>
       this.db
-        .prepare("DELETE FROM boot WHERE state <> 'alive' AND heartbeat_at < ? AND NOT EXISTS (SELECT 1 FROM attempt WHERE attempt.boot = boot.seq) AND NOT EXISTS (SELECT 1 FROM job WHERE job.boot = boot.seq) AND NOT EXISTS (SELECT 1 FROM process WHERE process.boot = boot.seq) AND NOT EXISTS (SELECT 1 FROM item_window WHERE item_window.boot = boot.seq)")
+        .prepare(
+          "DELETE FROM definition WHERE created_at < ? AND NOT EXISTS (SELECT 1 FROM run WHERE run.version = definition.version)",
+        )
+        .run(olderThan),
+    );
+    await this.write(() => this.db.prepare("DELETE FROM cache WHERE at < ?").run(olderThan));
+    await this.write(() =>
+      this.db
+        .prepare(
+          "DELETE FROM dataset WHERE created_at < ? AND NOT EXISTS (SELECT 1 FROM fanout WHERE fanout.source = dataset.sha256) AND NOT EXISTS (SELECT 1 FROM artifact WHERE artifact.sha256 = dataset.sha256)",
+        )
+        .run(olderThan),
+    );
+    await this.write(() =>
+      this.db
+        .prepare(
+          "DELETE FROM boot WHERE state <> 'alive' AND heartbeat_at < ? AND NOT EXISTS (SELECT 1 FROM attempt WHERE attempt.boot = boot.seq) AND NOT EXISTS (SELECT 1 FROM job WHERE job.boot = boot.seq) AND NOT EXISTS (SELECT 1 FROM process WHERE process.boot = boot.seq) AND NOT EXISTS (SELECT 1 FROM item_window WHERE item_window.boot = boot.seq)",
+        )
         .run(olderThan),
     );
     for (let round = 0; round < 64; round++) {
@@ -148,8 +195,11 @@ export class SqliteLedger extends SqliteReader implements Ledger {
   }
 
   async check(): Promise<{ ok: boolean; problems: string[] }> {
-    const problems = (this.db.pragma("quick_check(20)") as { quick_check: string }[]).map((row) => row.quick_check).filter((text) => text !== "ok");
-    for (const row of this.db.pragma("foreign_key_check") as { table: string; rowid: number }[]) problems.push(`${row.table} row ${row.rowid} refers to a row that is not there`);
+    const problems = (this.db.pragma("quick_check(20)") as { quick_check: string }[])
+      .map((row) => row.quick_check)
+      .filter((text) => text !== "ok");
+    for (const row of this.db.pragma("foreign_key_check") as { table: string; rowid: number }[])
+      problems.push(`${row.table} row ${row.rowid} refers to a row that is not there`);
     return { ok: problems.length === 0, problems };
   }
 

@@ -1,0 +1,246 @@
+/**
+ * `openTenuto`: puts the engine together from its adapters. The outermost wiring of the library; nothing else knows all of
+ * them.
+ */
+import { createHash, randomBytes } from "node:crypto";
+import { copyFile, link, mkdir, rm } from "node:fs/promises";
+import { mkdirSync } from "node:fs";
+import { isAbsolute, join, resolve } from "node:path";
+import {
+  decodeOffsets,
+  encodeOffsets,
+  iterateRecords,
+  openDataset,
+  readRecords,
+  writeDataset,
+} from "./artifacts/dataset.ts";
+import { openFileStore } from "./artifacts/filesystem.ts";
+import { importJsonl } from "./artifacts/import-jsonl.ts";
+import { bindAgents, type Pipeline } from "./authoring/define.ts";
+import { parseParams } from "./authoring/params.ts";
+import { assertRequirements } from "./authoring/requirements.ts";
+import type { Agent } from "./core/agent.ts";
+import { TenutoError } from "./core/errors.ts";
+import { HEARTBEAT_MS, LEASE_MS } from "./core/limits.ts";
+import { createCommandExecutor } from "./executors/command.ts";
+import { createProbe } from "./executors/probe.ts";
+import { createThreadExecutor } from "./executors/thread.ts";
+import { openSqliteLedger } from "./ledger/sqlite/index.ts";
+import { openLogFiles } from "./logs/files.ts";
+import type { ArtifactStore } from "./ports/artifact-store.ts";
+import type { Clock, Entropy } from "./ports/clock.ts";
+import type { Datasets } from "./ports/datasets.ts";
+import type { Ledger } from "./ports/ledger.ts";
+import type { RunHandle, StartOptions } from "./runtime/client.ts";
+import { Client } from "./runtime/client.ts";
+import { Engine } from "./runtime/engine.ts";
+import type { EngineOptions, Files, KnownPipeline, Params, Parts } from "./runtime/parts.ts";
+
+export interface OpenOptions {
+  /** Folder for ledger, artifacts, logs and workspaces. Default `.tenuto` in the working directory. */
+  home?: string;
+  /** Path of the ledger's file. Default `TENUTO_DATABASE`, else `ledger.db` in the home. */
+  database?: string;
+  pipelines?: readonly Pipeline<any>[];
+  agents?: readonly Agent[];
+  /** Jobs at the same time. Default 10. */
+  concurrency?: number;
+  /** False: no worker in this process; runs are started and read, another process works on them. Default true. */
+  work?: boolean;
+  /** Time without a heartbeat after which a worker counts as dead. At least three heartbeats. Default 30,000. */
+  leaseMs?: number;
+  heartbeatMs?: number;
+  /** Time that `close` gives to running attempts. Default 30,000. */
+  drainMs?: number;
+  maxCrashes?: number;
+  /** Ended runs older than this are pruned with their files. Default: kept for ever. */
+  retentionMs?: number;
+  /** Which agents this process works for. Default all that it knows. */
+  takes?: (agent: string) => boolean;
+  /** Told of faults that belong to no run: a full disk, a lost ledger. Default: standard error. */
+  onFault?: (error: unknown) => void;
+  clock?: Clock;
+  entropy?: Entropy;
+  ledger?: Ledger;
+  cwd?: string;
+}
+
+/** An open Tenuto. Close it to stop in order. */
+export interface Tenuto {
+  readonly home: string;
+  readonly client: Client;
+  readonly engine: Engine;
+  readonly store: ArtifactStore;
+  /** Starts a run. @throws unknown_pipeline, invalid_params, missing_prerequisites, concurrency_refused */
+  start(pipeline: string | Pipeline<any>, params?: unknown, options?: StartOptions): Promise<RunHandle>;
+  /** Begins to work on what is ready; done by `openTenuto` unless `work` is false. */
+  work(): Promise<void>;
+  close(options?: { drainMs?: number }): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  after: (ms, callback) => {
+    // Node fires timers longer than this at once.
+    const timer = setTimeout(callback, Math.min(ms, 2_147_483_647));
+    timer.unref();
+    return { cancel: () => clearTimeout(timer) };
+  },
+};
+
+/** Opens home and ledger, and begins to work. @throws schema_newer, invalid_config, unsupported_filesystem */
+export async function openTenuto(options: OpenOptions = {}): Promise<Tenuto> {
+  const cwd = options.cwd ?? process.cwd();
+  const home = resolve(cwd, options.home ?? ".tenuto");
+  const engineOptions = checkedOptions(options);
+  const clock = options.clock ?? systemClock;
+  const database = options.database ?? process.env["TENUTO_DATABASE"] ?? join(home, "ledger.db");
+  const ledger =
+    options.ledger ?? openSqliteLedger({ path: database === ":memory:" ? database : resolve(cwd, database), clock });
+  const onFault =
+    options.onFault ?? ((error: unknown) => console.error(error instanceof Error ? `tenuto: ${error.message}` : error));
+  try {
+    const parts = await assemble(home, cwd, ledger, clock, options, onFault);
+    const engine = new Engine(
+      parts,
+      engineOptions,
+      cwd,
+      (pipeline, params) => parseParams(pipeline as unknown as Pipeline, params) as Params,
+    );
+    engine.onFault(onFault);
+    engine.sweeper.onPruned = (ids) => removeRunFiles(home, ids);
+    for (const pipeline of options.pipelines ?? []) addPipeline(engine, pipeline, cwd);
+    for (const agent of options.agents ?? []) engine.definitions.addAgent(agent);
+    if (options.work !== false) await engine.work();
+    return facade(home, cwd, engine, parts);
+  } catch (error) {
+    await ledger.close();
+    throw error;
+  }
+}
+
+function facade(home: string, cwd: string, engine: Engine, parts: Parts): Tenuto {
+  const close = async (how: { drainMs?: number } = {}) => await engine.close(how.drainMs);
+  return {
+    home,
+    client: engine.client,
+    engine,
+    store: parts.store,
+    start: async (pipeline, params, how) => {
+      const known =
+        typeof pipeline === "string" ? engine.definitions.pipeline(pipeline) : addPipeline(engine, pipeline, cwd);
+      const { document } = known;
+      if (document.requires !== undefined && document.requires.length > 0) {
+        const values = parseParams(known as unknown as Pipeline, params) as Params;
+        assertRequirements(document, process.env, {
+          cwd: known.folder,
+          agents: new Set(engine.definitions.agentNames()),
+          params: values,
+        });
+      }
+      return await engine.client.start(document.name, params, how);
+    },
+    work: () => engine.work(),
+    close,
+    [Symbol.asyncDispose]: () => close(),
+  };
+}
+
+function addPipeline(engine: Engine, pipeline: Pipeline<any>, cwd: string): KnownPipeline {
+  const bound = bindAgents(pipeline, []);
+  const folder = bound.file === undefined ? cwd : resolve(cwd, bound.file, "..");
+  const known: KnownPipeline = { ...bound, folder };
+  engine.definitions.add(known);
+  return known;
+}
+
+function checkedOptions(options: OpenOptions): EngineOptions {
+  const leaseMs = options.leaseMs ?? LEASE_MS;
+  const heartbeatMs = options.heartbeatMs ?? HEARTBEAT_MS;
+  const concurrency = options.concurrency ?? 10;
+  if (!Number.isInteger(concurrency) || concurrency < 1)
+    throw new TenutoError("invalid_config", `concurrency must be a whole number of at least 1, not ${concurrency}`);
+  if (!(leaseMs >= 3 * heartbeatMs)) {
+    throw new TenutoError(
+      "invalid_config",
+      `leaseMs (${leaseMs}) must be at least three times heartbeatMs (${heartbeatMs})`,
+      { hint: "A shorter lease takes work from workers that are merely slow." },
+    );
+  }
+  return {
+    concurrency,
+    leaseMs,
+    heartbeatMs,
+    drainMs: options.drainMs ?? 30_000,
+    maxCrashes: options.maxCrashes ?? 3,
+    retentionMs: options.retentionMs ?? null,
+    ...(options.takes === undefined ? {} : { agents: options.takes }),
+  };
+}
+
+async function assemble(
+  home: string,
+  cwd: string,
+  ledger: Ledger,
+  clock: Clock,
+  options: OpenOptions,
+  onFault: (error: unknown) => void,
+): Promise<Parts> {
+  mkdirSync(home, { recursive: true });
+  const store = await openFileStore(join(home, "artifacts"));
+  const entropy: Entropy = options.entropy ?? { hex: (bytes) => randomBytes(bytes).toString("hex") };
+  const bootPrefix = entropy.hex(8);
+  return {
+    ledger,
+    store,
+    datasets: datasetsOn(store),
+    logs: openLogFiles(join(home, "logs"), { clock, onProblem: onFault }),
+    files: filesIn(home, cwd),
+    commands: createCommandExecutor({ markerPrefix: bootPrefix }),
+    threads: createThreadExecutor(),
+    probe: createProbe(),
+    clock,
+    entropy,
+    bootPrefix,
+    hash: (text) => createHash("sha256").update(text).digest("hex"),
+  };
+}
+
+function datasetsOn(store: ArtifactStore): Datasets {
+  return {
+    write: (records, how) => writeDataset(store, records, how),
+    importJsonl: (path) => importJsonl(store, path),
+    read: (info, start, end) => readRecords(store, info, start, end),
+    iterate: (info) => iterateRecords(store, info),
+    open: (loadInfo, ref) => openDataset(store, loadInfo, ref),
+    encodeOffsets: (info) => encodeOffsets(info),
+    decodeOffsets: (bytes) => decodeOffsets(bytes),
+  };
+}
+
+function filesIn(home: string, cwd: string): Files {
+  return {
+    folder: async (...parts) => {
+      const path = join(home, ...parts);
+      await mkdir(path, { recursive: true, mode: 0o700 });
+      return path;
+    },
+    ensure: (path) => void mkdirSync(path, { recursive: true, mode: 0o700 }),
+    remove: (path) => rm(path, { recursive: true, force: true }),
+    link: async (from, folder, name) => {
+      await mkdir(folder, { recursive: true });
+      await link(from, join(folder, name)).catch(() => copyFile(from, join(folder, name)));
+    },
+    resolve: (folder, path) =>
+      isAbsolute(path) ? path : folder === "" ? join(home, "workspaces", path) : resolve(cwd, folder, path),
+  };
+}
+
+/** Logs and workspaces of runs that are no longer in the ledger. */
+export async function removeRunFiles(home: string, ids: readonly string[]): Promise<void> {
+  for (const id of ids) {
+    await rm(join(home, "workspaces", id), { recursive: true, force: true });
+    await rm(join(home, "logs", id), { recursive: true, force: true });
+  }
+}

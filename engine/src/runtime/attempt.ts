@@ -1,0 +1,330 @@
+/**
+ * One attempt of one job, from the claim to the report: resolve, check, pass the limiters, work, check, report.
+ *
+ * Invariant: every way out of the work ends in exactly one report, and a throw becomes a stored error in one place.
+ */
+import type { Agent, Context, FunctionAgent } from "../core/agent.ts";
+import * as changes from "../core/changes.ts";
+import { evaluate } from "../core/condition.ts";
+import { storedErrorFrom } from "../core/classify.ts";
+import type { CommandSpec } from "../core/document.ts";
+import { type StoredError, TenutoError } from "../core/errors.ts";
+import type { Lease } from "../core/job.ts";
+import type { Json } from "../core/model.ts";
+import { checkPayload } from "../core/payload.ts";
+import { expand, expandText, type Scope } from "../core/placeholders.ts";
+import { retryDelayMs } from "../core/retry.ts";
+import type { AttemptApi, ExecutionOutcome } from "../ports/executor.ts";
+import { checkContract } from "./contracts.ts";
+import type { ResolvedJob } from "./definitions.ts";
+import { findLimiter, pass } from "./limiting.ts";
+import type { Parts } from "./parts.ts";
+import { type AttemptScope, contextOf, SkipSignal } from "./scope.ts";
+
+/** How an attempt went; what the worker reports. */
+export type Result =
+  | { kind: "completed"; json: string | null; reusedFrom?: string }
+  | { kind: "skipped"; reason: string }
+  | { kind: "failed"; error: StoredError }
+  | { kind: "deferred"; waitMs: number; reason: string }
+  | { kind: "stopped" };
+
+export interface AttemptHost {
+  parts: Parts;
+  waitsOf(scope: AttemptScope): Pick<Context, "spawn" | "map" | "sleep">;
+  progress(scope: AttemptScope, done: number, total?: number, message?: string): void;
+  apiOf(scope: AttemptScope): AttemptApi;
+}
+
+/** Works on a job that is no fan-out. Never throws. */
+export async function attemptJob(host: AttemptHost, scope: AttemptScope, data: Scope): Promise<Result> {
+  const { resolved, job } = scope.facts;
+  const { spec } = resolved;
+  try {
+    if (spec.when !== undefined && !evaluate(spec.when, data, `when of job ${job.id}`))
+      return { kind: "skipped", reason: "when" };
+    const cached = spec.cache === undefined ? null : await reuse(host.parts, resolved, data);
+    if (cached !== null) return cached;
+    const deferred = await passDeclared(host.parts, scope, data, 0);
+    if (deferred !== null) return { kind: "deferred", ...deferred };
+    const input = expand(spec.input ?? null, data, `input of job ${job.id}`);
+    const result = await attemptWork(host, scope, resolved.agent, input, data);
+    if (result.kind === "completed" && spec.cache !== undefined && result.json !== null)
+      await remember(host.parts, scope, resolved, data, result.json);
+    return result;
+  } catch (error) {
+    return resultOf(scope, error);
+  }
+}
+
+/** What a throw means, in the one place where that is decided. */
+export function resultOf(scope: AttemptScope, error: unknown): Result {
+  if (error instanceof SkipSignal) return { kind: "skipped", reason: error.reason };
+  const { aborted } = scope;
+  const { policy } = scope.facts.resolved;
+  if (aborted === "timeout") return { kind: "failed", error: timeoutError(policy.timeoutMs) };
+  if (aborted !== null) return { kind: "stopped" };
+  return { kind: "failed", error: storedErrorFrom(error, policy.errors) };
+}
+
+export function timeoutError(timeoutMs: number): StoredError {
+  return {
+    category: "retryable",
+    code: "timeout",
+    message: `the attempt took longer than ${timeoutMs / 1_000} s`,
+    hint: "Raise timeoutSeconds, or make the work smaller.",
+  };
+}
+
+/** Input check, execution by kind, output check. */
+export async function attemptWork(
+  host: AttemptHost,
+  scope: AttemptScope,
+  agent: Agent | null,
+  given: Json,
+  data: Scope,
+): Promise<Result> {
+  const { job, item, resolved } = scope.facts;
+  const what = item === null ? `job ${job.id}` : `item ${item} of job ${job.id}`;
+  const checked = checkContract(agent?.input, given, `the input of ${what}`);
+  const input = (checked instanceof Promise ? await checked : checked) as Json;
+  const outcome =
+    agent?.kind === "function" && agent.isolation !== "thread"
+      ? await callFunction(host, scope, agent, input)
+      : await callOutside(host, scope, agent, input, data);
+  if (outcome.kind !== "completed")
+    return outcome.kind === "failed" ? { kind: "failed", error: reclassify(outcome.error, resolved) } : outcome;
+  const output = checkContract(agent?.output, outcome.output, `the output of ${what}`);
+  const value = output instanceof Promise ? await output : output;
+  if (value === undefined || value === null) return { kind: "completed", json: null };
+  const payload = checkPayload(value, `the output of ${what}`);
+  if (payload.warn)
+    scope.log("WARNING", `the output of ${what} has ${payload.bytes} bytes; above 256 KB an artifact is better`);
+  return { kind: "completed", json: payload.json };
+}
+
+async function callFunction(
+  host: AttemptHost,
+  scope: AttemptScope,
+  agent: FunctionAgent,
+  input: Json,
+): Promise<ExecutionOutcome> {
+  const context = contextOf(scope, host.waitsOf(scope), (done, total, message) =>
+    host.progress(scope, done, total, message),
+  );
+  const output = await raceAbort(scope, agent.run(input, context));
+  return { kind: "completed", output: output as Json };
+}
+
+/** A function that ignores its signal must not keep the attempt past its end; its writes are refused by then. */
+function raceAbort<T>(scope: AttemptScope, work: T | Promise<T>): T | Promise<T> {
+  if (!(work instanceof Promise)) return work;
+  return scope.abortable(work);
+}
+
+async function callOutside(
+  host: AttemptHost,
+  scope: AttemptScope,
+  agent: Agent | null,
+  input: Json,
+  data: Scope,
+): Promise<ExecutionOutcome> {
+  const { run, job, item, attempt, resolved, workspace } = scope.facts;
+  const { policy, spec } = resolved;
+  if (agent?.kind === "function") {
+    host.parts.files.ensure(workspace);
+    const context = {
+      runId: run.id,
+      jobId: job.id,
+      params: resolved.params,
+      attempt,
+      epoch: scope.lease.epoch,
+      item,
+      idempotencyKey: scope.idempotencyKey,
+      workspace,
+    };
+    return await host.parts.threads.run({
+      agent: agent.name,
+      module: agent.module ?? "",
+      input,
+      context,
+      rules: policy.errors,
+      timeoutMs: policy.timeoutMs,
+      api: host.apiOf(scope),
+      signal: scope.signal,
+    });
+  }
+  const command = agent?.command ?? spec.command;
+  if (command === undefined)
+    throw new TenutoError("unknown_agent", `job ${job.id} needs agent ${spec.agent}, which this worker does not have`);
+  return await runCommand(
+    host,
+    scope,
+    expandCommand(command, { ...data, input } as Scope, job.id, resolved.definition.folder, host.parts),
+    input,
+  );
+}
+
+function expandCommand(command: CommandSpec, data: Scope, job: string, folder: string, parts: Parts): CommandSpec {
+  const place = `command of job ${job}`;
+  const expanded: CommandSpec = {
+    ...command,
+    argv: command.argv.map((part, index) => expandText(part, data, `${place}.argv[${index}]`)),
+  };
+  if (command.env !== undefined)
+    expanded.env = Object.fromEntries(
+      Object.entries(command.env).map(([name, value]) => [name, expandText(value, data, `${place}.env.${name}`)]),
+    );
+  if (command.cwd !== undefined)
+    expanded.cwd = parts.files.resolve(folder, expandText(command.cwd, data, `${place}.cwd`));
+  if (command.stdin !== undefined) expanded.stdin = expandText(command.stdin, data, `${place}.stdin`);
+  return expanded;
+}
+
+async function runCommand(
+  host: AttemptHost,
+  scope: AttemptScope,
+  command: CommandSpec,
+  input: Json,
+): Promise<ExecutionOutcome> {
+  const { parts } = host;
+  const { run, job, item, attempt, resolved, workspace } = scope.facts;
+  parts.files.ensure(workspace);
+  const scratch = await parts.files.folder(
+    "scratch",
+    `${run.id}.${job.seq}.${attempt}${item === null ? "" : `.${item}`}`,
+  );
+  const artifacts = await linkArtifacts(parts, input, scratch);
+  const log = parts.logs.output(run.id, job.id, attempt, item, command.logBytes ?? 64 * 1024 * 1024);
+  try {
+    return await parts.commands.run({
+      runId: run.id,
+      jobId: job.id,
+      item,
+      attempt,
+      epoch: scope.lease.epoch,
+      command,
+      input,
+      workspace,
+      scratch,
+      artifacts,
+      output: (stream, chunk) => log.write(stream, chunk),
+      timeoutMs: resolved.policy.timeoutMs,
+      api: host.apiOf(scope),
+      signal: scope.signal,
+    });
+  } finally {
+    await log.close();
+    await parts.files.remove(scratch);
+  }
+}
+
+/** Objects that the input refers to, under their hashes, so that a program finds them as files. */
+async function linkArtifacts(parts: Parts, input: Json, scratch: string): Promise<string> {
+  const hashes = [...referencedHashes(input)];
+  if (hashes.length === 0) return scratch;
+  const folder = `${scratch}/artifacts`;
+  for (const hash of hashes) await parts.files.link(await parts.store.localPath(hash), folder, hash);
+  return folder;
+}
+
+function* referencedHashes(value: Json): Generator<string> {
+  if (Array.isArray(value)) for (const entry of value) yield* referencedHashes(entry);
+  else if (typeof value === "object" && value !== null) {
+    for (const [key, entry] of Object.entries(value)) {
+      if ((key === "$dataset" || key === "$artifact") && typeof entry === "string") yield entry.replace(/^sha256:/, "");
+      else yield* referencedHashes(entry);
+    }
+  }
+}
+
+/** Declared rules may give another category to what a command or thread reported. */
+function reclassify(error: StoredError, resolved: ResolvedJob): StoredError {
+  if (resolved.policy.errors.length === 0) return error;
+  const again = storedErrorFrom(
+    Object.assign(new Error(error.message), { ...error, exitCode: error.details?.["exitCode"] }),
+    resolved.policy.errors,
+  );
+  return { ...error, category: again.category };
+}
+
+export async function passDeclared(parts: Parts, scope: AttemptScope, data: Scope, patienceMs: number) {
+  const { spec, definition } = scope.facts.resolved;
+  for (const template of spec.limits ?? []) {
+    const name = expandText(template, data, `limits of job ${scope.facts.job.id}`);
+    const deferred = await pass(
+      parts.ledger,
+      parts.clock,
+      findLimiter(name, definition.document.limiters ?? {}),
+      scope.holder(),
+      scope.signal,
+      patienceMs,
+    );
+    if (deferred !== null) return deferred;
+  }
+  return null;
+}
+
+async function reuse(parts: Parts, resolved: ResolvedJob, data: Scope): Promise<Result | null> {
+  const { spec, definition } = resolved;
+  if (spec.cache === undefined) return null;
+  const key = cacheKey(resolved, data);
+  const hit = await parts.ledger.cached(definition.document.name, key);
+  if (hit === null || parts.clock.now() - hit.at > spec.cache.maxAgeSeconds * 1_000) return null;
+  const job = await parts.ledger.job(hit.job);
+  const run = job === null ? null : await parts.ledger.run(job.run);
+  return {
+    kind: "completed",
+    json: hit.output,
+    reusedFrom: run === null || job === null ? "an earlier run" : `${run.id}/${job.id}`,
+  };
+}
+
+function cacheKey(resolved: ResolvedJob, data: Scope): string {
+  const { spec } = resolved;
+  return `${spec.agent}@${resolved.agent?.version ?? ""} ${expandText(spec.cache?.key ?? "", data, "cache.key")}`;
+}
+
+async function remember(
+  parts: Parts,
+  scope: AttemptScope,
+  resolved: ResolvedJob,
+  data: Scope,
+  output: string,
+): Promise<void> {
+  const { job } = scope.facts;
+  await scope.guarded([
+    {
+      type: "cachePut",
+      pipeline: resolved.definition.document.name,
+      key: cacheKey(resolved, data),
+      job: job.seq,
+      at: parts.clock.now(),
+      output,
+    },
+  ]);
+}
+
+/** The change that reports a result. */
+export function reportChange(scope: AttemptScope, lease: Lease, result: Result) {
+  const { job, resolved } = scope.facts;
+  switch (result.kind) {
+    case "completed":
+      return result.reusedFrom === undefined
+        ? changes.completeJob(job.seq, lease, result.json)
+        : changes.reuseJob(job.seq, lease, result.json, result.reusedFrom);
+    case "skipped":
+      return changes.skipJob(job.seq, lease, result.reason, null);
+    case "deferred":
+      return changes.giveBack(job.seq, lease, result.waitMs, result.reason);
+    case "failed": {
+      const { retry, onExhausted } = resolved.policy;
+      const delayMs = retryDelayMs(retry, job.failures + 1, job.seq, result.error.retryAfterMs);
+      return changes.failJob(job.seq, lease, result.error, { maxRetries: retry.maxRetries, delayMs, onExhausted });
+    }
+    case "stopped":
+      return scope.aborted === "cancel"
+        ? changes.cancelledJob(job.seq, lease)
+        : changes.giveBack(job.seq, lease, null, "stopped");
+  }
+}

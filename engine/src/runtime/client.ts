@@ -1,0 +1,254 @@
+/**
+ * What apps and the command line call: start, cancel, retry, wait, read. It needs no worker; a worker in another process
+ * notices what is written here.
+ */
+import * as changes from "../core/changes.ts";
+import type { ItemRow } from "../core/decision.ts";
+import { type StoredError, TenutoError } from "../core/errors.ts";
+import { isRunEnd, type ItemState, type JobState, type Json, type Priority, type RunSeq } from "../core/model.ts";
+import { checkPayload } from "../core/payload.ts";
+import { canonicalJson } from "../core/pipeline.ts";
+import { expandText } from "../core/placeholders.ts";
+import { planOf } from "../core/plan.ts";
+import { DEFAULT_RUN_ID, formatRunId } from "../core/run-id.ts";
+import type { EventRow } from "../core/unit.ts";
+import type { JobRecord, RunFilter, RunRecord } from "../ports/ledger.ts";
+import type { Definitions } from "./definitions.ts";
+import type { KnownPipeline, Params, Parts } from "./parts.ts";
+
+export interface StartOptions {
+  /** Two starts with the same key are one run. */
+  idempotencyKey?: string;
+  priority?: Priority;
+  labels?: { [name: string]: string };
+}
+
+export interface RunEnd {
+  id: string;
+  state: "completed" | "failed" | "cancelled";
+  /** Output of the last declared job, or of the function for durable code. */
+  output: Json;
+  error: StoredError | null;
+}
+
+export interface RunHandle {
+  readonly id: string;
+  readonly seq: RunSeq;
+  /** False if an earlier start with this idempotency key had made the run. */
+  readonly created: boolean;
+  /** Id of the run that holds the concurrency key, if this one has to wait for it. */
+  readonly queuedBehind: string | null;
+  /** Resolves when the run has ended, however it ended. @throws timeout */
+  wait(options?: { timeoutMs?: number }): Promise<RunEnd>;
+  cancel(reason?: string): Promise<void>;
+}
+
+const FOREIGN_POLL_MS = 250;
+
+export class Client {
+  private readonly parts: Parts;
+  private readonly definitions: Definitions;
+  private readonly parse: (pipeline: KnownPipeline, params: unknown) => Params;
+  private readonly known = new Set<string>();
+
+  constructor(parts: Parts, definitions: Definitions, parse: (pipeline: KnownPipeline, params: unknown) => Params) {
+    this.parts = parts;
+    this.definitions = definitions;
+    this.parse = parse;
+  }
+
+  /** Starts a run of a known pipeline. @throws unknown_pipeline, invalid_params, concurrency_refused, idempotency_mismatch */
+  async start(name: string, params: unknown = {}, options: StartOptions = {}): Promise<RunHandle> {
+    const pipeline = this.definitions.pipeline(name);
+    const { document, version } = pipeline;
+    const values = this.parse(pipeline, params);
+    const payload = checkPayload(values, `params of pipeline ${name}`);
+    if (!this.known.has(version)) {
+      await this.parts.ledger.putDefinition(version, name, JSON.stringify(document));
+      this.known.add(version);
+    }
+    const plan = (await this.definitions.load(version)).plan ?? planOf(document);
+    const at = this.parts.clock.now();
+    const random = this.parts.entropy.hex(4);
+    const key = document.concurrency;
+    const started = await this.parts.ledger.apply(
+      changes.startRun({
+        pipeline: name,
+        version,
+        plan,
+        priority: options.priority ?? document.priority ?? "normal",
+        makeId: (seq) => formatRunId(document.runId ?? DEFAULT_RUN_ID, { pipeline: name, seq, at, random }),
+        facts: {
+          params: payload.json,
+          idempotencyKey: options.idempotencyKey ?? null,
+          requestHash:
+            options.idempotencyKey === undefined ? null : this.parts.hash(`${name}\n${canonicalJson(values)}`),
+          labels: options.labels === undefined ? null : JSON.stringify(options.labels),
+        },
+        concurrency:
+          key === undefined
+            ? null
+            : {
+                key: `${name}/${expandText(key.key, { params: values }, "concurrency.key")}`,
+                onConflict: key.onConflict,
+              },
+      }),
+    );
+    return this.handle(started.seq, started.id, started.created, started.queuedBehind);
+  }
+
+  private handle(seq: RunSeq, id: string, created: boolean, queuedBehind: string | null): RunHandle {
+    return {
+      id,
+      seq,
+      created,
+      queuedBehind,
+      wait: (options) => this.wait(seq, options),
+      cancel: async (reason) => void (await this.cancel(id, reason)),
+    };
+  }
+
+  /** @throws not_found */
+  async run(id: string): Promise<RunRecord> {
+    const record = await this.parts.ledger.runById(id);
+    if (record !== null) return record;
+    const recent = await this.parts.ledger.runs({ limit: 200 });
+    if (id === "latest" && recent[0] !== undefined) return recent[0];
+    const near = recent.filter((run) => run.id.startsWith(id));
+    if (near.length === 1) return near[0]!;
+    throw new TenutoError("not_found", `there is no run ${JSON.stringify(id)}`, {
+      hint:
+        near.length > 1
+          ? `Several begin so: ${near
+              .slice(0, 5)
+              .map((run) => run.id)
+              .join(", ")}.`
+          : "List them with `tenuto runs list`.",
+    });
+  }
+
+  async attach(id: string): Promise<RunHandle> {
+    const run = await this.run(id);
+    return this.handle(run.seq, run.id, false, null);
+  }
+
+  async runs(filter: Partial<RunFilter> = {}): Promise<RunRecord[]> {
+    return await this.parts.ledger.runs({ limit: 50, ...filter });
+  }
+
+  async jobs(
+    id: string,
+    filter?: { states?: readonly JobState[]; after?: number; limit?: number },
+  ): Promise<JobRecord[]> {
+    return await this.parts.ledger.jobs((await this.run(id)).seq, filter);
+  }
+
+  /** One job by its id within the run. @throws not_found */
+  async job(runId: string, jobId: string): Promise<JobRecord> {
+    const run = await this.run(runId);
+    const definition = await this.definitions.load(run.version);
+    const ordinal = definition.plan.ordinals.get(jobId);
+    const record =
+      ordinal === undefined
+        ? (await this.parts.ledger.jobs(run.seq)).find((job) => job.id === jobId)
+        : await this.parts.ledger.job(run.firstJob + ordinal);
+    if (record == null)
+      throw new TenutoError("not_found", `run ${run.id} has no job ${JSON.stringify(jobId)}`, {
+        hint: `Its jobs: ${[...definition.plan.ordinals.keys()].slice(0, 20).join(", ")}.`,
+      });
+    return record;
+  }
+
+  async items(
+    runId: string,
+    jobId: string,
+    filter: { states?: readonly ItemState[]; from?: number; limit?: number } = {},
+  ): Promise<ItemRow[]> {
+    const job = await this.job(runId, jobId);
+    return await this.parts.ledger.items(job.seq, { limit: 100, ...filter });
+  }
+
+  async events(id: string, after = 0, limit = 1_000): Promise<EventRow[]> {
+    return await this.parts.ledger.events((await this.run(id)).seq, after, limit);
+  }
+
+  /** Asks for the end of a run; its jobs are `cancelled` when nothing of them is left running. @throws illegal_transition */
+  async cancel(id: string, reason?: string): Promise<boolean> {
+    const run = await this.run(id);
+    return await this.parts.ledger.apply(changes.cancelRun(run.seq, reason ?? null));
+  }
+
+  /** Reopens a failed or cancelled run: only what did not complete runs again. @throws illegal_transition, cannot_resume */
+  async retry(id: string): Promise<{ jobs: number }> {
+    const run = await this.run(id);
+    return await this.parts.ledger.apply(changes.reopenRun(run.seq));
+  }
+
+  async wait(seq: RunSeq, options: { timeoutMs?: number } = {}): Promise<RunEnd> {
+    const { ledger, clock } = this.parts;
+    const present = await this.ended(seq);
+    if (present !== null) return present;
+    await new Promise<void>((resolve, reject) => {
+      let poll: { cancel(): void } | null = null;
+      let asked = false;
+      const offs = [
+        ledger.onCommit((hints) => {
+          if (hints.endedRuns.some((run) => run.seq === seq)) finish(resolve);
+        }),
+        ledger.onForeignWrite(() => look()),
+      ];
+      const deadline =
+        options.timeoutMs === undefined
+          ? null
+          : clock.after(options.timeoutMs, () =>
+              finish(() =>
+                reject(
+                  new TenutoError("timeout", `the run has not ended within ${options.timeoutMs} ms`, {
+                    hint: "It goes on; look at it with `tenuto runs watch`.",
+                  }),
+                ),
+              ),
+            );
+      const look = () => {
+        if (asked) return;
+        asked = true;
+        this.parts.ledger.run(seq).then((run) => {
+          asked = false;
+          if (run !== null && isRunEnd(run.state)) finish(resolve);
+        }, reject);
+      };
+      const again = () => {
+        poll = clock.after(FOREIGN_POLL_MS * 8, () => {
+          look();
+          again();
+        });
+      };
+      const finish = (settle: () => void) => {
+        for (const off of offs) off();
+        deadline?.cancel();
+        poll?.cancel();
+        poll = { cancel: () => {} };
+        settle();
+      };
+      again();
+      look();
+    });
+    return (await this.ended(seq))!;
+  }
+
+  private async ended(seq: RunSeq): Promise<RunEnd | null> {
+    const run = await this.parts.ledger.run(seq);
+    if (run === null) throw new TenutoError("not_found", "the run has been pruned");
+    if (!isRunEnd(run.state)) return null;
+    const definition = await this.definitions.load(run.version);
+    const last = await this.parts.ledger.job(run.firstJob + definition.plan.jobs.length - 1);
+    const failed =
+      run.state === "failed" ? (await this.parts.ledger.jobs(run.seq, { states: ["failed"], limit: 1 }))[0] : undefined;
+    return {
+      id: run.id,
+      state: run.state as RunEnd["state"],
+      output: last?.output == null ? null : (JSON.parse(last.output) as Json),
+      error: failed?.error == null ? null : (JSON.parse(failed.error) as StoredError),
+    };
+  }
+}

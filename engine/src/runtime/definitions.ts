@@ -1,0 +1,193 @@
+/**
+ * What this process knows: pipelines by version, agents by reference, and the resolved shape of each job.
+ *
+ * Invariants: (1) a run is carried out with the definition that it began with, read from the ledger by its hash; (2) a
+ * worker offers only agents whose code it has, so that a job it cannot do stays `ready`.
+ */
+import type { Agent } from "../core/agent.ts";
+import { agentReference } from "../core/agent.ts";
+import type { JobSpec, LimiterSpec, PipelineDocument } from "../core/document.ts";
+import { TenutoError } from "../core/errors.ts";
+import type { JobRow, Json, RunRow } from "../core/model.ts";
+import { type Plan, planOf } from "../core/plan.ts";
+import { requiredOutputs, type Scope } from "../core/placeholders.ts";
+import { mergePolicies, type ResolvedPolicy } from "../core/retry.ts";
+import type { Ledger } from "../ports/ledger.ts";
+import type { KnownPipeline, Params } from "./parts.ts";
+
+/** Agents that the engine itself provides for inline commands. */
+export const INLINE_COMMAND = "command/inline";
+/** A fan-out whose closure lives in its parent's process. */
+export const MAP_AGENT = "engine/map";
+
+export interface LoadedDefinition {
+  version: string;
+  document: PipelineDocument;
+  plan: Plan;
+  /** Folder for relative paths; the working directory if this process does not know the pipeline's file. */
+  folder: string;
+}
+
+export interface ResolvedJob {
+  definition: LoadedDefinition;
+  spec: JobSpec;
+  agent: Agent | null;
+  policy: ResolvedPolicy;
+  params: Params;
+}
+
+const PARAMS_KEPT = 2_000;
+
+export class Definitions {
+  private readonly ledger: Ledger;
+  private readonly cwd: string;
+  private readonly pipelines = new Map<string, KnownPipeline>();
+  private readonly byVersion = new Map<string, KnownPipeline>();
+  private readonly agents = new Map<string, Agent>();
+  private readonly loaded = new Map<string, LoadedDefinition>();
+  private readonly params = new Map<number, Params>();
+  private readonly policies = new WeakMap<JobSpec, ResolvedPolicy>();
+  private readonly outputs = new WeakMap<JobSpec, string[]>();
+
+  constructor(ledger: Ledger, cwd: string) {
+    this.ledger = ledger;
+    this.cwd = cwd;
+  }
+
+  /** Makes a pipeline and its agents known. @throws invalid_config if a name is taken by another definition */
+  add(pipeline: KnownPipeline): void {
+    this.pipelines.set(pipeline.document.name, pipeline);
+    this.byVersion.set(pipeline.version, pipeline);
+    for (const agent of pipeline.agents) this.addAgent(agent);
+  }
+
+  addAgent(agent: Agent): void {
+    const reference = agentReference(agent.name, agent.version);
+    const known = this.agents.get(reference);
+    if (
+      known !== undefined &&
+      known !== agent &&
+      known.kind === "function" &&
+      agent.kind === "function" &&
+      known.run !== agent.run &&
+      !reference.startsWith("pipeline/")
+    ) {
+      throw new TenutoError("invalid_config", `two agents are named ${reference}`, {
+        hint: "Rename one of them or give it another version.",
+      });
+    }
+    this.agents.set(reference, agent);
+  }
+
+  pipeline(name: string): KnownPipeline {
+    const known = this.pipelines.get(name);
+    if (known !== undefined) return known;
+    const names = [...this.pipelines.keys()];
+    throw new TenutoError("unknown_pipeline", `there is no pipeline named ${JSON.stringify(name)}`, {
+      hint:
+        names.length === 0
+          ? "No pipeline is loaded: list them in tenuto.config.ts or give a file."
+          : `Known: ${names.join(", ")}.`,
+    });
+  }
+
+  list(): KnownPipeline[] {
+    return [...this.pipelines.values()];
+  }
+
+  agentNames(): string[] {
+    return [...this.agents.keys()];
+  }
+
+  agent(reference: string): Agent | undefined {
+    return this.agents.get(reference);
+  }
+
+  offers(reference: string): boolean {
+    return this.agents.has(reference) || reference === INLINE_COMMAND;
+  }
+
+  async load(version: string): Promise<LoadedDefinition> {
+    const known = this.loaded.get(version);
+    if (known !== undefined) return known;
+    const text = await this.ledger.definition(version);
+    if (text === null)
+      throw new TenutoError("definition_changed", `the ledger has no definition ${version}`, {
+        hint: "The ledger is damaged; restore a backup.",
+      });
+    const document = JSON.parse(text) as PipelineDocument;
+    const definition: LoadedDefinition = {
+      version,
+      document,
+      plan: planOf(document),
+      folder: this.byVersion.get(version)?.folder ?? this.pipelines.get(document.name)?.folder ?? this.cwd,
+    };
+    this.loaded.set(version, definition);
+    return definition;
+  }
+
+  async paramsOf(run: RunRow): Promise<Params> {
+    const known = this.params.get(run.seq);
+    if (known !== undefined) return known;
+    const record = await this.ledger.run(run.seq);
+    const params = JSON.parse(record?.params ?? "{}") as Params;
+    if (this.params.size >= PARAMS_KEPT) this.params.delete(this.params.keys().next().value as number);
+    this.params.set(run.seq, params);
+    return params;
+  }
+
+  async resolve(run: RunRow, job: JobRow): Promise<ResolvedJob> {
+    const definition = this.loaded.get(run.version) ?? (await this.load(run.version));
+    const params = this.params.get(run.seq) ?? (await this.paramsOf(run));
+    const spec = job.parent === null ? definition.plan.specs[job.seq - run.firstJob] : await this.spawnedSpec(job);
+    if (spec === undefined) throw new TenutoError("internal", `job ${job.id} has no spec in definition ${run.version}`);
+    const agent = this.agents.get(job.agent) ?? null;
+    let policy = this.policies.get(spec);
+    if (policy === undefined) {
+      policy = mergePolicies(spec, agent ?? undefined, definition.document.defaults);
+      this.policies.set(spec, policy);
+    }
+    return { definition, spec, agent, policy, params };
+  }
+
+  private async spawnedSpec(job: JobRow): Promise<JobSpec | undefined> {
+    const text = await this.ledger.spec(job.seq);
+    return text === null ? undefined : (JSON.parse(text) as JobSpec);
+  }
+
+  /** What placeholders of this job may refer to, loaded from the outputs of the jobs that it names. */
+  async scope(run: RunRow, resolved: ResolvedJob): Promise<Scope> {
+    const { spec, definition, params } = resolved;
+    let needed = this.outputs.get(spec);
+    if (needed === undefined) {
+      const parts = [
+        spec.input,
+        spec.when,
+        spec.forEach?.source,
+        spec.limits,
+        spec.cache?.key,
+        spec.summary,
+        spec.command,
+      ] as unknown as Json[];
+      needed = [...new Set(parts.filter((part) => part !== undefined).flatMap((part) => requiredOutputs(part)))];
+      this.outputs.set(spec, needed);
+    }
+    if (needed.length === 0) return { params, run: { id: run.id } };
+    const jobs: Record<string, { output: Json; state: string; error: Json }> = {};
+    for (const id of needed) {
+      const ordinal = definition.plan.ordinals.get(id);
+      const record = ordinal === undefined ? null : await this.ledger.job(run.firstJob + ordinal);
+      if (record !== null)
+        jobs[id] = {
+          output: record.output === null ? null : (JSON.parse(record.output) as Json),
+          state: record.state,
+          error: record.error === null ? null : (JSON.parse(record.error) as Json),
+        };
+    }
+    return { params, jobs, run: { id: run.id } };
+  }
+
+  limiters(definition: LoadedDefinition): { [name: string]: LimiterSpec } {
+    return definition.document.limiters ?? {};
+  }
+}

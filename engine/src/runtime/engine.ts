@@ -1,0 +1,58 @@
+/** One engine: client, worker and sweeper over the parts it was given, and the order in which they start and stop. */
+import { TenutoError } from "../core/errors.ts";
+import { Client } from "./client.ts";
+import { Definitions } from "./definitions.ts";
+import type { EngineOptions, KnownPipeline, Params, Parts } from "./parts.ts";
+import { Sweeper } from "./sweeper.ts";
+import { Worker } from "./worker.ts";
+
+export class Engine {
+  readonly parts: Parts;
+  readonly definitions: Definitions;
+  readonly client: Client;
+  readonly worker: Worker;
+  readonly sweeper: Sweeper;
+  private state: "new" | "working" | "closed" = "new";
+
+  constructor(
+    parts: Parts,
+    options: EngineOptions,
+    cwd: string,
+    parse: (pipeline: KnownPipeline, params: unknown) => Params,
+  ) {
+    this.parts = parts;
+    this.definitions = new Definitions(parts.ledger, cwd);
+    this.client = new Client(parts, this.definitions, parse);
+    this.worker = new Worker(parts, this.definitions, options);
+    this.sweeper = new Sweeper(parts, options, () => this.worker.boot);
+  }
+
+  onFault(listener: (error: unknown) => void): void {
+    this.worker.onFault = listener;
+    this.sweeper.onFault = listener;
+  }
+
+  /** Begins to work: takes over from dead workers first, then claims. */
+  async work(): Promise<void> {
+    if (this.state === "working") return;
+    if (this.state === "closed") throw new TenutoError("conflict", "the engine is closed");
+    this.state = "working";
+    await this.sweeper.start();
+    await this.worker.start();
+  }
+
+  /** Stops in order; running attempts get until the deadline. What did not end runs again at the next start. */
+  async close(drainMs?: number): Promise<void> {
+    if (this.state === "closed") return;
+    const working = this.state === "working";
+    this.state = "closed";
+    if (working) {
+      await this.worker.stop(drainMs);
+      await this.sweeper.stop();
+    }
+    await this.parts.commands.close();
+    await this.parts.threads.close();
+    await this.parts.logs.close();
+    await this.parts.ledger.close();
+  }
+}

@@ -1,0 +1,284 @@
+/**
+ * One live function of a job: its lease, its waits, and how it is parked and goes on.
+ *
+ * A wait (sleep, child) parks the function: the promise stays pending, lease and slot are given back. When the job is
+ * claimed again by this process the same closure goes on under the new lease; another process starts from the top and
+ * finds the finished steps.
+ *
+ * Invariants: (1) a function parks only while no step, spawn or map of it is at work; (2) everything written after a park
+ * waits for the next claim; (3) an execution whose lease went elsewhere is aborted and can write nothing.
+ */
+import type { ChildOutcome, SpawnSpec, StepKey } from "../core/agent.ts";
+import * as changes from "../core/changes.ts";
+import type { Effect } from "../core/decision.ts";
+import type { JobSpec } from "../core/document.ts";
+import { TenutoError } from "../core/errors.ts";
+import type { Lease } from "../core/job.ts";
+import type { JobSeq } from "../core/model.ts";
+import { checkPayload } from "../core/payload.ts";
+import type { JobRecord } from "../ports/ledger.ts";
+import type { Parts } from "./parts.ts";
+import { AttemptScope, type ScopeFacts } from "./scope.ts";
+
+interface Waiting {
+  /** End of a sleep. */
+  dueAt: number | null;
+  child: JobSeq | null;
+  resolve(value: unknown): void;
+}
+
+export interface ExecutionHost {
+  /** Gives the slot back; the execution is parked under this lease. */
+  parked(execution: Execution): void;
+  /** What a spawn needs to know of an agent. */
+  agentReference(name: string): string;
+}
+
+export class Execution extends AttemptScope {
+  private readonly host: ExecutionHost;
+  private current: Lease;
+  private atWork = 0;
+  private waits = new Set<Waiting>();
+  private parkedUntilClaim: { promise: Promise<void>; open(): void } | null = null;
+  private parking = false;
+  /** Children that this execution believes to be open. */
+  private openChildren: number;
+  /** Settles with the function's own end. */
+  promise: Promise<unknown> = Promise.resolve();
+  readonly maps = new Set<Promise<unknown>>();
+
+  constructor(parts: Parts, facts: ScopeFacts, lease: Lease, host: ExecutionHost) {
+    super(parts, facts);
+    this.current = lease;
+    this.host = host;
+    this.openChildren = facts.job.openChildren;
+  }
+
+  get lease(): Lease {
+    return this.current;
+  }
+
+  get isParked(): boolean {
+    return this.parkedUntilClaim !== null;
+  }
+
+  async guarded(effects: readonly Effect[]): Promise<void> {
+    await this.parts.ledger.apply(changes.whileLeased(this.facts.job.seq, this.current, effects));
+  }
+
+  override enter(): Promise<void> | null {
+    this.atWork += 1;
+    if (this.parkedUntilClaim === null) return null;
+    void this.parts.ledger.apply(changes.wakeJob(this.facts.job.seq)).catch(() => {});
+    return this.parkedUntilClaim.promise;
+  }
+
+  override leave(): void {
+    this.atWork -= 1;
+    if (this.waits.size > 0) this.considerParking();
+  }
+
+  /** Something that holds the lease while it is at work. */
+  async working<T>(work: () => Promise<T>): Promise<T> {
+    const gate = this.enter();
+    if (gate !== null) await gate;
+    try {
+      return await work();
+    } finally {
+      this.leave();
+    }
+  }
+
+  async sleepUntilDone(key: string, ms: number): Promise<void> {
+    if (!Number.isFinite(ms) || ms < 0)
+      throw new TenutoError("invalid_input", `cannot sleep ${ms} ms`, { hint: "Give milliseconds of 0 or more." });
+    const until = await this.working(() => this.stepOnce(`sleep:${key}`, undefined, () => this.parts.clock.now() + ms));
+    if (Number(until) <= this.parts.clock.now()) return;
+    await this.wait({ dueAt: Number(until), child: null });
+  }
+
+  async spawnAndWait<T>(key: string, spec: SpawnSpec): Promise<ChildOutcome<T>> {
+    const child = await this.working(() => this.spawn(key, spec));
+    for (;;) {
+      const record = await this.parts.ledger.job(child);
+      if (record !== null && record.endedAt !== null) return outcomeOf<T>(record, spec.allowFailure === true);
+      await this.wait({ dueAt: null, child });
+    }
+  }
+
+  /** Spawns without waiting; the caller waits in its own way. */
+  spawnOnly(key: string, spec: SpawnSpec): Promise<JobSeq> {
+    return this.spawn(key, spec);
+  }
+
+  private async spawn(key: string, spec: SpawnSpec): Promise<JobSeq> {
+    const { facts, parts } = this;
+    const id = childKey(spec.id ?? key, parts.hash);
+    const stage =
+      spec.stage === undefined
+        ? null
+        : facts.resolved.definition.plan.stages.findIndex((entry) => entry.name === spec.stage);
+    if (stage === -1)
+      throw new TenutoError("invalid_input", `there is no stage ${JSON.stringify(spec.stage)} to spawn into`, {
+        hint: `Stages: ${facts.resolved.definition.plan.stages.map((entry) => entry.name).join(", ")}.`,
+      });
+    const jobSpec: JobSpec = { ...spec.policy, id, agent: spec.agent };
+    if (spec.input !== undefined) jobSpec.input = spec.input;
+    if (spec.summary !== undefined) jobSpec.summary = spec.summary;
+    if (spec.forEach !== undefined)
+      jobSpec.forEach = { concurrency: 5, errorRate: 0.1, ...spec.forEach } as NonNullable<JobSpec["forEach"]>;
+    const payload = checkPayload(jobSpec, `input of spawned job ${id}`);
+    const spawned = await parts.ledger.apply(
+      changes.spawnJob(
+        facts.job.seq,
+        this.current,
+        stage,
+        {
+          key: id,
+          kind: spec.forEach === undefined ? "single" : "fanout",
+          agent: this.host.agentReference(spec.agent),
+          priority: spec.priority ?? null,
+          allowFailure: spec.allowFailure === true,
+          spec: payload.json,
+        },
+        `${facts.job.id}/${id}`,
+      ),
+    );
+    if (spawned.created) this.openChildren += 1;
+    return spawned.seq;
+  }
+
+  /** A `map` child: its items are worked on here, under a lease of its own. */
+  async spawnMap(key: string): Promise<JobSeq> {
+    const id = childKey(key, this.parts.hash);
+    const spawned = await this.parts.ledger.apply(
+      changes.spawnJob(
+        this.facts.job.seq,
+        this.current,
+        null,
+        {
+          key: id,
+          kind: "map",
+          agent: "engine/map",
+          priority: null,
+          allowFailure: true,
+          spec: JSON.stringify({ id, agent: "engine/map" }),
+        },
+        `${this.facts.job.id}/${id}`,
+      ),
+    );
+    if (spawned.created) this.openChildren += 1;
+    return spawned.seq;
+  }
+
+  childEnded(): void {
+    this.openChildren -= 1;
+  }
+
+  private wait(what: { dueAt: number | null; child: JobSeq | null }): Promise<unknown> {
+    return new Promise((resolve) => {
+      this.waits.add({ ...what, resolve });
+      this.considerParking();
+    });
+  }
+
+  /** Parks in a later turn, when whatever runs beside the wait has had its chance to begin. */
+  private considerParking(): void {
+    if (this.parking || this.atWork > 0 || this.parkedUntilClaim !== null) return;
+    this.parking = true;
+    setImmediate(() => {
+      this.parking = false;
+      if (this.atWork === 0 && this.waits.size > 0 && this.parkedUntilClaim === null && this.aborted === null)
+        void this.park();
+    });
+  }
+
+  private async park(): Promise<void> {
+    const dueAts = [...this.waits].map((wait) => wait.dueAt).filter((dueAt) => dueAt !== null);
+    const children = [...this.waits].some((wait) => wait.child !== null);
+    let open: () => void = () => {};
+    const promise = new Promise<void>((resolve) => {
+      open = resolve;
+    });
+    this.parkedUntilClaim = { promise, open };
+    try {
+      const result = await this.parts.ledger.apply(
+        changes.parkJob(this.facts.job.seq, this.current, {
+          dueAt: dueAts.length === 0 ? null : Math.min(...dueAts),
+          reason: children ? "children" : "sleep",
+          knownOpenChildren: this.openChildren,
+        }),
+      );
+      if (result === "parked") {
+        this.host.parked(this);
+        if (this.atWork > 0) void this.parts.ledger.apply(changes.wakeJob(this.facts.job.seq)).catch(() => {});
+        return;
+      }
+      this.openGate();
+      await this.lookAgain();
+    } catch {
+      this.abort("lease");
+      this.openGate();
+    }
+  }
+
+  private openGate(): void {
+    const gate = this.parkedUntilClaim;
+    this.parkedUntilClaim = null;
+    gate?.open();
+  }
+
+  /** The job has been claimed by this process again. */
+  async resume(lease: Lease, openChildren: number): Promise<void> {
+    this.current = lease;
+    this.openChildren = openChildren;
+    this.openGate();
+    await this.lookAgain();
+  }
+
+  /** Settles the waits whose time has come or whose child has ended; parks again if none has. */
+  private async lookAgain(): Promise<void> {
+    const record = await this.parts.ledger.job(this.facts.job.seq);
+    if (record !== null && record.epoch === this.current.epoch) this.openChildren = record.openChildren;
+    const now = this.parts.clock.now();
+    for (const wait of [...this.waits]) {
+      const child = wait.child === null ? null : await this.parts.ledger.job(wait.child);
+      const over = wait.dueAt !== null ? wait.dueAt <= now : child !== null && child.endedAt !== null;
+      if (!over) continue;
+      this.waits.delete(wait);
+      wait.resolve(undefined);
+    }
+    if (this.waits.size > 0) this.considerParking();
+  }
+}
+
+/** Keys become part of a job's id, which is a file name in logs and workspaces; what had to change gets a hash. */
+function childKey(key: StepKey, hash: (text: string) => string): string {
+  const text = typeof key === "string" ? key : key.map(String).join("-");
+  const safe = text
+    .replace(/[^A-Za-z0-9._-]+/g, "-")
+    .replace(/^[._-]+/, "")
+    .slice(0, 80);
+  return safe === text && safe !== "" ? safe : `${safe === "" ? "child" : safe}-${hash(text).slice(0, 8)}`;
+}
+
+function outcomeOf<T>(record: JobRecord, allowFailure: boolean): ChildOutcome<T> {
+  const error =
+    record.error === null ? null : (JSON.parse(record.error) as { code: string; message: string; category?: string });
+  const state = record.state as ChildOutcome["state"];
+  const outcome: ChildOutcome<T> = {
+    id: record.id,
+    state,
+    output: (record.output === null ? null : JSON.parse(record.output)) as T,
+    error: error === null ? null : { code: error.code, message: error.message },
+  };
+  if (state === "completed" || allowFailure) return outcome;
+  throw new TenutoError(
+    "job_failed",
+    `spawned job ${record.id} is ${state}${error === null ? (record.reason === null ? "" : `: ${record.reason}`) : `: ${error.message}`}`,
+    {
+      hint: "Set allowFailure in the spawn to go on without it.",
+      details: { child: record.id, state, code: error?.code ?? null },
+    },
+  );
+}

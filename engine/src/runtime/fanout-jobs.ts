@@ -1,0 +1,234 @@
+/**
+ * Fan-out jobs on this worker: the claim that fixes the list, the windows that come with later claims, the claim that
+ * collects. One driver per job, whatever the number of windows.
+ */
+import { storedErrorFrom } from "../core/classify.ts";
+import * as changes from "../core/changes.ts";
+import type { StoredError } from "../core/errors.ts";
+import { isHopeless, isSettled } from "../core/fanout.ts";
+import type { Lease } from "../core/job.ts";
+import type { FanoutRow, JobRow, JobSeq, Json, RunRow, RunSeq } from "../core/model.ts";
+import { evaluate } from "../core/condition.ts";
+import { expand, expandText, type Scope } from "../core/placeholders.ts";
+import { attemptWork, passDeclared, reportChange, type Result, resultOf } from "./attempt.ts";
+import type { ResolvedJob } from "./definitions.ts";
+import { Execution } from "./execution.ts";
+import { collect, expandList } from "./fanout.ts";
+import { type GrantedWindow, type ItemOutcome, ItemsDriver, type ItemTask } from "./items.ts";
+import { ItemScope } from "./item-scope.ts";
+import { ProgressReports } from "./progress.ts";
+import { loadDataset } from "./scope.ts";
+import type { Worker } from "./worker.ts";
+
+interface Driving {
+  run: RunSeq;
+  driver: ItemsDriver | null;
+}
+
+export class FanoutJobs {
+  private readonly worker: Worker;
+  private readonly driving = new Map<JobSeq, Driving>();
+  readonly progress: ProgressReports;
+
+  constructor(worker: Worker) {
+    this.worker = worker;
+    this.progress = new ProgressReports(worker.parts);
+  }
+
+  get size(): number {
+    return this.driving.size;
+  }
+
+  runs(): RunSeq[] {
+    return [...this.driving.values()].map((entry) => entry.run);
+  }
+
+  stopAll(reason: "stop" | "lease"): void {
+    for (const entry of this.driving.values()) entry.driver?.stop(reason);
+  }
+
+  stopRun(run: RunSeq, reason: "cancel" | "stop"): void {
+    for (const entry of this.driving.values()) if (entry.run === run) entry.driver?.stop(reason);
+  }
+
+  async take(run: RunRow, claimed: JobRow, window: GrantedWindow | null): Promise<void> {
+    const job = { ...claimed };
+    const present = this.driving.get(job.seq);
+    if (present !== undefined && present.driver !== null && window !== null) {
+      await present.driver.add(window);
+      return;
+    }
+    const entry: Driving = { run: run.seq, driver: null };
+    this.driving.set(job.seq, entry);
+    try {
+      const resolved = await this.worker.definitions.resolve(run, job);
+      if (window === null) await this.attempt(run, job, resolved);
+      else await this.drive(entry, run, job, resolved, window);
+    } catch (error) {
+      this.worker.onFault(error);
+    } finally {
+      this.driving.delete(job.seq);
+      this.worker.released();
+    }
+  }
+
+  /** An attempt of the job itself: either its list is still to be fixed, or its items have ended. */
+  private async attempt(run: RunRow, job: JobRow, resolved: ResolvedJob): Promise<void> {
+    const { parts } = this.worker;
+    const lease: Lease = { epoch: job.epoch, boot: this.worker.boot };
+    const scope = new Execution(
+      parts,
+      {
+        run,
+        job,
+        resolved,
+        item: null,
+        attempt: job.attempt,
+        mayHaveSteps: false,
+        workspace: this.worker.workspaceOf(run.id, job.id),
+      },
+      lease,
+      { parked: () => {}, agentReference: (name) => name },
+    );
+    let result: Result | null;
+    try {
+      const fanout = await parts.ledger.fanout(job.seq);
+      result = fanout === null ? await this.expand(scope, lease) : await this.conclude(scope, lease, fanout);
+    } catch (error) {
+      result = resultOf(scope, error);
+    }
+    if (result === null) return;
+    await parts.ledger.apply(reportChange(scope, lease, result));
+  }
+
+  private async expand(scope: Execution, lease: Lease): Promise<Result | null> {
+    const { run, job, resolved } = scope.facts;
+    const { spec, definition } = resolved;
+    const { parts, definitions } = this.worker;
+    const data = await definitions.scope(run, resolved);
+    if (spec.when !== undefined && !evaluate(spec.when, data, `when of job ${job.id}`))
+      return { kind: "skipped", reason: "when" };
+    const forEach = spec.forEach;
+    if (forEach === undefined) throw new Error(`job ${job.id} is a fan-out without forEach`);
+    const source = expand(forEach.source as Json, data, `forEach of job ${job.id}`);
+    const key = forEach.key;
+    const { total } = await expandList(parts, scope, job.seq, lease, source, definition.folder, {
+      concurrency: forEach.concurrency,
+      errorRate: forEach.errorRate,
+      batch: forEach.batch ?? null,
+      window: forEach.window ?? null,
+      key:
+        key === undefined
+          ? null
+          : (value, index) => expandText(key, { ...data, item: value, index }, `key of job ${job.id}`),
+      keyScope: `${definition.document.name}/${job.id}`,
+    });
+    if (total > 0) return null;
+    const fanout = await parts.ledger.fanout(job.seq);
+    return fanout === null || !isSettled(fanout) ? null : await this.conclude(scope, lease, fanout);
+  }
+
+  private async conclude(scope: Execution, lease: Lease, fanout: FanoutRow): Promise<Result | null> {
+    const { parts } = this.worker;
+    const { job, resolved } = scope.facts;
+    if (!isSettled(fanout) && !isHopeless(fanout)) {
+      await parts.ledger.apply(changes.parkJob(job.seq, lease, { dueAt: null, reason: "items" }));
+      return null;
+    }
+    const batch = resolved.spec.forEach?.batch ?? null;
+    const output = await collect(parts, scope, job.seq, fanout, batch, (effects) =>
+      parts.ledger.apply(changes.whileLeased(job.seq, lease, effects)),
+    );
+    return { kind: "completed", json: JSON.stringify(output) };
+  }
+
+  private async drive(
+    entry: Driving,
+    run: RunRow,
+    job: JobRow,
+    resolved: ResolvedJob,
+    window: GrantedWindow,
+  ): Promise<void> {
+    const { parts, definitions } = this.worker;
+    const fanout = await parts.ledger.fanout(job.seq);
+    if (fanout === null) return;
+    const data = await definitions.scope(run, resolved);
+    const driver = new ItemsDriver({
+      parts,
+      boot: this.worker.boot,
+      run,
+      job,
+      resolved,
+      source: await loadDataset(parts, fanout.source),
+      total: fanout.total,
+      batch: resolved.spec.forEach?.batch ?? null,
+      work: (task) => this.work(run, job, resolved, data, task),
+      halt: (error) => this.halt(run, error),
+    });
+    entry.driver = driver;
+    await driver.run(window, 0);
+  }
+
+  private async halt(run: RunRow, error: StoredError): Promise<void> {
+    await this.worker.parts.ledger.apply(changes.haltRun(run.seq, error));
+    this.worker.haltRun(run.seq);
+  }
+
+  private async work(
+    run: RunRow,
+    job: JobRow,
+    resolved: ResolvedJob,
+    data: Scope,
+    task: ItemTask,
+  ): Promise<ItemOutcome> {
+    const { parts } = this.worker;
+    const scope = new ItemScope(
+      parts,
+      {
+        run,
+        job,
+        resolved,
+        item: task.ordinal,
+        attempt: task.attempt,
+        mayHaveSteps: task.attempt > 1 || job.attempt > 1,
+        workspace: this.worker.workspaceOf(run.id, job.id),
+      },
+      { epoch: task.window.epoch, boot: this.worker.boot },
+      task.window.start,
+    );
+    task.abort = (reason) => scope.abort(reason);
+    try {
+      const itemData: Scope = { ...data, item: task.value, index: task.ordinal };
+      if (resolved.spec.limits !== undefined) await passDeclared(parts, scope, itemData, Number.POSITIVE_INFINITY);
+      const input =
+        resolved.spec.input === undefined
+          ? task.value
+          : expand(resolved.spec.input, itemData, `input of job ${job.id}`);
+      const result = await attemptWork(this.worker, scope, resolved.agent, input, itemData);
+      return itemOutcome(scope, result);
+    } catch (error) {
+      return itemOutcome(scope, resultOf(scope, error));
+    } finally {
+      if (scope.holds) void parts.ledger.apply(scope.releaseHolds()).catch(() => {});
+    }
+  }
+}
+
+export function itemOutcome(scope: ItemScope, result: Result): ItemOutcome {
+  switch (result.kind) {
+    case "completed":
+      return { kind: "completed", json: result.json ?? "null" };
+    case "skipped":
+      return { kind: "skipped", reason: result.reason };
+    case "failed":
+      scope.log(
+        result.error.category === "retryable" ? "WARNING" : "ERROR",
+        `item ${scope.facts.item}: ${result.error.message}`,
+      );
+      return { kind: "failed", error: result.error };
+    default:
+      return scope.aborted === null
+        ? { kind: "failed", error: storedErrorFrom(new Error("the item ended without a result")) }
+        : { kind: "stopped" };
+  }
+}

@@ -1,0 +1,405 @@
+/**
+ * The work on the items of one fan-out in this process: windows are leased ahead, items run up to the slots granted, ends
+ * are reported in groups, each group one commit.
+ *
+ * Invariants: (1) at most `slots` items are at work or reported but not yet committed; (2) at most a few windows are in
+ * memory, whatever the number of items; (3) when the windows are given up, nothing of them is left running here.
+ */
+import * as changes from "../core/changes.ts";
+import type { ItemRow } from "../core/decision.ts";
+import { errorJson } from "../core/decision.ts";
+import { type StoredError, TenutoError } from "../core/errors.ts";
+import type { ItemsSettled } from "../core/fanout.ts";
+import type { BootSeq, FanoutRow, JobRow, JobSeq, Json, RunRow } from "../core/model.ts";
+import { retriesExhausted, retryDelayMs } from "../core/retry.ts";
+import type { DatasetInfo } from "../ports/artifact-store.ts";
+import type { ResolvedJob } from "./definitions.ts";
+import type { Parts } from "./parts.ts";
+
+export interface GrantedWindow {
+  start: number;
+  stop: number;
+  epoch: number;
+  slots: number;
+  hasRows: boolean;
+}
+
+/** How one item ends, as the code that runs it says. */
+export type ItemOutcome =
+  | { kind: "completed"; json: string }
+  | { kind: "skipped"; reason: string }
+  | { kind: "failed"; error: StoredError }
+  | { kind: "stopped" };
+
+export interface ItemTask {
+  ordinal: number;
+  attempt: number;
+  /** The record, or the list of records with `batch`. */
+  value: Json;
+  window: { start: number; epoch: number };
+  /** Started at, for the timeout. */
+  startedAt: number;
+  abort: ((reason: "cancel" | "stop" | "timeout" | "lease") => void) | null;
+}
+
+export interface ItemsHost {
+  parts: Parts;
+  boot: BootSeq;
+  run: RunRow;
+  job: JobRow;
+  resolved: ResolvedJob;
+  source: DatasetInfo;
+  total: number;
+  batch: number | null;
+  /** Works on one item; never throws. */
+  work(task: ItemTask): Promise<ItemOutcome>;
+  /** A critical error of an item stops the run. */
+  halt(error: StoredError): Promise<void>;
+}
+
+interface OpenWindow extends GrantedWindow {
+  /** Raw records, by unit. */
+  values: (string | null)[];
+  attempts: Map<number, number>;
+  /** Next index into `values`. */
+  next: number;
+  outbox: ItemRow[];
+  open: number;
+  reporting: boolean;
+}
+
+interface Later {
+  at: number;
+  window: OpenWindow;
+  ordinal: number;
+}
+
+/** Failed items waiting here for their next try; beyond this no new windows are leased. */
+const MAX_LATER = 10_000;
+const TIMEOUT_CHECK_MS = 250;
+
+export class ItemsDriver {
+  private readonly host: ItemsHost;
+  private windows: OpenWindow[] = [];
+  private later: Later[] = [];
+  private atWork = new Set<ItemTask>();
+  private uncommitted = 0;
+  private slots = 0;
+  private exhausted = false;
+  private leasing = false;
+  private stopping: "cancel" | "stop" | "lease" | null = null;
+  private noMore = false;
+  private finish: (() => void) | null = null;
+  private failure: unknown = null;
+  private laterTimer: { cancel(): void } | null = null;
+  private timeoutTimer: { cancel(): void } | null = null;
+  private flushing = false;
+
+  constructor(host: ItemsHost) {
+    this.host = host;
+  }
+
+  /** Works until nothing can be leased any more, or until stopped. Resolves with everything given up. */
+  async run(first: GrantedWindow | null, wantSlots: number): Promise<void> {
+    if (first === null) await this.lease(wantSlots);
+    else await this.take(first);
+    if (this.windows.length === 0) return;
+    this.watchTimeouts();
+    await new Promise<void>((resolve) => {
+      this.finish = resolve;
+      this.pump();
+    });
+    this.laterTimer?.cancel();
+    this.timeoutTimer?.cancel();
+    await this.releaseAll();
+    if (this.failure !== null) throw this.failure;
+  }
+
+  /** Adds slots that another claim of the same fan-out has granted. */
+  async add(window: GrantedWindow): Promise<void> {
+    await this.take(window);
+    this.pump();
+  }
+
+  stop(reason: "cancel" | "stop" | "lease"): void {
+    if (this.stopping !== null) return;
+    this.stopping = reason;
+    for (const task of this.atWork) task.abort?.(reason);
+    this.pump();
+  }
+
+  private async take(window: GrantedWindow): Promise<void> {
+    const { host } = this;
+    const size = host.batch ?? 1;
+    const raw = await host.parts.datasets.read(host.source, window.start * size, window.stop * size);
+    const values: (string | null)[] = host.batch === null ? raw : chunk(raw, size);
+    const attempts = new Map<number, number>();
+    let open = values.length;
+    if (window.hasRows) {
+      const rows = await host.parts.ledger.items(host.job.seq, {
+        from: window.start,
+        to: window.stop,
+        limit: window.stop - window.start,
+      });
+      for (const row of rows) {
+        if (row.state === "pending") attempts.set(row.ordinal, row.attempts);
+        else {
+          values[row.ordinal - window.start] = null;
+          open -= 1;
+        }
+      }
+    }
+    const taken: OpenWindow = { ...window, values, attempts, next: 0, outbox: [], open, reporting: false };
+    this.windows.push(taken);
+    this.slots += window.slots;
+    // Everything had ended already: an empty report gives the window up.
+    if (open === 0) void this.report(taken);
+  }
+
+  private async lease(wantSlots: number): Promise<void> {
+    const holder = this.windows.find((window) => window.slots > 0) ?? null;
+    const lease = await this.host.parts.ledger.apply(
+      changes.leaseWindow(this.host.job.seq, this.host.boot, holder?.start ?? null, wantSlots),
+    );
+    if (lease === null) {
+      this.exhausted = true;
+      return;
+    }
+    if (holder !== null) {
+      this.slots -= holder.slots;
+      holder.slots = 0;
+      if (holder.open === 0) this.windows = this.windows.filter((window) => window !== holder);
+    }
+    await this.take(lease);
+  }
+
+  private pump(): void {
+    if (this.finish === null) return;
+    if (this.stopping === null && this.failure === null && !this.noMore) {
+      while (this.atWork.size + this.uncommitted < this.slots) {
+        const task = this.nextTask();
+        if (task === null) break;
+        this.begin(task.window, task.ordinal);
+      }
+      this.leaseAhead();
+    }
+    if (this.isOver()) {
+      const finish = this.finish;
+      this.finish = null;
+      finish();
+    }
+  }
+
+  private isOver(): boolean {
+    if (this.atWork.size > 0 || this.uncommitted > 0 || this.leasing || this.windows.some((window) => window.reporting))
+      return false;
+    if (this.stopping !== null || this.failure !== null || this.noMore) return true;
+    return this.exhausted && this.windows.every((window) => window.open === 0);
+  }
+
+  private leaseAhead(): void {
+    if (this.leasing || this.exhausted || this.later.length >= MAX_LATER) return;
+    let waiting = 0;
+    for (const window of this.windows) waiting += window.values.length - window.next;
+    if (waiting >= this.slots) return;
+    this.leasing = true;
+    this.lease(0)
+      .catch((error) => this.fail(error))
+      .finally(() => {
+        this.leasing = false;
+        this.pump();
+      });
+  }
+
+  private nextTask(): { window: OpenWindow; ordinal: number } | null {
+    const now = this.host.parts.clock.now();
+    const due = this.later[0];
+    if (due !== undefined && due.at <= now) {
+      this.later.shift();
+      return { window: due.window, ordinal: due.ordinal };
+    }
+    for (const window of this.windows) {
+      while (window.next < window.values.length) {
+        const index = window.next;
+        window.next += 1;
+        if (window.values[index] != null) return { window, ordinal: window.start + index };
+      }
+    }
+    return null;
+  }
+
+  private begin(window: OpenWindow, ordinal: number): void {
+    const raw = window.values[ordinal - window.start] as string;
+    const attempt = (window.attempts.get(ordinal) ?? 0) + 1;
+    const task: ItemTask = {
+      ordinal,
+      attempt,
+      value: JSON.parse(raw) as Json,
+      window: { start: window.start, epoch: window.epoch },
+      startedAt: this.host.parts.clock.now(),
+      abort: null,
+    };
+    this.atWork.add(task);
+    this.host.work(task).then(
+      (outcome) => this.ended(window, task, outcome),
+      (error) => {
+        this.atWork.delete(task);
+        this.fail(error);
+      },
+    );
+  }
+
+  private ended(window: OpenWindow, task: ItemTask, outcome: ItemOutcome): void {
+    this.atWork.delete(task);
+    if (outcome.kind === "stopped" || this.stopping === "lease") return this.pump();
+    const row = this.rowOf(window, task, outcome);
+    window.outbox.push(row);
+    this.uncommitted += 1;
+    if (row.state !== "pending") window.values[task.ordinal - window.start] = null;
+    this.flushSoon();
+  }
+
+  private rowOf(window: OpenWindow, task: ItemTask, outcome: Exclude<ItemOutcome, { kind: "stopped" }>): ItemRow {
+    const now = this.host.parts.clock.now();
+    const base = { job: this.host.job.seq, ordinal: task.ordinal, attempts: task.attempt, dueAt: null, endedAt: now };
+    if (outcome.kind === "completed") return { ...base, state: "completed", result: outcome.json, error: null };
+    if (outcome.kind === "skipped")
+      return {
+        ...base,
+        state: "skipped",
+        result: null,
+        error: errorJson({ category: "skippable", code: "skipped", message: outcome.reason }),
+      };
+    const { error } = outcome;
+    const { policy } = this.host.resolved;
+    const row = { ...base, result: null, error: errorJson(error) };
+    if (error.category === "skippable") return { ...row, state: "skipped" };
+    if (error.category !== "retryable" || this.stopping !== null) return { ...row, state: "failed" };
+    if (retriesExhausted(policy.retry, task.attempt))
+      return { ...row, state: policy.onExhausted === "skip" ? "skipped" : "failed" };
+    const dueAt =
+      now + retryDelayMs(policy.retry, task.attempt, `${this.host.job.seq}/${task.ordinal}`, error.retryAfterMs);
+    window.attempts.set(task.ordinal, task.attempt);
+    this.tryLater({ at: dueAt, window, ordinal: task.ordinal });
+    return { ...row, state: "pending", dueAt, endedAt: null };
+  }
+
+  private tryLater(entry: Later): void {
+    let index = this.later.length;
+    while (index > 0 && this.later[index - 1]!.at > entry.at) index -= 1;
+    this.later.splice(index, 0, entry);
+    if (index === 0) this.wakeForLater();
+  }
+
+  private wakeForLater(): void {
+    this.laterTimer?.cancel();
+    const first = this.later[0];
+    if (first === undefined) return;
+    this.laterTimer = this.host.parts.clock.after(Math.max(1, first.at - this.host.parts.clock.now()), () => {
+      this.pump();
+      this.wakeForLater();
+    });
+  }
+
+  /** Reports what ended in this turn of the event loop, all windows in one commit. */
+  private flushSoon(): void {
+    if (this.flushing) return;
+    this.flushing = true;
+    queueMicrotask(() => {
+      this.flushing = false;
+      for (const window of this.windows) if (window.outbox.length > 0 && !window.reporting) void this.report(window);
+    });
+  }
+
+  private async report(window: OpenWindow): Promise<void> {
+    window.reporting = true;
+    const rows = window.outbox;
+    window.outbox = [];
+    try {
+      const keep = !this.exhausted || this.windows.length > 1;
+      const settled = await this.host.parts.ledger.apply(
+        changes.settleItems(this.host.job.seq, window.start, { epoch: window.epoch, boot: this.host.boot }, rows, keep),
+      );
+      this.settled(window, settled, keep);
+      const critical = rows.find((row) => row.state === "failed" && row.error?.includes('"category":"critical"'));
+      if (critical?.error != null) await this.host.halt(JSON.parse(critical.error) as StoredError);
+    } catch (error) {
+      this.fail(error);
+    } finally {
+      this.uncommitted -= rows.length;
+      window.reporting = false;
+      if (window.outbox.length > 0) void this.report(window);
+      this.pump();
+    }
+  }
+
+  private settled(window: OpenWindow, result: ItemsSettled, keep: boolean): void {
+    window.open = result.open;
+    if (result.stop) this.noMore = true;
+    if (result.open === 0 && !(keep && window.slots > 0)) {
+      this.windows = this.windows.filter((entry) => entry !== window);
+      this.slots -= window.slots;
+    }
+  }
+
+  private fail(error: unknown): void {
+    this.failure ??= error;
+    for (const task of this.atWork) task.abort?.("lease");
+    this.pump();
+  }
+
+  private watchTimeouts(): void {
+    const { timeoutMs } = this.host.resolved.policy;
+    this.timeoutTimer = this.host.parts.clock.after(Math.min(TIMEOUT_CHECK_MS, timeoutMs), () => {
+      const now = this.host.parts.clock.now();
+      for (const task of this.atWork) if (now - task.startedAt >= timeoutMs) task.abort?.("timeout");
+      if (this.finish !== null) this.watchTimeouts();
+    });
+  }
+
+  private async releaseAll(): Promise<void> {
+    const { parts, job, boot } = this.host;
+    const open = this.windows;
+    this.windows = [];
+    await Promise.all(
+      open.map((window) =>
+        parts.ledger
+          .apply(changes.releaseWindow(job.seq, window.start, { epoch: window.epoch, boot }))
+          .catch(() => false),
+      ),
+    );
+  }
+}
+
+function chunk(raw: readonly string[], size: number): string[] {
+  const batches: string[] = [];
+  for (let at = 0; at < raw.length; at += size) batches.push(`[${raw.slice(at, at + size).join(",")}]`);
+  return batches;
+}
+
+export function describeFailures(fanout: FanoutRow, rows: readonly ItemRow[], job: JobSeq): TenutoError {
+  const bad = fanout.failed + fanout.skipped - fanout.duplicates;
+  const share = fanout.total === 0 ? 0 : (bad / fanout.total) * 100;
+  const first = rows
+    .slice(0, 5)
+    .map((row) => ({
+      ordinal: row.ordinal,
+      state: row.state,
+      error: row.error === null ? null : (JSON.parse(row.error) as StoredError).message,
+    }));
+  return new TenutoError(
+    "error_rate_exceeded",
+    `${bad} of ${fanout.total} items failed or were skipped (${share.toFixed(1)} %), ${(fanout.errorRate * 100).toFixed(1)} % are tolerated`,
+    {
+      hint: "List them with `tenuto runs show RUN --items failed,skipped`; `tenuto runs retry RUN` runs only these again.",
+      details: {
+        job,
+        failed: fanout.failed,
+        skipped: fanout.skipped,
+        duplicates: fanout.duplicates,
+        total: fanout.total,
+        first,
+      },
+    },
+  );
+}

@@ -1,0 +1,361 @@
+/**
+ * What the code of one attempt works in: identity, lease, steps, logs, artifacts, limiters. A job and an item of a fan-out
+ * differ only in how their writes are guarded (lease or window) and in what they may wait for.
+ */
+import type { ArtifactRef, Context, Dataset, DatasetRef, StepKey, StepOptions } from "../core/agent.ts";
+import type { ArtifactRow, Effect, StepRow } from "../core/decision.ts";
+import { TenutoError } from "../core/errors.ts";
+import type { Lease } from "../core/job.ts";
+import type { JobRow, Json, RunRow } from "../core/model.ts";
+import { checkPayload } from "../core/payload.ts";
+import { canonicalJson } from "../core/pipeline.ts";
+import type { DatasetInfo } from "../ports/artifact-store.ts";
+import type { LogLevel } from "../ports/log-sink.ts";
+import type { ResolvedJob } from "./definitions.ts";
+import { findLimiter, pass, sleep, spendFrom, stopped, tellOutcome } from "./limiting.ts";
+import type { Parts } from "./parts.ts";
+
+/** Thrown by `ctx.skip`. */
+export class SkipSignal extends Error {
+  readonly reason: string;
+  constructor(reason: string) {
+    super(reason);
+    this.name = "SkipSignal";
+    this.reason = reason;
+  }
+}
+
+export interface ScopeFacts {
+  run: RunRow;
+  job: JobRow;
+  resolved: ResolvedJob;
+  /** Ordinal, or null for a job. */
+  item: number | null;
+  attempt: number;
+  /** Whether steps may have been recorded by an earlier attempt. */
+  mayHaveSteps: boolean;
+  workspace: string;
+}
+
+export abstract class AttemptScope {
+  readonly parts: Parts;
+  readonly facts: ScopeFacts;
+  private readonly places = new Map<string, { stack?: string }>();
+  private controller: AbortController | null = null;
+  private abortReason: unknown = null;
+
+  constructor(parts: Parts, facts: ScopeFacts) {
+    this.parts = parts;
+    this.facts = facts;
+  }
+
+  abstract get lease(): Lease;
+  /** Commits effects under the lease. @throws lease_lost */
+  abstract guarded(effects: readonly Effect[]): Promise<void>;
+  /** Called around everything that must not be interrupted by a wait. */
+  protected enter(): Promise<void> | null {
+    return null;
+  }
+  protected leave(): void {}
+
+  get signal(): AbortSignal {
+    if (this.controller === null) {
+      this.controller = new AbortController();
+      if (this.abortReason !== null) this.controller.abort(this.abortReason);
+    }
+    return this.controller.signal;
+  }
+
+  get aborted(): unknown {
+    return this.abortReason;
+  }
+
+  abort(reason: "cancel" | "stop" | "timeout" | "lease"): void {
+    if (this.abortReason !== null) return;
+    this.abortReason = reason;
+    this.controller?.abort(reason);
+  }
+
+  /** Settles with the work, or throws `stopped` as soon as the attempt is aborted. */
+  abortable<T>(work: Promise<T>): Promise<T> {
+    const { signal } = this;
+    if (signal.aborted) return Promise.race([work, Promise.reject(stopped())]);
+    return new Promise<T>((resolve, reject) => {
+      const onAbort = () => setImmediate(() => reject(stopped()));
+      signal.addEventListener("abort", onAbort, { once: true });
+      work.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
+    });
+  }
+
+  get idempotencyKey(): string {
+    const { run, job, item } = this.facts;
+    return item === null ? `${run.id}/${job.id}` : `${run.id}/${job.id}/${item}`;
+  }
+
+  /** A step's key as text; a key used twice in one attempt is a mistake that would answer with the wrong result. */
+  claimKey(key: StepKey, caller: (...args: never[]) => unknown): string {
+    const text = typeof key === "string" ? key : key.map(String).join("/");
+    if (text === "")
+      throw new TenutoError("invalid_input", "a step's key is empty", { hint: "Give each step a name of its own." });
+    const place: { stack?: string } = {};
+    Error.captureStackTrace(place, caller);
+    const before = this.places.get(text);
+    if (before !== undefined) throw duplicateKey(text, before, place);
+    this.places.set(text, place);
+    return text;
+  }
+
+  forgetKeys(): void {
+    this.places.clear();
+  }
+
+  /** Runs `work` unless its result is recorded. */
+  async stepOnce<T>(key: string, options: StepOptions | undefined, work: () => T | Promise<T>): Promise<T> {
+    const inputHash = options?.input === undefined ? null : this.parts.hash(canonicalJson(options.input));
+    const recorded = await this.recorded(key, inputHash);
+    if (recorded !== undefined) return recorded as T;
+    const startedAt = this.parts.clock.now();
+    const value = await work();
+    const payload = checkPayload(value, `result of step ${JSON.stringify(key)} of job ${this.facts.job.id}`);
+    await this.record(key, inputHash, payload.json, startedAt);
+    return value === undefined ? (null as T) : value;
+  }
+
+  async recorded(key: string, inputHash: string | null): Promise<Json | undefined> {
+    if (!this.facts.mayHaveSteps) return undefined;
+    const row = await this.parts.ledger.step(this.facts.job.seq, this.facts.item ?? -1, key);
+    if (row === null || (inputHash !== null && row.inputHash !== inputHash)) return undefined;
+    return JSON.parse(row.output) as Json;
+  }
+
+  async record(key: string, inputHash: string | null, output: string, startedAt: number): Promise<void> {
+    const row: StepRow = {
+      job: this.facts.job.seq,
+      item: this.facts.item ?? -1,
+      key,
+      inputHash,
+      output,
+      startedAt,
+      endedAt: this.parts.clock.now(),
+    };
+    await this.guarded([{ type: "step", row }]);
+  }
+
+  async artifact(
+    name: string,
+    content: string | Uint8Array | { path: string },
+    options: { mediaType?: string; type?: string } = {},
+  ): Promise<ArtifactRef> {
+    const { store } = this.parts;
+    const stored =
+      typeof content === "object" && "path" in content && !(content instanceof Uint8Array)
+        ? await store.putFile(content.path)
+        : await store.put(typeof content === "string" ? new TextEncoder().encode(content) : (content as Uint8Array));
+    const mediaType = options.mediaType ?? "application/octet-stream";
+    const row: ArtifactRow = {
+      ...this.artifactFacts(),
+      name,
+      type: options.type ?? "file",
+      sha256: stored.sha256,
+      bytes: stored.bytes,
+      mediaType,
+    };
+    await this.guarded([{ type: "artifact", row }]);
+    return { $artifact: `sha256:${stored.sha256}`, name, bytes: stored.bytes, mediaType };
+  }
+
+  private artifactFacts() {
+    return {
+      run: this.facts.run.seq,
+      job: this.facts.job.seq,
+      attempt: this.facts.attempt,
+      at: this.parts.clock.now(),
+    };
+  }
+
+  async dataset(name: string, records: Iterable<unknown> | AsyncIterable<unknown>): Promise<DatasetRef> {
+    const info = await this.parts.datasets.write(records);
+    await this.guarded([...this.datasetEffects(name, info)]);
+    return { $dataset: `sha256:${info.sha256}`, count: info.count, bytes: info.bytes };
+  }
+
+  datasetEffects(name: string, info: DatasetInfo): Effect[] {
+    return [
+      {
+        type: "dataset",
+        sha256: info.sha256,
+        count: info.count,
+        bytes: info.bytes,
+        stride: info.stride,
+        offsets: this.parts.datasets.encodeOffsets(info),
+      },
+      {
+        type: "artifact",
+        row: {
+          ...this.artifactFacts(),
+          name,
+          type: "dataset",
+          sha256: info.sha256,
+          bytes: info.bytes,
+          mediaType: "application/jsonl",
+        },
+      },
+    ];
+  }
+
+  open<T>(ref: DatasetRef): Dataset<T> {
+    return this.parts.datasets.open<T>((sha256) => loadDataset(this.parts, sha256), ref);
+  }
+
+  readArtifact(ref: ArtifactRef | DatasetRef): AsyncIterable<Uint8Array> {
+    const name = "$artifact" in ref ? ref.$artifact : ref.$dataset;
+    return this.parts.store.get(name.replace(/^sha256:/, ""));
+  }
+
+  log(level: LogLevel, message: string, fields?: Record<string, Json>): void {
+    if (this.abortReason === "lease") return;
+    const { run, job, item, attempt } = this.facts;
+    this.parts.logs.line({
+      at: this.parts.clock.now(),
+      run: run.id,
+      job: job.id,
+      attempt,
+      ...(item === null ? {} : { item }),
+      agent: this.facts.resolved.spec.agent,
+      level,
+      message,
+      ...(fields === undefined ? {} : { fields }),
+    });
+  }
+
+  async limit(name: string): Promise<void> {
+    const limiter = findLimiter(name, this.facts.resolved.definition.document.limiters ?? {});
+    await pass(this.parts.ledger, this.parts.clock, limiter, this.holder(), this.signal, Number.POSITIVE_INFINITY);
+  }
+
+  async spend(name: string, amount: number): Promise<void> {
+    await spendFrom(
+      this.parts.ledger,
+      findLimiter(name, this.facts.resolved.definition.document.limiters ?? {}),
+      this.holder(),
+      amount,
+    );
+  }
+
+  async outcome(name: string, ok: boolean): Promise<void> {
+    await tellOutcome(
+      this.parts.ledger,
+      findLimiter(name, this.facts.resolved.definition.document.limiters ?? {}),
+      this.holder(),
+      ok,
+    );
+  }
+
+  holder() {
+    return { job: this.facts.job.seq, lease: this.lease, item: this.facts.item ?? -1 };
+  }
+
+  /** A durable pause that keeps the item: the end is recorded, so that a crash does not start it anew. */
+  async pauseInPlace(key: string, ms: number): Promise<void> {
+    const until = await this.stepOnce(`sleep:${key}`, undefined, () => this.parts.clock.now() + ms);
+    const left = Number(until) - this.parts.clock.now();
+    if (left > 0) await sleep(this.parts.clock, left, this.signal);
+  }
+}
+
+/** The context object that an agent's code sees. Operations live on the scope; this is only their public face. */
+export function contextOf(
+  scope: AttemptScope,
+  waits: Pick<Context, "spawn" | "map" | "sleep">,
+  progress: Context["progress"],
+): Context {
+  const { facts } = scope;
+  const context: Context = {
+    runId: facts.run.id,
+    jobId: facts.job.id,
+    params: facts.resolved.params,
+    attempt: facts.attempt,
+    get epoch() {
+      return scope.lease.epoch;
+    },
+    item: facts.item,
+    get idempotencyKey() {
+      return scope.idempotencyKey;
+    },
+    get signal() {
+      return scope.signal;
+    },
+    get workspace() {
+      scope.parts.files.ensure(facts.workspace);
+      return facts.workspace;
+    },
+    step<T>(
+      key: StepKey,
+      work: (step: { idempotencyKey: string; signal: AbortSignal }) => T | Promise<T>,
+      options?: StepOptions,
+    ): Promise<T> {
+      return runStep(scope, scope.claimKey(key, context.step), work, options);
+    },
+    ...waits,
+    artifact: (name, content, options) => scope.artifact(name, content, options),
+    dataset: (name, records) => scope.dataset(name, records),
+    open: (ref) => scope.open(ref),
+    readArtifact: (ref) => scope.readArtifact(ref),
+    progress,
+    log: {
+      info: (message, fields) => scope.log("INFO", message, fields),
+      warn: (message, fields) => scope.log("WARNING", message, fields),
+      error: (message, fields) => scope.log("ERROR", message, fields),
+    },
+    limit: (name) => scope.limit(name),
+    outcome: (name, ok) => scope.outcome(name, ok),
+    spend: (name, amount) => scope.spend(name, amount),
+    skip: (reason) => {
+      throw new SkipSignal(reason);
+    },
+  };
+  return context;
+}
+
+async function runStep<T>(
+  scope: AttemptScope,
+  key: string,
+  work: (step: { idempotencyKey: string; signal: AbortSignal }) => T | Promise<T>,
+  options: StepOptions | undefined,
+): Promise<T> {
+  const gate = scope["enter"]();
+  if (gate !== null) await gate;
+  try {
+    return await scope.stepOnce(key, options, () =>
+      work({
+        idempotencyKey: `${scope.idempotencyKey}/${key}`,
+        get signal() {
+          return scope.signal;
+        },
+      }),
+    );
+  } finally {
+    scope["leave"]();
+  }
+}
+
+export async function loadDataset(parts: Parts, sha256: string): Promise<DatasetInfo> {
+  const row = await parts.ledger.dataset(sha256);
+  if (row === null)
+    throw new TenutoError("not_found", `there is no dataset sha256:${sha256}`, {
+      hint: "It was made by another ledger or has been pruned.",
+    });
+  return { sha256, count: row.count, bytes: row.bytes, ...parts.datasets.decodeOffsets(row.offsets) };
+}
+
+function duplicateKey(key: string, before: { stack?: string }, now: { stack?: string }): TenutoError {
+  const where = (place: { stack?: string }) => /\n\s*at (.*)/.exec(place.stack ?? "")?.[1] ?? "an unknown place";
+  return new TenutoError(
+    "duplicate_step_key",
+    `step key ${JSON.stringify(key)} is used twice in one attempt: at ${where(before)} and at ${where(now)}`,
+    {
+      hint: 'Put the identity into the key, for example ctx.step(["fetch", url], …).',
+      details: { key, first: where(before), second: where(now) },
+    },
+  );
+}

@@ -1,0 +1,165 @@
+/**
+ * What nobody else notices: jobs whose time has come, workers that died, runs that stand still, old runs to prune.
+ *
+ * Invariants: (1) a boot on this host is judged by its process identity and taken over at once; any other is dead when its
+ * heartbeat has not changed for a lease by this process's own monotonic clock, so a clock that jumps reaps nobody;
+ * (2) what a dead boot left running is ended before its jobs run again.
+ */
+import * as changes from "../core/changes.ts";
+import type { BootRow, BootSeq } from "../core/model.ts";
+import type { EngineOptions, Parts } from "./parts.ts";
+
+interface Seen {
+  heartbeatAt: number;
+  /** Monotonic. */
+  since: number;
+}
+
+const DUE_BATCH = 500;
+const LEASE_BATCH = 500;
+const BOOTS_EVERY_MS = 1_000;
+const STANDING_EVERY_MS = 5_000;
+const RETENTION_EVERY_MS = 60_000;
+
+export class Sweeper {
+  private readonly parts: Parts;
+  private readonly options: EngineOptions;
+  private readonly self: () => BootSeq;
+  private readonly seen = new Map<BootSeq, Seen>();
+  private timers: { cancel(): void }[] = [];
+  private dueTimer: { at: number; cancel(): void } | null = null;
+  private stopped = false;
+  private off: (() => void)[] = [];
+  private working = new Set<Promise<unknown>>();
+  onFault: (error: unknown) => void = () => {};
+  /** Removes the files of pruned runs. */
+  onPruned: (ids: string[]) => Promise<void> = async () => {};
+
+  constructor(parts: Parts, options: EngineOptions, self: () => BootSeq) {
+    this.parts = parts;
+    this.options = options;
+    this.self = self;
+  }
+
+  /** Takes over from dead workers of this host, then keeps watch. */
+  async start(): Promise<void> {
+    await this.checkBoots();
+    this.off = [
+      this.parts.ledger.onCommit((hints) => {
+        if (hints.dueAt !== null) this.armDue(hints.dueAt);
+      }),
+      this.parts.ledger.onForeignWrite(() => this.run(this.moveDue())),
+    ];
+    await this.moveDue();
+    this.every(BOOTS_EVERY_MS, () => this.checkBoots());
+    this.every(STANDING_EVERY_MS, () => this.checkStanding());
+    if (this.options.retentionMs !== null) this.every(RETENTION_EVERY_MS, () => this.prune());
+  }
+
+  private every(ms: number, work: () => Promise<void>): void {
+    const timer = this.parts.clock.after(ms, () => {
+      this.timers = this.timers.filter((entry) => entry !== timer);
+      if (this.stopped) return;
+      this.run(work()).finally(() => {
+        if (!this.stopped) this.every(ms, work);
+      });
+    });
+    this.timers.push(timer);
+  }
+
+  private run(work: Promise<unknown>): Promise<unknown> {
+    const guarded = work.catch((error) => this.onFault(error)).finally(() => this.working.delete(guarded));
+    this.working.add(guarded);
+    return guarded;
+  }
+
+  private armDue(at: number): void {
+    if (this.stopped || (this.dueTimer !== null && this.dueTimer.at <= at)) return;
+    this.dueTimer?.cancel();
+    const timer = this.parts.clock.after(Math.max(0, Math.min(at - this.parts.clock.now(), 60_000)), () => {
+      this.dueTimer = null;
+      this.run(this.moveDue());
+    });
+    this.dueTimer = { at, cancel: () => timer.cancel() };
+  }
+
+  private async moveDue(): Promise<void> {
+    for (;;) {
+      const { due, nextAt } = await this.parts.ledger.dueJobs(DUE_BATCH);
+      await Promise.all(due.map((job) => this.parts.ledger.apply(changes.timerDue(job))));
+      if (due.length === DUE_BATCH) continue;
+      const next = due.length > 0 ? (await this.parts.ledger.dueJobs(0)).nextAt : nextAt;
+      if (next !== null) this.armDue(next);
+      return;
+    }
+  }
+
+  async checkBoots(): Promise<void> {
+    const now = performance.now();
+    const boots = await this.parts.ledger.boots("alive");
+    for (const boot of boots) {
+      if (boot.seq === this.self()) continue;
+      if (this.isDead(boot, now)) await this.reap(boot);
+    }
+    for (const boot of await this.parts.ledger.boots("dead")) await this.takeLeases(boot);
+  }
+
+  private isDead(boot: BootRow, now: number): boolean {
+    if (this.parts.probe.alive(boot) === false) return true;
+    const seen = this.seen.get(boot.seq);
+    if (seen === undefined || seen.heartbeatAt !== boot.heartbeatAt) {
+      this.seen.set(boot.seq, { heartbeatAt: boot.heartbeatAt, since: now });
+      return false;
+    }
+    return now - seen.since > this.options.leaseMs;
+  }
+
+  private async reap(boot: BootRow): Promise<void> {
+    await this.parts.ledger.endBoot(boot.seq, "dead");
+    this.seen.delete(boot.seq);
+  }
+
+  /** Ends the processes of a dead boot, then gives its jobs and windows back. */
+  private async takeLeases(boot: BootRow): Promise<void> {
+    const first = await this.parts.ledger.leasesOf(boot.seq, 1);
+    const processes = await this.parts.ledger.processesOf(boot.seq);
+    if (first.jobs.length === 0 && first.windows.length === 0 && processes.length === 0) return;
+    if (boot.host === this.parts.probe.self().host)
+      await this.parts.probe.endOrphans(processes, [boot.id.replace(/\.\d+$/, "")]);
+    for (const process of processes) await this.parts.ledger.forgetProcess(process.marker);
+    for (;;) {
+      const leases = await this.parts.ledger.leasesOf(boot.seq, LEASE_BATCH);
+      if (leases.jobs.length === 0 && leases.windows.length === 0) return;
+      await Promise.all([
+        ...leases.windows.map((window) =>
+          this.parts.ledger.apply(
+            changes.releaseWindow(window.job, window.start, { epoch: window.epoch, boot: boot.seq }),
+          ),
+        ),
+        ...leases.jobs.map((job) => this.parts.ledger.apply(changes.loseLease(job, boot.seq, this.options.maxCrashes))),
+      ]);
+    }
+  }
+
+  private async checkStanding(): Promise<void> {
+    for (const run of await this.parts.ledger.standing(50)) await this.parts.ledger.apply(changes.breakDeadlock(run));
+  }
+
+  private async prune(): Promise<void> {
+    const { retentionMs } = this.options;
+    if (retentionMs === null) return;
+    for (;;) {
+      const pruned = await this.parts.ledger.prune(this.parts.clock.now() - retentionMs, 100);
+      if (pruned.ids.length > 0) await this.onPruned(pruned.ids);
+      if (pruned.runs < 100 || this.stopped) return;
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.stopped = true;
+    for (const off of this.off) off();
+    for (const timer of this.timers) timer.cancel();
+    this.dueTimer?.cancel();
+    await Promise.allSettled(this.working);
+  }
+}
