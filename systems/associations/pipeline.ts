@@ -40,6 +40,92 @@ export function associationsAgents(services: Services = realServices) {
   ];
 }
 
+const ASSOCIATION_INPUT = {
+  association: "{{ params.association }}",
+  configDir: "{{ params.configDir }}",
+  dataDir: "{{ params.dataDir }}",
+};
+
+const discovery = (ratePerSecond: number) => ({
+  name: "discovery",
+  jobs: [
+    {
+      id: "map",
+      agent: "discovery/site_mapper",
+      summary: "Find the directory of {{ params.association }}",
+      input: {
+        ...ASSOCIATION_INPUT,
+        baseUrl: "{{ params.baseUrl }}",
+        directoryUrl: "{{ params.directoryUrl }}",
+        schema: "{{ params.schema }}",
+        maxPages: "{{ params.maxPages }}",
+        ratePerSecond,
+      },
+    },
+    {
+      id: "crawl",
+      agent: "discovery/link_crawler",
+      summary: "Collect the members of {{ params.association }}",
+      needs: ["map"],
+      // At half a request a second, a long directory takes its time.
+      timeoutSeconds: 24 * 3600,
+      input: {
+        ...ASSOCIATION_INPUT,
+        entry_url: "{{ jobs.map.output.directory_url }}",
+        entry: "{{ jobs.map.output.entry }}",
+        pagination: "{{ jobs.map.output.pagination }}",
+        max_pages: "{{ jobs.map.output.max_pages }}",
+        schema: "{{ jobs.map.output.schema }}",
+        member_links: "{{ jobs.map.output.member_links }}",
+        auth_required: "{{ jobs.map.output.auth_required }}",
+        expected_members: "{{ jobs.map.output.expected_members }}",
+        politeness: "{{ jobs.map.output.politeness }}",
+      },
+    },
+  ],
+});
+
+const EXTRACTION = {
+  name: "extraction",
+  jobs: [
+    {
+      id: "extract",
+      agent: "extraction/html_parser",
+      summary: "Extract the members of {{ params.association }}",
+      needs: ["map", "crawl"],
+      onExhausted: "skip" as const,
+      forEach: { source: "{{ jobs.crawl.output.urls }}", concurrency: 5, key: "{{ item.url }}", errorRate: 0.1 },
+      input: {
+        url: "{{ item.url }}",
+        mode: "{{ item.mode }}",
+        page: "{{ item.page }}",
+        association: "{{ params.association }}",
+        configDir: "{{ params.configDir }}",
+        schema: "{{ jobs.map.output.schema }}",
+        politeness: "{{ jobs.crawl.output.politeness }}",
+      },
+    },
+  ],
+};
+
+const OUTPUT = {
+  name: "output",
+  jobs: [
+    {
+      id: "write",
+      agent: "output/records_writer",
+      summary: "Write records.jsonl of {{ params.association }}",
+      needs: ["crawl", "extract"],
+      input: {
+        association: "{{ params.association }}",
+        dataDir: "{{ params.dataDir }}",
+        results: "{{ jobs.extract.output }}",
+        urls: "{{ jobs.crawl.output.urls }}",
+      },
+    },
+  ],
+};
+
 /** The pipeline for a given pace, complete with its agents. */
 export function associationsPipeline({ ratePerSecond = 0.5, services = realServices }: AssociationsOptions = {}) {
   const breaker = { failures: 5, openSeconds: 60 };
@@ -55,88 +141,6 @@ export function associationsPipeline({ ratePerSecond = 0.5, services = realServi
     // Waiting for a slow site's limiter counts as work; the request itself has its own, short limit.
     defaults: { timeoutSeconds: 3600 },
     agents: associationsAgents(services),
-    stages: [
-      {
-        name: "discovery",
-        jobs: [
-          {
-            id: "map",
-            agent: "discovery/site_mapper",
-            summary: "Find the directory of {{ params.association }}",
-            input: {
-              association: "{{ params.association }}",
-              configDir: "{{ params.configDir }}",
-              dataDir: "{{ params.dataDir }}",
-              baseUrl: "{{ params.baseUrl }}",
-              directoryUrl: "{{ params.directoryUrl }}",
-              schema: "{{ params.schema }}",
-              maxPages: "{{ params.maxPages }}",
-              ratePerSecond,
-            },
-          },
-          {
-            id: "crawl",
-            agent: "discovery/link_crawler",
-            summary: "Collect the members of {{ params.association }}",
-            needs: ["map"],
-            // At half a request a second, a long directory takes its time.
-            timeoutSeconds: 24 * 3600,
-            input: {
-              association: "{{ params.association }}",
-              configDir: "{{ params.configDir }}",
-              dataDir: "{{ params.dataDir }}",
-              entry_url: "{{ jobs.map.output.directory_url }}",
-              entry: "{{ jobs.map.output.entry }}",
-              pagination: "{{ jobs.map.output.pagination }}",
-              max_pages: "{{ jobs.map.output.max_pages }}",
-              schema: "{{ jobs.map.output.schema }}",
-              member_links: "{{ jobs.map.output.member_links }}",
-              auth_required: "{{ jobs.map.output.auth_required }}",
-              expected_members: "{{ jobs.map.output.expected_members }}",
-              politeness: "{{ jobs.map.output.politeness }}",
-            },
-          },
-        ],
-      },
-      {
-        name: "extraction",
-        jobs: [
-          {
-            id: "extract",
-            agent: "extraction/html_parser",
-            summary: "Extract the members of {{ params.association }}",
-            needs: ["map", "crawl"],
-            onExhausted: "skip",
-            forEach: { source: "{{ jobs.crawl.output.urls }}", concurrency: 5, key: "{{ item.url }}", errorRate: 0.1 },
-            input: {
-              url: "{{ item.url }}",
-              mode: "{{ item.mode }}",
-              page: "{{ item.page }}",
-              association: "{{ params.association }}",
-              configDir: "{{ params.configDir }}",
-              schema: "{{ jobs.map.output.schema }}",
-              politeness: "{{ jobs.crawl.output.politeness }}",
-            },
-          },
-        ],
-      },
-      {
-        name: "output",
-        jobs: [
-          {
-            id: "write",
-            agent: "output/records_writer",
-            summary: "Write records.jsonl of {{ params.association }}",
-            needs: ["crawl", "extract"],
-            input: {
-              association: "{{ params.association }}",
-              dataDir: "{{ params.dataDir }}",
-              results: "{{ jobs.extract.output }}",
-              urls: "{{ jobs.crawl.output.urls }}",
-            },
-          },
-        ],
-      },
-    ],
+    stages: [discovery(ratePerSecond), EXTRACTION, OUTPUT],
   });
 }

@@ -8,7 +8,10 @@ import { parseArgs } from "node:util";
 import { DEFAULT_CSV, readCompanies, serveCompanies } from "./company-site.ts";
 import type { CompanySiteOptions } from "./company-site.ts";
 
-const { values, positionals } = parseArgs({
+const {
+  values: { port, ...shape },
+  positionals,
+} = parseArgs({
   allowPositionals: true,
   options: {
     port: { type: "string", default: "8138" },
@@ -24,6 +27,6 @@ if (companies === null) {
     `Skipped: ${csv} is not there. The data is not part of the project; give the path of a CSV file in its form.`,
   );
 } else {
-  const site = await serveCompanies(companies, { ...(values as CompanySiteOptions), port: Number(values.port) });
+  const site = await serveCompanies(companies, { ...(shape as CompanySiteOptions), port: Number(port) });
   console.log(`${companies.length} companies at ${site.url}${site.directoryPath} (Ctrl-C ends it)`);
 }

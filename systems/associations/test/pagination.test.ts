@@ -236,8 +236,8 @@ describe("the walk", () => {
     const visited: number[] = [];
     for (let n: number | null = 1; n !== null; ) {
       visited.push(n);
-      const here = n;
-      const numbered = [here - 2, here - 1, here + 1, here + 2]
+      const here: number = n;
+      const numbered: Controls["numbered"] = [here - 2, here - 1, here + 1, here + 2]
         .filter((k) => k >= 1 && k <= 9)
         .map((k) => ({ label: k, url: `https://a.test/m?page=${k}` }));
       const next: string | null = crawl.visit(
