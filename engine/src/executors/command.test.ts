@@ -145,6 +145,15 @@ describe("R-28: how a command ends", () => {
     }
   });
 
+  it("ends who holds the pipes from another session as well, before the outcome", async () => {
+    const prefix = `away-${process.pid}`;
+    const own = createCommandExecutor({ guard: false, markerPrefix: prefix, drainMs: 1 });
+    const script = "setsid sh -c 'echo > away; exec sleep 1000' & while [ ! -e away ]; do sleep 0.01; done";
+    expect((await own.run(trial({ argv: sh(script) }).attempt)).kind).toBe("completed");
+    expect(await markedPids(prefix)).toEqual([]);
+    await own.close();
+  });
+
   it("waits for pipes held by a grandchild no longer than the drain time, and ends it", async () => {
     const timers = manualTimers();
     const own = createCommandExecutor({ guard: false, markerPrefix: `held-${process.pid}`, timers });

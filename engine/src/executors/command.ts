@@ -6,7 +6,7 @@
  * 2. After a normal end the program's group is empty before the outcome is given; what left the group is found by the
  *    batched sweep within `sweepMs` (close() waits for it). Waiting for the sweep would cap serial commands at 4/s.
  * 3. Whatever a program does, `run` resolves to an outcome; it rejects only if `recordProcess` fails, after the tree ended.
- * 4. The token is refused from the moment the program has ended or is being ended.
+ * 4. The token is refused from the moment the program is being ended, or has ended and its output is read.
  * 5. `recordProcess` is called with the identity right after the start, and with null once the tree is verified dead.
  */
 import { randomUUID } from "node:crypto";

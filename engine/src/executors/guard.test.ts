@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { constants, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
@@ -56,8 +56,10 @@ describe.runIf(HAS_PROC)("the guard", () => {
     const guard = createGuard({ prefix: "nobody-", env: process.env });
     guard.add({ pid: 2 ** 22, pidStart: "1", marker: "nobody-1" });
     const pid = guard.pid()!;
-    await until("it is up", () => handlesSignals(pid));
+    // Installed last; node itself catches SIGINT and SIGTERM from the start.
+    await until("its handlers are installed", () => (signals(pid, "SigCgt") & bit("SIGQUIT")) > 0n);
     for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.kill(pid, signal);
+    await until("the signals are delivered", () => !readProcess(pid)?.live || signals(pid, "ShdPnd") === 0n);
     expect(readProcess(pid)).toMatchObject({ live: true, session: pid });
     await guard.close();
     expect(readProcess(pid)?.live ?? false).toBe(false);
@@ -87,9 +89,12 @@ async function guardsOf(prefix: string): Promise<number[]> {
     .map((entry) => entry.pid);
 }
 
-/** Whether the process has installed a handler for SIGTERM (bit 14 of SigCgt). */
-function handlesSignals(pid: number): boolean {
-  const caught = /SigCgt:\s*([0-9a-f]+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1]!;
-  const mask = BigInt(`0x${caught}`);
-  return [1n, 2n, 15n].every((signal) => (mask >> (signal - 1n)) & 1n);
+/** A set of signals of the process, as a bit mask. */
+function signals(pid: number, which: "SigCgt" | "ShdPnd"): bigint {
+  const status = readFileSync(`/proc/${pid}/status`, "utf8");
+  return BigInt(`0x${new RegExp(`${which}:\\s*([0-9a-f]+)`).exec(status)![1]}`);
+}
+
+function bit(signal: keyof typeof constants.signals): bigint {
+  return 1n << BigInt(constants.signals[signal] - 1);
 }
