@@ -110,4 +110,3 @@ export const GRAPH: Shape = object({ ...HEAD_KEYS, params: map(json), stages: li
 
 /** The head of a code pipeline. */
 export const CODE: Shape = object({ ...HEAD_KEYS, params: map(json) }, ["name"]);
-export type JsonMap = { [key: string]: Json };
