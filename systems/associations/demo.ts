@@ -28,31 +28,40 @@ const { values: options } = parseArgs({
   },
 });
 
-const IN_FLIGHT_MS = 1000;
+const IN_FLIGHT_MS = 250;
 const home = resolve(options.home);
 const work = join(home, "demo");
 const configDir = join(work, "config");
 const dataDir = join(work, "data");
 
-const report: { run: { id: string; state: string } | null } = { run: null };
+interface RunReport {
+  id: string;
+  state: string;
+  error: string | null;
+  /** Why members were left out. */
+  reasons: string[];
+}
+
+const report: { run: RunReport | null } = { run: null };
 
 if (options.child === undefined) await main();
 else await extract(options.child);
 
 /** Starts the run, or finds the one that a killed process began, and waits for its end. */
 async function extract(idempotencyKey: string): Promise<void> {
-  const tenuto = await openTenuto({ home, pipelines: [associationsPipeline({ ratePerSecond: Number(options.rate) })] });
+  const tenuto = await openTenuto({
+    home,
+    pipelines: [associationsPipeline({ ratePerSecond: Number(options.rate) })],
+  });
   try {
-    const run = await tenuto.start(
-      "associations",
-      { association: FIXTURE_CODE, configDir, dataDir },
-      { idempotencyKey },
-    );
-    const end: any = await run.wait();
-    const state = end?.state ?? end?.run?.state ?? "ended";
-    const id = (run as any).id ?? end?.id;
-    if (process.send === undefined) report.run = { id, state };
-    else process.send({ id, state });
+    const params = { association: FIXTURE_CODE, configDir, dataDir };
+    const run = await tenuto.start("associations", params, { idempotencyKey });
+    const { id, state, error } = await run.wait();
+    const items = await tenuto.client.items(id, "extract", { states: ["failed", "skipped"] }).catch(() => []);
+    const reasons = items.map((item) => JSON.parse(item.error ?? "{}").message ?? item.state);
+    const end: RunReport = { id, state, error: error?.message ?? null, reasons };
+    if (process.send === undefined) report.run = end;
+    else process.send(end);
   } finally {
     await tenuto.close();
   }
@@ -77,6 +86,11 @@ async function main(): Promise<void> {
     await site.close();
   }
   say(`Run ${report.run?.id} ${report.run?.state} after ${((performance.now() - startedAt) / 1000).toFixed(1)} s.`);
+  if (report.run?.state !== "completed") {
+    say(report.run?.error ?? "The run did not end.");
+    process.exitCode = 1;
+    return;
+  }
   await summarise(site);
   if (crash !== null) process.exitCode = prove(site, crash) ? 0 : 1;
 }
@@ -93,7 +107,7 @@ async function openSite(): Promise<FixtureSite> {
 interface Crash {
   /** Requests by path when the engine died. */
   before: Map<string, number>;
-  /** Paths asked for in the second before that. */
+  /** Paths asked for just before that. */
   recent: Set<string>;
 }
 
@@ -116,11 +130,11 @@ async function crashHalfWay(site: FixtureSite, key: string): Promise<Crash> {
   return { before: new Map(site.requests), recent };
 }
 
-async function finishInChild(key: string): Promise<{ id: string; state: string } | null> {
+async function finishInChild(key: string): Promise<RunReport | null> {
   const child = startChild(key);
-  let run: { id: string; state: string } | null = null;
+  let run: RunReport | null = null;
   child.on("message", (message) => {
-    run = message as typeof run;
+    run = message as RunReport;
   });
   const code = await new Promise<number | null>((done) => child.once("exit", done));
   if (code !== 0) throw new Error(`the second process ended with ${code}`);
@@ -156,13 +170,13 @@ async function summarise(site: FixtureSite): Promise<void> {
   const errors = (await readJsonl(join(folder, "errors.jsonl"))).records;
   const id = report.run?.id ?? "RUN";
   say(`${records.length} records in ${relative(process.cwd(), join(folder, "records.jsonl"))}`);
-  say(`${errors.length} members failed (${relative(process.cwd(), join(folder, "errors.jsonl"))}):`);
-  for (const { task, error } of errors) say(`  ${task.url}\n    ${error}`);
+  say(`${errors.length} members failed, listed in ${relative(process.cwd(), join(folder, "errors.jsonl"))}:`);
+  for (const reason of report.run?.reasons ?? []) say(`  ${reason}`);
   const limited = site.requests.get(site.faults.limited) ?? 0;
   say(`One page answered 429 with Retry-After: 2 and was asked again after that: ${limited} requests.`);
   say("");
-  say(`  npx tenuto runs show ${id}       what happened, job by job`);
-  say(`  npx tenuto resume                 goes on with what was interrupted`);
+  say(`  npx tenuto runs show ${id}     what happened, job by job`);
+  say(`  npx tenuto resume                         goes on with what was interrupted`);
   say(`  npx tenuto runs retry ${id}      runs again only what did not complete; the site must be up:`);
   say("    node --conditions=source systems/associations/fixtures/serve.ts");
 }

@@ -77,7 +77,7 @@ function extractMember(page: Page, schema: Schema): Extracted {
   const fields = extractFields(page, mainPart(page), schema, { single: true });
   const missing = missingFields(fields, schema);
   if (missing.length > 0) {
-    throw new ParseError(`no ${missing.join(", ")} on the page`, {
+    throw new ParseError(`no ${missing.join(", ")} on ${page.url}`, {
       url: page.url,
       hint: `Add a selector to the schema ${schema.name}.`,
     });

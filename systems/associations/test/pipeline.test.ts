@@ -21,21 +21,19 @@ async function setup(options: SiteOptions = {}): Promise<{ site: FixtureSite; co
   return { site, configDir, dataDir: join(folder, "data") };
 }
 
-test("1,134 members come out once each, with every field, and the two bad pages are listed", {
-  timeout: 20_000,
-}, async () => {
-  const { site, configDir, dataDir } = await setup();
+test("all members come out once each, with every field, and the two bad pages are listed", async () => {
+  const { site, configDir, dataDir } = await setup({ members: 420 });
   const { map, crawl, written, memory } = await runPipeline({ association: FIXTURE_CODE, configDir, dataDir });
 
   expect(map).toMatchObject({
     directory_url: `${site.url}/members`,
     found_by: "pattern",
     auth_required: false,
-    estimated_members: 1134,
+    estimated_members: 420,
   });
   expect(map.pagination).toMatchObject({ type: "query_param", param: "page", param_type: "page" });
-  expect(crawl).toMatchObject({ mode: "detail", total_pages: 23, total_urls: 1134, stopped_by: "no_next" });
-  expect(written).toMatchObject({ records: 1132, merged: 0, errors: 2 });
+  expect(crawl).toMatchObject({ mode: "detail", total_pages: 9, total_urls: 420, stopped_by: "no_next" });
+  expect(written).toMatchObject({ records: 418, merged: 0, errors: 2 });
 
   const { records } = await readJsonl(join(dataDir, "raw", FIXTURE_CODE, "records.jsonl"));
   const byName = new Map(records.map((record) => [record.company_name, record]));
@@ -68,7 +66,7 @@ test("1,134 members come out once each, with every field, and the two bad pages 
   expect(errors.records.map((line) => line.task.url).sort()).toEqual(
     [site.url + site.faults.missing, site.url + site.faults.unparsable].sort(),
   );
-  expect((await readJsonl(join(dataDir, "raw", FIXTURE_CODE, "urls.jsonl"))).records).toHaveLength(1134);
+  expect((await readJsonl(join(dataDir, "raw", FIXTURE_CODE, "urls.jsonl"))).records).toHaveLength(420);
   expect(JSON.parse(await readFile(join(dataDir, "raw", FIXTURE_CODE, "site_map.json"), "utf8"))).toMatchObject({
     directory_url: map.directory_url,
   });

@@ -67,8 +67,11 @@ async function write(input: Input, ctx: Context, services: Services): Promise<z.
     for (const { reason, text } of page.dropped) errors.push(line(page.url, `entry dropped, ${reason}: ${text}`));
   }
   const reasons = await reasonsOf(input.results, ctx);
+  let ordinal = 0;
   for await (const { url } of ctx.open<CrawledUrl>(input.urls)) {
-    if (!done.has(url)) errors.push(line(url, reasons.get(url) ?? `not extracted; see the items of run ${ctx.runId}`));
+    if (!done.has(url))
+      errors.push(line(url, reasons.get(ordinal) ?? `not extracted; see the items of run ${ctx.runId}`));
+    ordinal++;
   }
   const { records, merged } = dedupeRecords(all);
   const recordsPath = join(folder, "records.jsonl");
@@ -89,14 +92,18 @@ async function write(input: Input, ctx: Context, services: Services): Promise<z.
   };
 }
 
-/** Why items did not complete, by address, where the engine hands that over with the result. */
-async function reasonsOf(results: FanoutResult & { errors?: DatasetRef }, ctx: Context): Promise<Map<string, string>> {
-  const reasons = new Map<string, string>();
+interface Incomplete {
+  ordinal: number;
+  state: string;
+  error: { code: string; message: string } | null;
+}
+
+/** Why items did not complete, by their ordinal, where the engine hands that over with the result. */
+async function reasonsOf(results: FanoutResult & { errors?: DatasetRef }, ctx: Context): Promise<Map<number, string>> {
+  const reasons = new Map<number, string>();
   if (results.errors === undefined) return reasons;
-  for await (const item of ctx.open<any>(results.errors)) {
-    const url = item.key ?? item.input?.url;
-    if (typeof url === "string")
-      reasons.set(url, `${item.error?.code ?? item.state}: ${item.error?.message ?? item.reason ?? ""}`);
+  for await (const { ordinal, state, error } of ctx.open<any>(results.errors) as AsyncIterable<Incomplete>) {
+    reasons.set(ordinal, error === null ? state : `${error.code}: ${error.message}`);
   }
   return reasons;
 }
