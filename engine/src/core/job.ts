@@ -11,7 +11,7 @@ import type { StoredError } from "./errors.ts";
 import { mayMoveJob } from "./lifecycle.ts";
 import type { AttemptState, BootSeq, DependencyType, JobRow, JobState, Json, RunRow, StageRow } from "./model.ts";
 import { isJobEnd, isRunEnd } from "./model.ts";
-import { rankOf } from "./schedule.ts";
+import { rankInRun } from "./schedule.ts";
 
 export interface Lease {
   epoch: number;
@@ -135,19 +135,19 @@ export function makeReady(slice: Slice, at: number): Verdict {
   return {
     ok: true,
     run: countRun(run, job.state, "ready"),
-    job: readyPatch(job, at, null),
+    job: readyPatch(run, job, at, null),
     effects: [{ type: "ready", job }],
   };
 }
 
-function readyPatch(job: JobRow, at: number, dueAt: number | null): Partial<JobRow> {
+function readyPatch(run: RunRow, job: JobRow, at: number, dueAt: number | null): Partial<JobRow> {
   return {
     state: "ready",
     boot: null,
     holding: 0,
     claimable: dueAt === null && job.kind !== "map" ? 1 : 0,
     dueAt,
-    rank: rankOf(job.priority, at),
+    rank: rankInRun(job.priority, dueAt ?? at, run.createdAt),
     readyAt: at,
     reason: null,
   };
@@ -242,7 +242,7 @@ export function failJob(slice: Slice, lease: Lease, error: StoredError, policy: 
     });
     effects.push({ type: "payload", job: job.seq, output: null, error: errorJson(error) });
     effects.push({ type: "ready", job });
-    return { ok: true, job: { ...readyPatch(job, at, at + policy.delayMs), failures, reason: "retry" }, effects };
+    return { ok: true, job: { ...readyPatch(run, job, at, at + policy.delayMs), failures, reason: "retry" }, effects };
   }
   const end: JobEnd =
     error.category === "retryable" && policy.onExhausted === "skip"
@@ -292,7 +292,7 @@ export function parkJob(slice: Slice, lease: Lease, wait: Wait, at: number): Ver
       dueAt: wait.dueAt,
       reason: wait.reason,
       claimable: job.kind === "fanout" && fanout !== null ? 1 : 0,
-      rank: rankOf(job.priority, at),
+      rank: rankInRun(job.priority, at, run.createdAt),
     },
     effects: [
       attemptEnd(job, "completed", at, null),
@@ -309,7 +309,7 @@ export function wakeJob(slice: Slice, at: number): Verdict<boolean> {
   return {
     ok: true,
     run: countRun(run, "waiting", "ready"),
-    job: readyPatch(job, at, null),
+    job: readyPatch(run, job, at, null),
     effects: [{ type: "ready", job }],
     result: true,
   };
@@ -333,7 +333,7 @@ export function timerDue(slice: Slice, at: number): Verdict<boolean> {
 
 /** A graceful stop, or a limiter that lets the job go only later: neither failure nor crash. */
 export function giveBack(slice: Slice, lease: Lease, dueAt: number | null, reason: string, at: number): Verdict {
-  const { job } = slice;
+  const { run, job } = slice;
   if (!holds(job, lease)) return leaseLost(job, lease.epoch);
   const effects = closing(job, "stopped", at, null);
   const barred =
@@ -344,7 +344,7 @@ export function giveBack(slice: Slice, lease: Lease, dueAt: number | null, reaso
         : null;
   if (barred !== null) return endJob(slice, { ...barred, at, effects });
   effects.push({ type: "event", name: "job.stopped", job: job.id, data: { reason } }, { type: "ready", job });
-  return { ok: true, job: { ...readyPatch(job, at, dueAt), reason: dueAt === null ? null : reason }, effects };
+  return { ok: true, job: { ...readyPatch(run, job, at, dueAt), reason: dueAt === null ? null : reason }, effects };
 }
 
 /** The worker confirms that nothing of a cancelled job is left running. */
@@ -375,7 +375,7 @@ export function loseLease(slice: Slice, boot: BootSeq, maxCrashes: number, at: n
   }
   if (run.haltedAt !== null) return finish(endJob(slice, { state: "skipped", at, reason: "halted", effects }));
   effects.push({ type: "event", name: "job.lost", job: job.id, data: { crashes } }, { type: "ready", job });
-  return { ok: true, job: { ...readyPatch(job, at, null), crashes }, effects, result: true };
+  return { ok: true, job: { ...readyPatch(run, job, at, null), crashes }, effects, result: true };
 }
 
 /** One dependency of a pending job has ended in `state`. */

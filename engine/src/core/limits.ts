@@ -23,4 +23,6 @@ export const HEARTBEAT_MS = 5_000;
 /** The heartbeat thread stops when the main loop has not ticked for this long. */
 export const STALL_MS = 60_000;
 /** Head start of a priority against ageing, see schedule.ts. */
+/** How much earlier than ready a job of an older run may count; less than the step between two priorities. */
+export const SENIORITY_MS = 30_000;
 export const PRIORITY_DELAY_MS = { high: 0, normal: 60_000, low: 300_000 } as const;

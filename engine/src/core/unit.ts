@@ -85,14 +85,54 @@ export const windowKey = (job: JobSeq, start: number): string => `${job}:${start
 export const stageKey = (run: RunSeq, ordinal: number): string => `${run}:${ordinal}`;
 export const limiterKey = (name: string, key: string): string => `${name}\u0000${key}`;
 
-export class Unit {
-  readonly at: number;
+/**
+ * Rows as of the last commit of this process. They may be kept from one transaction to the next as long as nobody else
+ * has written in between and no transaction has failed.
+ */
+export class RowCache {
   readonly runs = new Map<RunSeq, RunRow>();
   readonly stages = new Map<string, StageRow>();
   readonly jobs = new Map<JobSeq, JobRow>();
   readonly fanouts = new Map<JobSeq, FanoutRow | null>();
   readonly windows = new Map<string, WindowRow | null>();
   readonly limiters = new Map<string, LimiterState | null>();
+  /** Edges of jobs that were inserted lately, all of them; edges never change. */
+  readonly edges = new Map<JobSeq, EdgeRow[]>();
+
+  get size(): number {
+    return (
+      this.runs.size +
+      this.stages.size +
+      this.jobs.size +
+      this.fanouts.size +
+      this.windows.size +
+      this.limiters.size +
+      this.edges.size
+    );
+  }
+
+  clear(): void {
+    this.runs.clear();
+    this.stages.clear();
+    this.jobs.clear();
+    this.fanouts.clear();
+    this.windows.clear();
+    this.limiters.clear();
+    this.edges.clear();
+  }
+}
+
+export class Unit {
+  readonly at: number;
+  readonly runs: Map<RunSeq, RunRow>;
+  readonly stages: Map<string, StageRow>;
+  readonly jobs: Map<JobSeq, JobRow>;
+  readonly fanouts: Map<JobSeq, FanoutRow | null>;
+  readonly windows: Map<string, WindowRow | null>;
+  readonly limiters: Map<string, LimiterState | null>;
+  readonly edges: Map<JobSeq, EdgeRow[]>;
+  /** Jobs that became claimable in this transaction; the database does not show them yet. */
+  readonly claimable = new Set<JobRow>();
   readonly dirtyRuns = new Set<RunRow>();
   readonly dirtyStages = new Set<StageRow>();
   readonly dirtyJobs = new Set<JobRow>();
@@ -105,8 +145,15 @@ export class Unit {
   private touchedRuns = new Set<RunRow>();
   private lastEvent = new Map<RunSeq, EventRow>();
 
-  constructor(at: number) {
+  constructor(at: number, cache: RowCache = new RowCache()) {
     this.at = at;
+    this.runs = cache.runs;
+    this.stages = cache.stages;
+    this.jobs = cache.jobs;
+    this.fanouts = cache.fanouts;
+    this.windows = cache.windows;
+    this.limiters = cache.limiters;
+    this.edges = cache.edges;
   }
 
   /** Takes an accepted decision in. Rows of the slice must be the unit's own. */
@@ -135,7 +182,7 @@ export class Unit {
   private patchJob(job: JobRow, patch: Partial<JobRow>): void {
     Object.assign(job, patch);
     this.dirtyJobs.add(job);
-    if (job.claimable === 1) this.hints.ready = true;
+    if (job.claimable === 1) this.claimable.add(job);
     if (job.dueAt !== null && (this.hints.dueAt === null || job.dueAt < this.hints.dueAt)) this.hints.dueAt = job.dueAt;
   }
 
@@ -179,7 +226,7 @@ export class Unit {
         this.addJob(effect.job);
         return;
       case "insertEdge":
-        this.writes.edges.push(effect.row);
+        this.addEdge(effect.row);
         return;
       case "insertFanout":
         this.fanouts.set(effect.row.job, effect.row);
@@ -213,8 +260,15 @@ export class Unit {
   private addJob(job: NewJob): void {
     this.jobs.set(job.row.seq, job.row);
     this.writes.jobs.push(job);
-    if (job.row.claimable === 1) this.hints.ready = true;
+    if (job.row.claimable === 1) this.claimable.add(job.row);
     if (job.row.kind !== "single") this.fanouts.set(job.row.seq, null);
+  }
+
+  private addEdge(edge: EdgeRow): void {
+    this.writes.edges.push(edge);
+    const known = this.edges.get(edge.from);
+    if (known === undefined) this.edges.set(edge.from, [edge]);
+    else known.push(edge);
   }
 
   private eventOfNewRun(name: string, job: string | null, data: EventRow["data"]): void {

@@ -158,6 +158,8 @@ export interface Ledger {
   runStates(): Promise<Record<RunState, number>>;
   stages(run: RunSeq): Promise<StageRow[]>;
   job(seq: JobSeq): Promise<JobRecord | null>;
+  /** How a job ended, without the rest of its row. */
+  outcome(seq: JobSeq): Promise<{ state: JobState; output: string | null; error: string | null } | null>;
   jobs(run: RunSeq, filter?: { states?: readonly JobState[]; after?: JobSeq; limit?: number }): Promise<JobRecord[]>;
   childOf(parent: JobSeq, id: string): Promise<JobRecord | null>;
   children(parent: JobSeq): Promise<JobRecord[]>;

@@ -5,7 +5,7 @@
 import * as changes from "../core/changes.ts";
 import type { ItemRow } from "../core/decision.ts";
 import { type StoredError, TenutoError } from "../core/errors.ts";
-import { isRunEnd, type ItemState, type JobState, type Json, type Priority, type RunSeq } from "../core/model.ts";
+import { type ItemState, type JobState, type Json, type Priority, type RunRow, type RunSeq } from "../core/model.ts";
 import { checkPayload } from "../core/payload.ts";
 import { canonicalJson } from "../core/pipeline.ts";
 import { expandText } from "../core/placeholders.ts";
@@ -15,6 +15,7 @@ import type { EventRow } from "../core/unit.ts";
 import type { JobRecord, RunFilter, RunRecord } from "../ports/ledger.ts";
 import type { Definitions } from "./definitions.ts";
 import type { KnownPipeline, Params, Parts } from "./parts.ts";
+import { RunWaiters } from "./waiters.ts";
 
 export interface StartOptions {
   /** Two starts with the same key are one run. */
@@ -43,18 +44,18 @@ export interface RunHandle {
   cancel(reason?: string): Promise<void>;
 }
 
-const FOREIGN_POLL_MS = 250;
-
 export class Client {
   private readonly parts: Parts;
   private readonly definitions: Definitions;
   private readonly parse: (pipeline: KnownPipeline, params: unknown) => Params;
   private readonly known = new Set<string>();
+  private readonly waiters: RunWaiters;
 
   constructor(parts: Parts, definitions: Definitions, parse: (pipeline: KnownPipeline, params: unknown) => Params) {
     this.parts = parts;
     this.definitions = definitions;
     this.parse = parse;
+    this.waiters = new RunWaiters(parts);
   }
 
   /** Starts a run of a known pipeline. @throws unknown_pipeline, invalid_params, concurrency_refused, idempotency_mismatch */
@@ -184,64 +185,15 @@ export class Client {
     return await this.parts.ledger.apply(changes.reopenRun(run.seq));
   }
 
+  /** Resolves when the run has ended. @throws timeout */
   async wait(seq: RunSeq, options: { timeoutMs?: number } = {}): Promise<RunEnd> {
-    const { ledger, clock } = this.parts;
-    const present = await this.ended(seq);
-    if (present !== null) return present;
-    await new Promise<void>((resolve, reject) => {
-      let poll: { cancel(): void } | null = null;
-      let asked = false;
-      const offs = [
-        ledger.onCommit((hints) => {
-          if (hints.endedRuns.some((run) => run.seq === seq)) finish(resolve);
-        }),
-        ledger.onForeignWrite(() => look()),
-      ];
-      const deadline =
-        options.timeoutMs === undefined
-          ? null
-          : clock.after(options.timeoutMs, () =>
-              finish(() =>
-                reject(
-                  new TenutoError("timeout", `the run has not ended within ${options.timeoutMs} ms`, {
-                    hint: "It goes on; look at it with `tenuto runs watch`.",
-                  }),
-                ),
-              ),
-            );
-      const look = () => {
-        if (asked) return;
-        asked = true;
-        this.parts.ledger.run(seq).then((run) => {
-          asked = false;
-          if (run !== null && isRunEnd(run.state)) finish(resolve);
-        }, reject);
-      };
-      const again = () => {
-        poll = clock.after(FOREIGN_POLL_MS * 8, () => {
-          look();
-          again();
-        });
-      };
-      const finish = (settle: () => void) => {
-        for (const off of offs) off();
-        deadline?.cancel();
-        poll?.cancel();
-        poll = { cancel: () => {} };
-        settle();
-      };
-      again();
-      look();
-    });
-    return (await this.ended(seq))!;
+    const run = await this.waiters.ended(seq, options.timeoutMs);
+    return await this.endOf(run);
   }
 
-  private async ended(seq: RunSeq): Promise<RunEnd | null> {
-    const run = await this.parts.ledger.run(seq);
-    if (run === null) throw new TenutoError("not_found", "the run has been pruned");
-    if (!isRunEnd(run.state)) return null;
+  private async endOf(run: RunRow): Promise<RunEnd> {
     const definition = await this.definitions.load(run.version);
-    const last = await this.parts.ledger.job(run.firstJob + definition.plan.jobs.length - 1);
+    const last = await this.parts.ledger.outcome(run.firstJob + definition.plan.jobs.length - 1);
     const failed =
       run.state === "failed" ? (await this.parts.ledger.jobs(run.seq, { states: ["failed"], limit: 1 }))[0] : undefined;
     return {

@@ -176,7 +176,7 @@ export class Definitions {
     const jobs: Record<string, { output: Json; state: string; error: Json }> = {};
     for (const id of needed) {
       const ordinal = definition.plan.ordinals.get(id);
-      const record = ordinal === undefined ? null : await this.ledger.job(run.firstJob + ordinal);
+      const record = ordinal === undefined ? null : await this.ledger.outcome(run.firstJob + ordinal);
       if (record !== null)
         jobs[id] = {
           output: record.output === null ? null : (JSON.parse(record.output) as Json),

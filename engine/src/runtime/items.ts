@@ -380,13 +380,11 @@ function chunk(raw: readonly string[], size: number): string[] {
 export function describeFailures(fanout: FanoutRow, rows: readonly ItemRow[], job: JobSeq): TenutoError {
   const bad = fanout.failed + fanout.skipped - fanout.duplicates;
   const share = fanout.total === 0 ? 0 : (bad / fanout.total) * 100;
-  const first = rows
-    .slice(0, 5)
-    .map((row) => ({
-      ordinal: row.ordinal,
-      state: row.state,
-      error: row.error === null ? null : (JSON.parse(row.error) as StoredError).message,
-    }));
+  const first = rows.slice(0, 5).map((row) => ({
+    ordinal: row.ordinal,
+    state: row.state,
+    error: row.error === null ? null : (JSON.parse(row.error) as StoredError).message,
+  }));
   return new TenutoError(
     "error_rate_exceeded",
     `${bad} of ${fanout.total} items failed or were skipped (${share.toFixed(1)} %), ${(fanout.errorRate * 100).toFixed(1)} % are tolerated`,

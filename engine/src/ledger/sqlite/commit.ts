@@ -9,7 +9,7 @@ import { claimJob } from "../../core/job.ts";
 import { PROPAGATION_BATCH } from "../../core/limits.ts";
 import { propagate } from "../../core/propagate.ts";
 import type { Numbers } from "../../core/run.ts";
-import { type Hints, Unit } from "../../core/unit.ts";
+import { type Hints, type RowCache, Unit } from "../../core/unit.ts";
 import type { Change, ClaimRequest, Claimed } from "../../ports/ledger.ts";
 import { Loader, type Statements } from "./load.ts";
 import { save } from "./save.ts";
@@ -21,6 +21,7 @@ export interface Batch {
   changes: readonly Change[];
   claims: readonly ClaimRequest[];
   at: number;
+  cache: RowCache;
 }
 
 export interface Committed {
@@ -33,7 +34,7 @@ export interface Committed {
 
 /** Runs the batch inside the transaction that the caller has begun. */
 export function execute(statements: Statements, batch: Batch, failpoint: (point: string) => void): Committed {
-  const unit = new Unit(batch.at);
+  const unit = new Unit(batch.at, batch.cache);
   const loader = new Loader(statements, unit);
   const numbers = numberSource(statements);
   let budget = PROPAGATION_BATCH + 4 * batch.changes.length;
@@ -47,21 +48,13 @@ export function execute(statements: Statements, batch: Batch, failpoint: (point:
     if (budget > 0) budget = drain(unit, loader, budget);
     if (budget <= 0) break;
   }
-  let unfinished = unit.todo.length > 0;
+  const claimed = batch.claims.map((request) => claim(unit, loader, statements, request));
+  while (unit.todo.length > 0 || unit.settle()) if (drain(unit, loader, PROPAGATION_BATCH) <= 0) break;
+  const unfinished = unit.todo.length > 0;
   if (unfinished) unit.postpone();
   failpoint("save");
   save(statements, unit);
-  const claimed: Claimed[][] = [];
-  for (const request of batch.claims) {
-    claimed.push(claim(unit, loader, statements, request));
-    if (unit.todo.length > 0) drain(unit, loader, PROPAGATION_BATCH);
-    while (unit.settle()) if (drain(unit, loader, PROPAGATION_BATCH) <= 0) break;
-    if (unit.todo.length > 0) {
-      unfinished = true;
-      unit.postpone();
-    }
-    save(statements, unit);
-  }
+  for (const job of unit.claimable) if (job.claimable === 1) unit.hints.ready = true;
   return { outcomes, claimed, hints: unit.hints, unfinished };
 }
 
@@ -149,7 +142,7 @@ function claim(unit: Unit, loader: Loader, statements: Statements, request: Clai
     );
   let { slots } = request;
   let suspects = request.suspects;
-  for (const candidate of candidates(statements, request)) {
+  for (const candidate of candidates(unit, statements, request)) {
     if (slots <= 0) break;
     if (candidate.state === "ready") {
       if (candidate.crashes > 0 && !suspects) continue;
@@ -184,13 +177,25 @@ function claim(unit: Unit, loader: Loader, statements: Statements, request: Clai
 /** Candidates beyond the free slots, for those that turn out to be barred. */
 const SPARE = 8;
 
-/** Claimable jobs of the offered agents, best rank first. */
-function candidates(statements: Statements, request: ClaimRequest): Candidate[] {
+/**
+ * Claimable jobs of the offered agents, best rank first: those that the database shows, as they are now in this
+ * transaction, and those that became claimable in it.
+ */
+function candidates(unit: Unit, statements: Statements, request: ClaimRequest): Candidate[] {
   const agents = (statements.of(SQL.agentsReady).all() as { agent: string }[])
     .map((row) => row.agent)
     .filter((agent) => request.offers(agent));
   const sql = request.suspects ? SQL.candidates : SQL.calmCandidates;
-  const found = agents.map((agent) => statements.of(sql).all(agent, request.slots + SPARE) as Candidate[]);
-  if (found.length === 1) return found[0]!;
-  return found.flat().sort((a, b) => a.rank - b.rank || a.seq - b.seq);
+  const found: Candidate[] = [];
+  for (const agent of agents) {
+    for (const row of statements.of(sql).all(agent, request.slots + SPARE) as Candidate[]) {
+      const present = unit.jobs.get(row.seq);
+      if (present === undefined) found.push(row);
+      else if (present.claimable === 1 && !unit.claimable.has(present)) found.push(present);
+    }
+  }
+  for (const job of unit.claimable) if (job.claimable === 1 && request.offers(job.agent)) found.push(job);
+  return agents.length <= 1 && unit.claimable.size === 0
+    ? found
+    : found.sort((a, b) => a.rank - b.rank || a.seq - b.seq);
 }

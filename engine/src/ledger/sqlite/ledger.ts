@@ -6,7 +6,7 @@
  * (4) a batch that cannot be saved is taken apart, so that one impossible change fails alone.
  */
 import { TenutoError } from "../../core/errors.ts";
-import type { Hints } from "../../core/unit.ts";
+import { type Hints, RowCache } from "../../core/unit.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { Change, Claimed, ClaimRequest, ClaimTicket, SliceOf } from "../../ports/ledger.ts";
 import { type Committed, execute, type Outcome } from "./commit.ts";
@@ -30,6 +30,7 @@ interface Entry {
 }
 
 const MAX_BATCH = 2_000;
+const MAX_CACHED_ROWS = 40_000;
 const FOREIGN_POLL_MS = 250;
 /** Pages of the write-ahead log (4 KiB each) after which the main connection checkpoints itself. */
 const CHECKPOINT_PAGES = 16_384;
@@ -48,6 +49,9 @@ export class SqliteWriter {
   private retryTimer: NodeJS.Timeout | null = null;
   private foreignTimer: NodeJS.Timeout | null = null;
   private lastDataVersion = 0;
+  /** Rows of the last commits; valid while nobody else writes. */
+  private readonly cache = new RowCache();
+  private cacheVersion = -1;
   private unfinished = false;
   private busySince: number | null = null;
   private commits = 0;
@@ -161,7 +165,12 @@ export class SqliteWriter {
       return isBusy(error) ? "busy" : storageError(error);
     }
     try {
-      const committed = execute(this.statements, { changes, claims, at: this.options.clock.now() }, failpoint);
+      this.checkCache();
+      const committed = execute(
+        this.statements,
+        { changes, claims, at: this.options.clock.now(), cache: this.cache },
+        failpoint,
+      );
       failpoint("commit");
       this.statements.of(SQL.commit).run();
       failpoint("committed");
@@ -169,9 +178,22 @@ export class SqliteWriter {
       this.keepLogShort();
       return committed;
     } catch (error) {
+      this.forgetRows();
       if (this.db.inTransaction) this.statements.of(SQL.rollback).run();
       return isBusy(error) ? "busy" : storageError(error);
     }
+  }
+
+  /** Inside the transaction nobody else can write, so the version read here holds until the commit. */
+  private checkCache(): void {
+    const version = this.dataVersion();
+    if (version !== this.cacheVersion || this.cache.size > MAX_CACHED_ROWS) this.cache.clear();
+    this.cacheVersion = version;
+  }
+
+  /** Called whenever rows may have changed otherwise than by a commit of this class. */
+  protected forgetRows(): void {
+    this.cacheVersion = -1;
   }
 
   /** A checkpoint in the background never catches up with steady writing; this one does, rarely. */

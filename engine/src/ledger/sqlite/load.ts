@@ -110,7 +110,12 @@ export class Loader implements PropagationSource {
   }
 
   edges(from: JobSeq, after: JobSeq, limit: number): EdgeRow[] {
-    return this.all<EdgeRow>(SQL.edges, from, after, limit);
+    const known = this.unit.edges.get(from);
+    if (known === undefined) return this.all<EdgeRow>(SQL.edges, from, after, limit);
+    return known
+      .filter((edge) => edge.to > after)
+      .sort((a, b) => a.to - b.to)
+      .slice(0, limit);
   }
 
   jobs(run: RunSeq, states: readonly JobState[], after: JobSeq, before: JobSeq, limit: number): JobSeq[] {

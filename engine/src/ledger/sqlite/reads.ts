@@ -15,6 +15,7 @@ import type {
 import type { EventRow } from "../../core/unit.ts";
 import type { JobRecord, RunFilter, RunRecord } from "../../ports/ledger.ts";
 import { SqliteWriter } from "./ledger.ts";
+import { EVENTS_PER_RUN } from "./save.ts";
 import { SQL } from "./sql.ts";
 
 export class SqliteReader extends SqliteWriter {
@@ -102,6 +103,10 @@ export class SqliteReader extends SqliteWriter {
     return this.many<JobRecord>(SQL.jobList(states.length), run, filter.after ?? 0, ...states, filter.limit ?? -1);
   }
 
+  async outcome(seq: JobSeq): Promise<{ state: JobState; output: string | null; error: string | null } | null> {
+    return this.one(SQL.outcome, seq);
+  }
+
   async childOf(parent: JobSeq, id: string): Promise<JobRecord | null> {
     return this.one<JobRecord>(SQL.childRecord, parent, id);
   }
@@ -145,10 +150,13 @@ export class SqliteReader extends SqliteWriter {
   }
 
   async events(run: RunSeq, after: number, limit: number): Promise<EventRow[]> {
-    return this.many<EventRow & { data: string | null }>(SQL.events, run, after, limit).map((row) => ({
-      ...row,
-      data: row.data === null ? null : JSON.parse(row.data as unknown as string),
-    }));
+    const base = run * EVENTS_PER_RUN;
+    return this.many<EventRow & { data: string | null }>(SQL.events, base + after, base + EVENTS_PER_RUN, limit).map(
+      (row) => ({
+        ...row,
+        data: row.data === null ? null : JSON.parse(row.data as unknown as string),
+      }),
+    );
   }
 
   async limiters(): Promise<LimiterState[]> {

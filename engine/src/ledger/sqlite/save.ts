@@ -11,6 +11,9 @@ import type { Unit } from "../../core/unit.ts";
 import type { Statements } from "./load.ts";
 import { SQL } from "./sql.ts";
 
+/** An event's id is its run's number times this, plus its own number. */
+export const EVENTS_PER_RUN = 16_777_216;
+
 export function save(statements: Statements, unit: Unit): void {
   const writes = unit.writes;
   for (const { row, facts } of writes.runs) {
@@ -44,8 +47,12 @@ export function save(statements: Statements, unit: Unit): void {
         row.run,
         row.ordinal,
       );
-  for (const row of unit.dirtyJobs) updateJob(statements, row);
-  for (const { job, output, error } of writes.payloads) statements.of(SQL.payload).run(output, error, job);
+  const payloads = new Map(writes.payloads.map((payload) => [payload.job, payload]));
+  for (const row of unit.dirtyJobs) {
+    updateJob(statements, row, payloads.get(row.seq));
+    payloads.delete(row.seq);
+  }
+  for (const { job, output, error } of payloads.values()) statements.of(SQL.payload).run(output, error, job);
   saveFanouts(statements, unit);
   for (const row of writes.attempts)
     statements
@@ -56,7 +63,14 @@ export function save(statements: Statements, unit: Unit): void {
   for (const row of writes.events)
     statements
       .of(SQL.insertEvent)
-      .run(row.run, row.seq, row.at, row.name, row.job, row.data === null ? null : JSON.stringify(row.data));
+      .run(
+        row.run * EVENTS_PER_RUN + row.seq,
+        row.run,
+        row.at,
+        row.name,
+        row.job,
+        row.data === null ? null : JSON.stringify(row.data),
+      );
   for (const row of writes.propagations)
     statements.of(SQL.insertPropagation).run(row.kind, row.run, row.subject, row.cursor);
   for (const effect of writes.others) saveOther(statements, effect, unit.at);
@@ -143,37 +157,41 @@ function updateRun(statements: Statements, row: RunRow): void {
   row.rowVersion += 1;
 }
 
-function updateJob(statements: Statements, row: JobRow): void {
-  const { changes } = statements
-    .of(SQL.updateJob)
-    .run(
-      row.state,
-      row.blockers,
-      row.children,
-      row.openChildren,
-      row.claimable,
-      row.rank,
-      row.dueAt,
-      row.attempt,
-      row.failures,
-      row.crashes,
-      row.holding,
-      row.epoch,
-      row.boot,
-      row.readyAt,
-      row.firstStartedAt,
-      row.startedAt,
-      row.endedAt,
-      row.cancelRequestedAt,
-      row.reason,
-      row.seq,
-      row.rowVersion,
-    );
+function updateJob(
+  statements: Statements,
+  row: JobRow,
+  payload: { output: string | null; error: string | null } | undefined,
+): void {
+  const changed: unknown[] = [
+    row.state,
+    row.blockers,
+    row.children,
+    row.openChildren,
+    row.claimable,
+    row.rank,
+    row.dueAt,
+    row.attempt,
+    row.failures,
+    row.crashes,
+    row.holding,
+    row.epoch,
+    row.boot,
+    row.readyAt,
+    row.firstStartedAt,
+    row.startedAt,
+    row.endedAt,
+    row.cancelRequestedAt,
+    row.reason,
+  ];
+  if (payload !== undefined) changed.push(payload.output, payload.error);
+  changed.push(row.seq, row.rowVersion);
+  const { changes } = statements.of(payload === undefined ? SQL.updateJob : SQL.updateJobWithPayload).run(...changed);
   invariant(changes === 1, `job ${row.id} changed between load and save`);
   row.rowVersion += 1;
 }
 
 function insertJob(statements: Statements, row: JobRow): void {
+  if (row.attempt === 0 && row.parent === null) return insertPlainJob(statements, row);
   statements
     .of(SQL.insertJob)
     .run(
@@ -209,6 +227,29 @@ function insertJob(statements: Statements, row: JobRow): void {
       row.cancelRequestedAt,
       row.reason,
       row.rowVersion,
+    );
+}
+
+/** A declared job that has not started: all other columns have their defaults. */
+function insertPlainJob(statements: Statements, row: JobRow): void {
+  statements
+    .of(SQL.insertPlainJob)
+    .run(
+      row.seq,
+      row.run,
+      row.id,
+      row.stage,
+      row.kind,
+      row.agent,
+      row.state,
+      row.priority,
+      row.allowFailure,
+      row.blockers,
+      row.barrier,
+      row.hasDependents,
+      row.claimable,
+      row.rank,
+      row.readyAt,
     );
 }
 

@@ -198,10 +198,15 @@ export const SQL = {
   updateJob: `UPDATE job SET state = ?, blockers = ?, children = ?, open_children = ?, claimable = ?, rank = ?, due_at = ?, attempt = ?, failures = ?, crashes = ?,
     holding = ?, epoch = ?, boot = ?, ready_at = ?, first_started_at = ?, started_at = ?, ended_at = ?, cancel_requested_at = ?, reason = ?,
     row_version = row_version + 1 WHERE seq = ? AND row_version = ?`,
+  insertPlainJob: `INSERT INTO job (seq, run, id, stage, kind, agent, state, priority, allow_failure, blockers, barrier, has_dependents, claimable, rank, ready_at)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  updateJobWithPayload: `UPDATE job SET state = ?, blockers = ?, children = ?, open_children = ?, claimable = ?, rank = ?, due_at = ?, attempt = ?, failures = ?, crashes = ?,
+    holding = ?, epoch = ?, boot = ?, ready_at = ?, first_started_at = ?, started_at = ?, ended_at = ?, cancel_requested_at = ?, reason = ?, output = ?, error = ?,
+    row_version = row_version + 1 WHERE seq = ? AND row_version = ?`,
   payload: "UPDATE job SET output = ?, error = ? WHERE seq = ?",
   insertEdge: "INSERT INTO dependency (source, target, type) VALUES (?, ?, ?)",
   insertPropagation: "INSERT INTO propagation (kind, run, subject, position) VALUES (?, ?, ?, ?)",
-  insertEvent: "INSERT INTO event (run, seq, at, name, job, data) VALUES (?, ?, ?, ?, ?, ?)",
+  insertEvent: "INSERT INTO event (id, run, at, name, job, data) VALUES (?, ?, ?, ?, ?, ?)",
   insertAttempt:
     "INSERT INTO attempt (job, number, epoch, boot, state, started_at, ended_at, error) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
   insertFanout: insert("fanout", FANOUT_COLUMNS),
@@ -255,6 +260,7 @@ export const SQL = {
     `SELECT ${runs}, params, idempotency_key AS idempotencyKey FROM run WHERE seq < ?${states > 0 ? ` AND state IN (${Array(states).fill("?").join(", ")})` : ""}${pipeline ? " AND pipeline = ?" : ""} ORDER BY seq DESC LIMIT ?`,
   runStates: "SELECT state, count(*) AS n FROM run GROUP BY state",
   jobRecord: `SELECT ${jobs}, output, error FROM job WHERE seq = ?`,
+  outcome: "SELECT state, output, error FROM job WHERE seq = ?",
   jobList: (states: number): string =>
     `SELECT ${jobs}, output, error FROM job WHERE run = ? AND seq > ?${states > 0 ? ` AND state IN (${Array(states).fill("?").join(", ")})` : ""} ORDER BY seq LIMIT ?`,
   childRecord: `SELECT ${jobs}, output, error FROM job WHERE parent = ? AND id = ?`,
@@ -268,7 +274,8 @@ export const SQL = {
   windows: `SELECT ${list(WINDOW_COLUMNS)} FROM item_window WHERE job = ? ORDER BY start`,
   step: `SELECT ${steps} FROM step WHERE job = ? AND item = ? AND key = ?`,
   stepsOf: `SELECT ${steps} FROM step WHERE job = ? AND ifnull(item = ?, 1) ORDER BY started_at, key`,
-  events: "SELECT run, seq, at, name, job, data FROM event WHERE run = ? AND seq > ? ORDER BY seq LIMIT ?",
+  events:
+    "SELECT run, id - run * 16777216 AS seq, at, name, job, data FROM event WHERE id > ? AND id < ? ORDER BY id LIMIT ?",
   limiters: "SELECT name, key, data FROM limiter ORDER BY name, key",
   artifacts:
     "SELECT run, job, attempt, name, type, sha256, bytes, media_type AS mediaType, at FROM artifact WHERE run = ? ORDER BY id",

@@ -10,6 +10,7 @@ import type { BootRow, BootSeq, JobSeq } from "../../core/model.ts";
 import type { KeepAlive, Ledger, PruneResult } from "../../ports/ledger.ts";
 import { isBusy, type SqliteOptions, storageError } from "./ledger.ts";
 import { SqliteReader } from "./reads.ts";
+import { EVENTS_PER_RUN } from "./save.ts";
 import { SQL } from "./sql.ts";
 
 const PRUNE_ROWS = 2_000;
@@ -22,6 +23,7 @@ export class SqliteLedger extends SqliteReader implements Ledger {
     const deadline = performance.now() + (this.options.lockWaitMs ?? 60_000);
     for (;;) {
       try {
+        this.forgetRows();
         return work();
       } catch (error) {
         if (!isBusy(error) || performance.now() > deadline) throw storageError(error);
@@ -153,8 +155,10 @@ export class SqliteLedger extends SqliteReader implements Ledger {
         for (const table of ["item_window", "fanout", "attempt", "step", "hold", "job_spec"])
           this.db.prepare(`DELETE FROM ${table} WHERE job IN ${jobs}`).run(run);
         this.db.prepare(`DELETE FROM dependency WHERE source IN ${jobs}`).run(run);
-        for (const table of ["artifact", "event", "propagation"])
-          this.db.prepare(`DELETE FROM ${table} WHERE run = ?`).run(run);
+        for (const table of ["artifact", "propagation"]) this.db.prepare(`DELETE FROM ${table} WHERE run = ?`).run(run);
+        this.db
+          .prepare("DELETE FROM event WHERE id > ? AND id < ?")
+          .run(run * EVENTS_PER_RUN, (run + 1) * EVENTS_PER_RUN);
         this.db.prepare("UPDATE job SET parent = NULL WHERE run = ? AND parent IS NOT NULL").run(run);
         const { changes } = this.db.prepare("DELETE FROM job WHERE run = ?").run(run);
         this.db.prepare("DELETE FROM stage WHERE run = ?").run(run);

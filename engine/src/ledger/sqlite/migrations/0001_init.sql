@@ -1,5 +1,6 @@
 -- The first schema. Released migrations are never edited. Times are milliseconds since the Unix epoch.
 -- CHECKs restate the invariants of engine/src/core; a violation is a fault of the engine and fails its transaction.
+-- They are written as comparisons: a list of IN with more than two values costs more than the rest of an update.
 
 CREATE TABLE number (
   name TEXT PRIMARY KEY,
@@ -23,7 +24,7 @@ CREATE TABLE boot (
   pid_start TEXT NOT NULL,
   started_at INTEGER NOT NULL,
   heartbeat_at INTEGER NOT NULL,
-  state TEXT NOT NULL CHECK (state IN ('alive', 'stopped', 'dead'))
+  state TEXT NOT NULL CHECK (state = 'alive' OR state = 'stopped' OR state = 'dead')
 ) STRICT;
 
 CREATE TABLE run (
@@ -31,8 +32,8 @@ CREATE TABLE run (
   id TEXT NOT NULL UNIQUE,
   pipeline TEXT NOT NULL,
   version TEXT NOT NULL REFERENCES definition (version),
-  state TEXT NOT NULL CHECK (state IN ('pending', 'running', 'waiting', 'completed', 'failed', 'cancelled')),
-  priority TEXT NOT NULL CHECK (priority IN ('high', 'normal', 'low')),
+  state TEXT NOT NULL CHECK (state = 'pending' OR state = 'running' OR state = 'waiting' OR state = 'completed' OR state = 'failed' OR state = 'cancelled'),
+  priority TEXT NOT NULL CHECK (priority = 'high' OR priority = 'normal' OR priority = 'low'),
   stage_count INTEGER NOT NULL,
   job_count INTEGER NOT NULL,
   open_jobs INTEGER NOT NULL CHECK (open_jobs >= 0 AND open_jobs <= job_count),
@@ -54,8 +55,8 @@ CREATE TABLE run (
   request_hash TEXT,
   labels TEXT,
   row_version INTEGER NOT NULL,
-  CHECK ((state IN ('completed', 'failed', 'cancelled')) = (ended_at IS NOT NULL)),
-  CHECK (state NOT IN ('completed', 'failed', 'cancelled') OR open_jobs = 0),
+  CHECK ((state = 'completed' OR state = 'failed' OR state = 'cancelled') = (ended_at IS NOT NULL)),
+  CHECK (NOT (state = 'completed' OR state = 'failed' OR state = 'cancelled') OR open_jobs = 0),
   CHECK (state <> 'completed' OR failed_jobs = 0)
 ) STRICT;
 CREATE UNIQUE INDEX run_idempotency ON run (idempotency_key) WHERE idempotency_key IS NOT NULL;
@@ -76,7 +77,7 @@ CREATE TABLE stage (
   failed INTEGER NOT NULL CHECK (failed >= 0),
   skipped INTEGER NOT NULL CHECK (skipped >= 0),
   cancelled INTEGER NOT NULL CHECK (cancelled >= 0),
-  tainted INTEGER NOT NULL CHECK (tainted IN (0, 1)),
+  tainted INTEGER NOT NULL CHECK (tainted = 0 OR tainted = 1),
   PRIMARY KEY (run, ordinal)
 ) STRICT, WITHOUT ROWID;
 
@@ -85,26 +86,26 @@ CREATE TABLE job (
   run INTEGER NOT NULL REFERENCES run (seq),
   id TEXT NOT NULL,
   stage INTEGER NOT NULL,
-  kind TEXT NOT NULL CHECK (kind IN ('single', 'fanout', 'map')),
+  kind TEXT NOT NULL CHECK (kind = 'single' OR kind = 'fanout' OR kind = 'map'),
   agent TEXT NOT NULL,
-  state TEXT NOT NULL CHECK (state IN ('pending', 'ready', 'running', 'waiting', 'completed', 'failed', 'skipped', 'cancelled')),
-  priority TEXT NOT NULL CHECK (priority IN ('high', 'normal', 'low')),
-  allow_failure INTEGER NOT NULL CHECK (allow_failure IN (0, 1)),
+  state TEXT NOT NULL CHECK (state = 'pending' OR state = 'ready' OR state = 'running' OR state = 'waiting' OR state = 'completed' OR state = 'failed' OR state = 'skipped' OR state = 'cancelled'),
+  priority TEXT NOT NULL CHECK (priority = 'high' OR priority = 'normal' OR priority = 'low'),
+  allow_failure INTEGER NOT NULL CHECK (allow_failure = 0 OR allow_failure = 1),
   blockers INTEGER NOT NULL CHECK (blockers >= 0),
-  barrier INTEGER NOT NULL CHECK (barrier IN (0, 1)),
-  has_dependents INTEGER NOT NULL CHECK (has_dependents IN (0, 1)),
+  barrier INTEGER NOT NULL CHECK (barrier = 0 OR barrier = 1),
+  has_dependents INTEGER NOT NULL CHECK (has_dependents = 0 OR has_dependents = 1),
   parent INTEGER REFERENCES job (seq),
-  depth INTEGER NOT NULL CHECK (depth >= 0 AND depth <= 32),
-  children INTEGER NOT NULL CHECK (children >= 0 AND children <= 1000),
-  open_children INTEGER NOT NULL CHECK (open_children >= 0 AND open_children <= children),
-  claimable INTEGER NOT NULL CHECK (claimable IN (0, 1)),
+  depth INTEGER NOT NULL DEFAULT 0 CHECK (depth >= 0 AND depth <= 32),
+  children INTEGER NOT NULL DEFAULT 0 CHECK (children >= 0 AND children <= 1000),
+  open_children INTEGER NOT NULL DEFAULT 0 CHECK (open_children >= 0 AND open_children <= children),
+  claimable INTEGER NOT NULL CHECK (claimable = 0 OR claimable = 1),
   rank INTEGER NOT NULL,
   due_at INTEGER,
-  attempt INTEGER NOT NULL CHECK (attempt >= 0),
-  failures INTEGER NOT NULL CHECK (failures >= 0),
-  crashes INTEGER NOT NULL CHECK (crashes >= 0),
-  holding INTEGER NOT NULL CHECK (holding IN (0, 1)),
-  epoch INTEGER NOT NULL CHECK (epoch >= 0),
+  attempt INTEGER NOT NULL DEFAULT 0 CHECK (attempt >= 0),
+  failures INTEGER NOT NULL DEFAULT 0 CHECK (failures >= 0),
+  crashes INTEGER NOT NULL DEFAULT 0 CHECK (crashes >= 0),
+  holding INTEGER NOT NULL DEFAULT 0 CHECK (holding = 0 OR holding = 1),
+  epoch INTEGER NOT NULL DEFAULT 0 CHECK (epoch >= 0),
   boot INTEGER REFERENCES boot (seq),
   ready_at INTEGER,
   first_started_at INTEGER,
@@ -114,11 +115,11 @@ CREATE TABLE job (
   reason TEXT,
   output TEXT,
   error TEXT,
-  row_version INTEGER NOT NULL,
+  row_version INTEGER NOT NULL DEFAULT 0,
   CHECK ((state = 'running') = (boot IS NOT NULL)),
-  CHECK ((state IN ('completed', 'failed', 'skipped', 'cancelled')) = (ended_at IS NOT NULL)),
+  CHECK ((state = 'completed' OR state = 'failed' OR state = 'skipped' OR state = 'cancelled') = (ended_at IS NOT NULL)),
   CHECK (claimable = 0 OR (state = 'ready' AND due_at IS NULL) OR (state = 'waiting' AND kind = 'fanout')),
-  CHECK (due_at IS NULL OR state IN ('ready', 'waiting'))
+  CHECK (due_at IS NULL OR (state = 'ready' OR state = 'waiting'))
 ) STRICT;
 CREATE INDEX job_run ON job (run);
 CREATE UNIQUE INDEX job_child ON job (parent, id) WHERE parent IS NOT NULL;
@@ -134,7 +135,7 @@ CREATE TABLE job_spec (
 CREATE TABLE dependency (
   source INTEGER NOT NULL REFERENCES job (seq),
   target INTEGER NOT NULL REFERENCES job (seq),
-  type TEXT NOT NULL CHECK (type IN ('success', 'failure', 'always')),
+  type TEXT NOT NULL CHECK (type = 'success' OR type = 'failure' OR type = 'always'),
   PRIMARY KEY (source, target)
 ) STRICT, WITHOUT ROWID;
 
@@ -150,8 +151,8 @@ CREATE TABLE attempt (
   job INTEGER NOT NULL REFERENCES job (seq),
   number INTEGER NOT NULL,
   epoch INTEGER NOT NULL,
-  boot INTEGER REFERENCES boot (seq),
-  state TEXT NOT NULL CHECK (state IN ('completed', 'failed', 'lost', 'stopped')),
+  boot INTEGER,
+  state TEXT NOT NULL CHECK (state = 'completed' OR state = 'failed' OR state = 'lost' OR state = 'stopped'),
   started_at INTEGER NOT NULL,
   ended_at INTEGER NOT NULL,
   error TEXT,
@@ -175,7 +176,7 @@ CREATE TABLE fanout (
   skipped INTEGER NOT NULL CHECK (skipped >= duplicates),
   duplicates INTEGER NOT NULL CHECK (duplicates >= 0),
   error_rate REAL NOT NULL CHECK (error_rate >= 0 AND error_rate <= 1),
-  stopped INTEGER NOT NULL CHECK (stopped IN (0, 1)),
+  stopped INTEGER NOT NULL CHECK (stopped = 0 OR stopped = 1),
   last_ordinal INTEGER,
   progress_at INTEGER NOT NULL,
   CHECK (completed + failed + skipped <= total)
@@ -196,7 +197,7 @@ CREATE INDEX item_window_boot ON item_window (boot) WHERE boot IS NOT NULL;
 CREATE TABLE item (
   job INTEGER NOT NULL,
   ordinal INTEGER NOT NULL,
-  state TEXT NOT NULL CHECK (state IN ('pending', 'completed', 'failed', 'skipped', 'cancelled')),
+  state TEXT NOT NULL CHECK (state = 'pending' OR state = 'completed' OR state = 'failed' OR state = 'skipped' OR state = 'cancelled'),
   attempts INTEGER NOT NULL,
   result TEXT,
   error TEXT,
@@ -225,16 +226,15 @@ CREATE TABLE step (
   PRIMARY KEY (job, item, key)
 ) STRICT, WITHOUT ROWID;
 
+-- Numbered per run: id is run * 2^24 + seq, which makes one tree serve as table and as index.
 CREATE TABLE event (
   id INTEGER PRIMARY KEY,
   run INTEGER NOT NULL REFERENCES run (seq),
-  seq INTEGER NOT NULL,
   at INTEGER NOT NULL,
   name TEXT NOT NULL,
   job TEXT,
   data TEXT
 ) STRICT;
-CREATE UNIQUE INDEX event_run ON event (run, seq);
 
 CREATE TABLE limiter (
   name TEXT NOT NULL,
