@@ -10,6 +10,8 @@ import { createHash } from "node:crypto";
 import type { ArtifactRef, ChildOutcome, Context, SpawnSpec, StepKey, StepOptions } from "../core/agent.ts";
 import { TenutoError } from "../core/errors.ts";
 import type { Json } from "../core/model.ts";
+import { canonicalJson } from "../core/pipeline.ts";
+import { stepKeyText } from "../core/step-key.ts";
 import type { LogLevel } from "../ports/log-sink.ts";
 import type { CallName, NoteName, ThreadContext } from "./thread-protocol.ts";
 
@@ -31,7 +33,7 @@ export class Skipped extends Error {
 export function createContext(data: ThreadContext, link: Link, signal: AbortSignal): Context {
   const places = new Map<string, string>();
   const claim = (key: StepKey): string => {
-    const text = keyText(key);
+    const text = stepKeyText(key);
     const here = callerOf(new Error().stack);
     const before = places.get(text);
     if (before !== undefined) throw duplicateKey(text, before, here);
@@ -88,19 +90,9 @@ async function runStep<T>(
 }
 
 /** Parts are joined by `/`; a `/` or `\` within a part is escaped, so that no two keys become one. */
-function keyText(key: StepKey): string {
-  if (typeof key === "string") return key;
-  return key.map((part) => String(part).replaceAll(/[\\/]/g, "\\$&")).join("/");
-}
-
-/** Hash of a value's JSON with keys in order: the same value has the same hash however it was built. */
+/** Hash of a value's canonical JSON: the same value has the same hash however it was built. */
 function hashJson(value: Json): string {
-  const ordered = JSON.stringify(value, (_, part: unknown) =>
-    typeof part === "object" && part !== null && !Array.isArray(part)
-      ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : part,
-  );
-  return createHash("sha256").update(ordered).digest("hex");
+  return createHash("sha256").update(canonicalJson(value)).digest("hex");
 }
 
 function reference(

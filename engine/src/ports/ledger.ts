@@ -120,7 +120,7 @@ export interface Ledger {
   apply<K extends keyof SliceOf, R>(change: Change<K, R>): Promise<R>;
   /** Adds a claim to the next commit. With `only`, the claim is made when that commit happens anyway. */
   claim(request: ClaimRequest): Promise<Claimed[]>;
-  /** Called in the tick before a commit, so that a worker's claim can travel with it. Returns how to stop. */
+  /** Called before each commit that may make jobs claimable, so that a worker's claim can travel with it. Returns how to stop. */
   onBeforeCommit(hook: () => ClaimTicket | null): () => void;
   onCommit(listener: (hints: Hints) => void): () => void;
   /** Called when another process has written, at most every 250 ms. */

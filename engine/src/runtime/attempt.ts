@@ -3,7 +3,7 @@
  *
  * Invariant: every way out of the work ends in exactly one report, and a throw becomes a stored error in one place.
  */
-import type { Agent, Context, FunctionAgent } from "../core/agent.ts";
+import type { Agent, FunctionAgent } from "../core/agent.ts";
 import * as changes from "../core/changes.ts";
 import { evaluate } from "../core/condition.ts";
 import { storedErrorFrom } from "../core/classify.ts";
@@ -19,7 +19,8 @@ import { checkContract } from "./contracts.ts";
 import type { ResolvedJob } from "./definitions.ts";
 import { findLimiter, pass } from "./limiting.ts";
 import type { Parts } from "./parts.ts";
-import { type AttemptScope, contextOf, SkipSignal } from "./scope.ts";
+import { AttemptContext, type ContextHost } from "./context.ts";
+import { type AttemptScope, SkipSignal } from "./scope.ts";
 
 /** How an attempt went; what the worker reports. */
 export type Result =
@@ -29,10 +30,8 @@ export type Result =
   | { kind: "deferred"; waitMs: number; reason: string }
   | { kind: "stopped" };
 
-export interface AttemptHost {
+export interface AttemptHost extends ContextHost {
   parts: Parts;
-  waitsOf(scope: AttemptScope): Pick<Context, "spawn" | "map" | "sleep">;
-  progress(scope: AttemptScope, done: number, total?: number, message?: string): void;
   apiOf(scope: AttemptScope): AttemptApi;
 }
 
@@ -109,9 +108,7 @@ async function callFunction(
   agent: FunctionAgent,
   input: Json,
 ): Promise<ExecutionOutcome> {
-  const context = contextOf(scope, host.waitsOf(scope), (done, total, message) =>
-    host.progress(scope, done, total, message),
-  );
+  const context = new AttemptContext(scope, host);
   const output = await raceAbort(scope, agent.run(input, context));
   return { kind: "completed", output: output as Json };
 }

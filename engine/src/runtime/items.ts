@@ -261,8 +261,20 @@ export class ItemsDriver {
 
   private rowOf(window: OpenWindow, task: ItemTask, outcome: Exclude<ItemOutcome, { kind: "stopped" }>): ItemRow {
     const now = this.host.parts.clock.now();
-    const base = { job: this.host.job.seq, ordinal: task.ordinal, attempts: task.attempt, dueAt: null, endedAt: now };
-    if (outcome.kind === "completed") return { ...base, state: "completed", result: outcome.json, error: null };
+    const { ordinal, attempt } = task;
+    const job = this.host.job.seq;
+    if (outcome.kind === "completed")
+      return {
+        job,
+        ordinal,
+        state: "completed",
+        attempts: attempt,
+        result: outcome.json,
+        error: null,
+        dueAt: null,
+        endedAt: now,
+      };
+    const base = { job, ordinal, attempts: attempt, dueAt: null, endedAt: now };
     if (outcome.kind === "skipped")
       return {
         ...base,

@@ -17,20 +17,20 @@ import { itemOutcome } from "./fanout-jobs.ts";
 import { collect, expandList } from "./fanout.ts";
 import { type ItemOutcome, ItemsDriver, type ItemTask } from "./items.ts";
 import { ItemScope } from "./item-scope.ts";
-import { contextOf, loadDataset } from "./scope.ts";
+import { AttemptContext } from "./context.ts";
+import { loadDataset } from "./scope.ts";
 import type { Worker } from "./worker.ts";
 
-type Closure = (item: unknown, ctx: Context) => unknown;
+export type MapClosure = (item: unknown, ctx: Context) => unknown;
 
 export async function mapInProcess(
   worker: Worker,
   parent: Execution,
   key: string,
   source: MapSource,
-  work: Closure | string,
+  work: MapClosure,
   options: MapOptions,
 ): Promise<MapResult> {
-  if (typeof work === "string") return await mapByAgent(worker, parent, key, source, work, options);
   const { parts } = worker;
   const child = await parent.spawnMap(key);
   const record = await parts.ledger.job(child);
@@ -87,7 +87,7 @@ async function workOn(
   scope: Execution,
   lease: Lease,
   source: MapSource,
-  work: Closure,
+  work: MapClosure,
   options: MapOptions,
 ): Promise<FanoutResult> {
   const { parts } = worker;
@@ -133,7 +133,7 @@ async function workOn(
   );
 }
 
-async function workItem(worker: Worker, parent: Execution, work: Closure, task: ItemTask): Promise<ItemOutcome> {
+async function workItem(worker: Worker, parent: Execution, work: MapClosure, task: ItemTask): Promise<ItemOutcome> {
   const { facts } = parent;
   const scope = new ItemScope(
     worker.parts,
@@ -143,9 +143,7 @@ async function workItem(worker: Worker, parent: Execution, work: Closure, task: 
   );
   task.abort = (reason) => scope.abort(reason);
   try {
-    const context = contextOf(scope, worker.waitsOf(scope), (done, total, message) =>
-      worker.progress(scope, done, total, message),
-    );
+    const context = new AttemptContext(scope, worker);
     const made = work(task.value, context);
     const value = made instanceof Promise ? await scope.abortable(made) : made;
     const payload = checkPayload(value, `the result of item ${task.ordinal} of ${facts.job.id}`);
@@ -186,8 +184,8 @@ async function giveUp(
   parent.childEnded();
 }
 
-async function mapByAgent(
-  worker: Worker,
+/** A fan-out that any worker helps with. Parks like a spawn. */
+export async function mapByAgent(
   parent: Execution,
   key: string,
   source: MapSource,
@@ -205,7 +203,6 @@ async function mapByAgent(
   const policy = { ...options };
   for (const name of ["concurrency", "batch", "errorRate", "key", "window"] as const) delete policy[name];
   const outcome = await parent.spawnAndWait<FanoutResult>(key, { agent, forEach, policy });
-  void worker;
   return mapResult(parent, outcome.output);
 }
 

@@ -2,7 +2,7 @@
  * What the code of one attempt works in: identity, lease, steps, logs, artifacts, limiters. A job and an item of a fan-out
  * differ only in how their writes are guarded (lease or window) and in what they may wait for.
  */
-import type { ArtifactRef, Context, Dataset, DatasetRef, StepKey, StepOptions } from "../core/agent.ts";
+import type { ArtifactRef, Dataset, DatasetRef, StepKey, StepOptions } from "../core/agent.ts";
 import type { ArtifactRow, Effect, StepRow } from "../core/decision.ts";
 import { TenutoError } from "../core/errors.ts";
 import type { Lease } from "../core/job.ts";
@@ -12,6 +12,7 @@ import { canonicalJson } from "../core/pipeline.ts";
 import type { DatasetInfo } from "../ports/artifact-store.ts";
 import type { LogLevel } from "../ports/log-sink.ts";
 import type { ResolvedJob } from "./definitions.ts";
+import { stepKeyText } from "../core/step-key.ts";
 import { findLimiter, pass, sleep, spendFrom, stopped, tellOutcome } from "./limiting.ts";
 import type { Parts } from "./parts.ts";
 
@@ -40,7 +41,7 @@ export interface ScopeFacts {
 export abstract class AttemptScope {
   readonly parts: Parts;
   readonly facts: ScopeFacts;
-  private readonly places = new Map<string, { stack?: string }>();
+  private places: Map<string, { stack?: string }> | null = null;
   private controller: AbortController | null = null;
   private abortReason: unknown = null;
 
@@ -53,10 +54,10 @@ export abstract class AttemptScope {
   /** Commits effects under the lease. @throws lease_lost */
   abstract guarded(effects: readonly Effect[]): Promise<void>;
   /** Called around everything that must not be interrupted by a wait. */
-  protected enter(): Promise<void> | null {
+  enter(): Promise<void> | null {
     return null;
   }
-  protected leave(): void {}
+  leave(): void {}
 
   get signal(): AbortSignal {
     if (this.controller === null) {
@@ -94,19 +95,16 @@ export abstract class AttemptScope {
 
   /** A step's key as text; a key used twice in one attempt is a mistake that would answer with the wrong result. */
   claimKey(key: StepKey, caller: (...args: never[]) => unknown): string {
-    const text = typeof key === "string" ? key : key.map(String).join("/");
+    const text = stepKeyText(key);
     if (text === "")
       throw new TenutoError("invalid_input", "a step's key is empty", { hint: "Give each step a name of its own." });
     const place: { stack?: string } = {};
     Error.captureStackTrace(place, caller);
+    this.places ??= new Map();
     const before = this.places.get(text);
     if (before !== undefined) throw duplicateKey(text, before, place);
     this.places.set(text, place);
     return text;
-  }
-
-  forgetKeys(): void {
-    this.places.clear();
   }
 
   /** Runs `work` unless its result is recorded. */
@@ -260,82 +258,6 @@ export abstract class AttemptScope {
     const until = await this.stepOnce(`sleep:${key}`, undefined, () => this.parts.clock.now() + ms);
     const left = Number(until) - this.parts.clock.now();
     if (left > 0) await sleep(this.parts.clock, left, this.signal);
-  }
-}
-
-/** The context object that an agent's code sees. Operations live on the scope; this is only their public face. */
-export function contextOf(
-  scope: AttemptScope,
-  waits: Pick<Context, "spawn" | "map" | "sleep">,
-  progress: Context["progress"],
-): Context {
-  const { facts } = scope;
-  const context: Context = {
-    runId: facts.run.id,
-    jobId: facts.job.id,
-    params: facts.resolved.params,
-    attempt: facts.attempt,
-    get epoch() {
-      return scope.lease.epoch;
-    },
-    item: facts.item,
-    get idempotencyKey() {
-      return scope.idempotencyKey;
-    },
-    get signal() {
-      return scope.signal;
-    },
-    get workspace() {
-      scope.parts.files.ensure(facts.workspace);
-      return facts.workspace;
-    },
-    step<T>(
-      key: StepKey,
-      work: (step: { idempotencyKey: string; signal: AbortSignal }) => T | Promise<T>,
-      options?: StepOptions,
-    ): Promise<T> {
-      return runStep(scope, scope.claimKey(key, context.step), work, options);
-    },
-    ...waits,
-    artifact: (name, content, options) => scope.artifact(name, content, options),
-    dataset: (name, records) => scope.dataset(name, records),
-    open: (ref) => scope.open(ref),
-    readArtifact: (ref) => scope.readArtifact(ref),
-    progress,
-    log: {
-      info: (message, fields) => scope.log("INFO", message, fields),
-      warn: (message, fields) => scope.log("WARNING", message, fields),
-      error: (message, fields) => scope.log("ERROR", message, fields),
-    },
-    limit: (name) => scope.limit(name),
-    outcome: (name, ok) => scope.outcome(name, ok),
-    spend: (name, amount) => scope.spend(name, amount),
-    skip: (reason) => {
-      throw new SkipSignal(reason);
-    },
-  };
-  return context;
-}
-
-async function runStep<T>(
-  scope: AttemptScope,
-  key: string,
-  work: (step: { idempotencyKey: string; signal: AbortSignal }) => T | Promise<T>,
-  options: StepOptions | undefined,
-): Promise<T> {
-  const gate = scope["enter"]();
-  if (gate !== null) await gate;
-  try {
-    return await scope.stepOnce(key, options, () =>
-      work({
-        idempotencyKey: `${scope.idempotencyKey}/${key}`,
-        get signal() {
-          return scope.signal;
-        },
-      }),
-    );
-  } finally {
-    scope["leave"]();
   }
 }
 

@@ -5,7 +5,7 @@
  * commits; (2) a slot is held from the claim to the report, not while a job waits; (3) a worker whose boot was declared
  * dead aborts everything it holds and begins again under a new boot.
  */
-import type { Context } from "../core/agent.ts";
+import type { ChildOutcome, MapOptions, MapResult, MapSource, SpawnSpec } from "../core/agent.ts";
 import * as changes from "../core/changes.ts";
 import { TenutoError } from "../core/errors.ts";
 import type { Lease } from "../core/job.ts";
@@ -19,7 +19,7 @@ import type { Definitions } from "./definitions.ts";
 import { Execution } from "./execution.ts";
 import { FanoutJobs } from "./fanout-jobs.ts";
 import { sleep } from "./limiting.ts";
-import { mapInProcess } from "./map.ts";
+import { type MapClosure, mapByAgent, mapInProcess } from "./map.ts";
 import type { EngineOptions, Parts } from "./parts.ts";
 import type { AttemptScope } from "./scope.ts";
 
@@ -361,34 +361,32 @@ export class Worker implements AttemptHost {
     return this.definitions.agentNames().find((reference) => reference.startsWith(`${name}@`)) ?? name;
   }
 
-  waitsOf(scope: AttemptScope): Pick<Context, "spawn" | "map" | "sleep"> {
-    if (scope instanceof Execution) return this.waitsOfJob(scope);
-    const refuse = (what: string) => () =>
-      Promise.reject(
-        new TenutoError("invalid_input", `ctx.${what} is not possible inside an item of a fan-out`, {
-          hint: `Call ctx.${what} in a job; items share one job.`,
-        }),
-      );
-    const sleepInPlace: Context["sleep"] = (key, ms) => scope.pauseInPlace(scope.claimKey(key, sleepInPlace), ms);
-    return { spawn: refuse("spawn"), map: refuse("map"), sleep: sleepInPlace };
+  async spawn<T>(scope: AttemptScope, key: string, spec: SpawnSpec): Promise<ChildOutcome<T>> {
+    if (!(scope instanceof Execution)) throw notInItem("spawn");
+    return await scope.spawnAndWait<T>(key, spec);
   }
 
-  private waitsOfJob(execution: Execution): Pick<Context, "spawn" | "map" | "sleep"> {
-    const waits: Pick<Context, "spawn" | "map" | "sleep"> = {
-      spawn: <T>(key: Parameters<Context["spawn"]>[0], spec: Parameters<Context["spawn"]>[1]) =>
-        execution.spawnAndWait<T>(execution.claimKey(key, waits.spawn), spec),
-      sleep: (key, ms) => execution.sleepUntilDone(execution.claimKey(key, waits.sleep), ms),
-      map: (key, source, work, options) => {
-        const text = execution.claimKey(key, waits.map);
-        const mapping = execution.working(() =>
-          mapInProcess(this, execution, text, source, work as never, options ?? {}),
-        );
-        execution.maps.add(mapping);
-        mapping.catch(() => {}).finally(() => execution.maps.delete(mapping));
-        return mapping as never;
-      },
-    };
-    return waits;
+  async sleep(scope: AttemptScope, key: string, ms: number): Promise<void> {
+    if (scope instanceof Execution) await scope.sleepUntilDone(key, ms);
+    else await scope.pauseInPlace(key, ms);
+  }
+
+  async map(
+    scope: AttemptScope,
+    key: string,
+    source: MapSource,
+    work: unknown,
+    options: MapOptions,
+  ): Promise<MapResult<any>> {
+    if (!(scope instanceof Execution)) throw notInItem("map");
+    if (typeof work === "string") return await mapByAgent(scope, key, source, work, options);
+    const mapping = scope.working(() => mapInProcess(this, scope, key, source, work as MapClosure, options));
+    scope.maps.add(mapping);
+    try {
+      return await mapping;
+    } finally {
+      scope.maps.delete(mapping);
+    }
   }
 
   progress(scope: AttemptScope, done: number, total?: number, message?: string): void {
@@ -423,4 +421,10 @@ export class Worker implements AttemptHost {
   private stopAll(): void {
     for (const entry of this.running.values()) entry.execution?.abort("stop");
   }
+}
+
+function notInItem(what: string): TenutoError {
+  return new TenutoError("invalid_input", `ctx.${what} is not possible inside an item of a fan-out`, {
+    hint: `Call ctx.${what} in a job; the items of a fan-out share one job.`,
+  });
 }

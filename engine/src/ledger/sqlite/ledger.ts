@@ -29,6 +29,8 @@ interface Entry {
   since: number;
 }
 
+/** Changes after which a job may be claimable; the others are many and small. */
+const MAY_READY: ReadonlySet<string> = new Set(["start", "run", "job", "spawn", "reopen"]);
 const MAX_BATCH = 2_000;
 const MAX_CACHED_ROWS = 40_000;
 const FOREIGN_POLL_MS = 250;
@@ -133,7 +135,7 @@ export class SqliteWriter {
     if (this.closed) return;
     const entries = this.queue.length > MAX_BATCH ? this.queue.splice(0, MAX_BATCH) : this.queue;
     if (entries === this.queue) this.queue = [];
-    const tickets = this.collectTickets();
+    const tickets = this.collectTickets(entries);
     if (entries.length === 0 && tickets.length === 0 && !this.unfinished) return;
     const result = this.transact(
       entries.map((entry) => entry.change),
@@ -146,10 +148,10 @@ export class SqliteWriter {
     if (this.queue.length > 0 || this.claims.length > 0 || this.unfinished) this.schedule();
   }
 
-  private collectTickets(): ClaimTicket[] {
+  private collectTickets(entries: readonly Entry[]): ClaimTicket[] {
     const tickets: ClaimTicket[] = this.claims.map(({ request, resolve }) => ({ request, done: resolve }));
     this.claims = [];
-    if (tickets.length > 0) return tickets;
+    if (tickets.length > 0 || !entries.some((entry) => MAY_READY.has(entry.change.select.kind))) return tickets;
     for (const hook of this.hooks) {
       const ticket = hook();
       if (ticket !== null) tickets.push(ticket);

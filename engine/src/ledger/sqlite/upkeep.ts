@@ -63,6 +63,8 @@ export class SqliteLedger extends SqliteReader implements Ledger {
 
   keepAlive(boot: BootSeq, options: { everyMs: number; stallMs: number; onDead: () => void }): KeepAlive {
     if (this.options.path === ":memory:") return { tick: () => {}, stop: async () => {} };
+    // From here on the keeper's thread checkpoints; see keepLogShort for the case that it can't keep up.
+    this.db.pragma("wal_autocheckpoint = 0");
     const ticks = new Int32Array(new SharedArrayBuffer(8));
     const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
     const thread = new Worker(new URL(`./keeper.${extension}`, import.meta.url), {

@@ -1,0 +1,164 @@
+/**
+ * The context object that an agent's code sees: the public face of a scope. One object per attempt or item, methods on the
+ * prototype, so that a million items cost a million small objects and no closures.
+ */
+import type {
+  ArtifactRef,
+  ChildOutcome,
+  Context,
+  Dataset,
+  DatasetRef,
+  MapOptions,
+  MapResult,
+  MapSource,
+  SpawnSpec,
+  StepKey,
+  StepOptions,
+} from "../core/agent.ts";
+import { type AttemptScope, SkipSignal } from "./scope.ts";
+
+/** Operations that need the worker. */
+export interface ContextHost {
+  spawn<T>(scope: AttemptScope, key: string, spec: SpawnSpec): Promise<ChildOutcome<T>>;
+  map(scope: AttemptScope, key: string, source: MapSource, work: unknown, options: MapOptions): Promise<MapResult<any>>;
+  sleep(scope: AttemptScope, key: string, ms: number): Promise<void>;
+  progress(scope: AttemptScope, done: number, total?: number, message?: string): void;
+}
+
+type StepWork<T> = (step: { idempotencyKey: string; signal: AbortSignal }) => T | Promise<T>;
+
+export class AttemptContext implements Context {
+  readonly #scope: AttemptScope;
+  readonly #host: ContextHost;
+  #log: Context["log"] | null = null;
+
+  constructor(scope: AttemptScope, host: ContextHost) {
+    this.#scope = scope;
+    this.#host = host;
+  }
+
+  get runId(): string {
+    return this.#scope.facts.run.id;
+  }
+
+  get jobId(): string {
+    return this.#scope.facts.job.id;
+  }
+
+  get params(): Readonly<Record<string, any>> {
+    return this.#scope.facts.resolved.params;
+  }
+
+  get attempt(): number {
+    return this.#scope.facts.attempt;
+  }
+
+  get epoch(): number {
+    return this.#scope.lease.epoch;
+  }
+
+  get item(): number | null {
+    return this.#scope.facts.item;
+  }
+
+  get idempotencyKey(): string {
+    return this.#scope.idempotencyKey;
+  }
+
+  get signal(): AbortSignal {
+    return this.#scope.signal;
+  }
+
+  get workspace(): string {
+    const { workspace } = this.#scope.facts;
+    this.#scope.parts.files.ensure(workspace);
+    return workspace;
+  }
+
+  async step<T>(key: StepKey, work: StepWork<T>, options?: StepOptions): Promise<T> {
+    const scope = this.#scope;
+    const text = scope.claimKey(key, AttemptContext.prototype.step);
+    const gate = scope.enter();
+    if (gate !== null) await gate;
+    try {
+      return await scope.stepOnce(text, options, () =>
+        work({
+          idempotencyKey: `${scope.idempotencyKey}/${text}`,
+          get signal() {
+            return scope.signal;
+          },
+        }),
+      );
+    } finally {
+      scope.leave();
+    }
+  }
+
+  async spawn<T = any>(key: StepKey, spec: SpawnSpec): Promise<ChildOutcome<T>> {
+    return await this.#host.spawn<T>(this.#scope, this.#scope.claimKey(key, AttemptContext.prototype.spawn), spec);
+  }
+
+  async map<I = any, O = any>(
+    key: StepKey,
+    source: MapSource,
+    work: ((item: I, ctx: Context) => O | Promise<O>) | string,
+    options: MapOptions = {},
+  ): Promise<MapResult<O>> {
+    const text = this.#scope.claimKey(key, AttemptContext.prototype.map);
+    return await this.#host.map(this.#scope, text, source, work, options);
+  }
+
+  async sleep(key: StepKey, ms: number): Promise<void> {
+    await this.#host.sleep(this.#scope, this.#scope.claimKey(key, AttemptContext.prototype.sleep), ms);
+  }
+
+  artifact(
+    name: string,
+    content: string | Uint8Array | { path: string },
+    options?: { mediaType?: string; type?: string },
+  ): Promise<ArtifactRef> {
+    return this.#scope.artifact(name, content, options);
+  }
+
+  dataset(name: string, records: Iterable<unknown> | AsyncIterable<unknown>): Promise<DatasetRef> {
+    return this.#scope.dataset(name, records);
+  }
+
+  open<T>(ref: DatasetRef): Dataset<T> {
+    return this.#scope.open<T>(ref);
+  }
+
+  readArtifact(ref: ArtifactRef | DatasetRef): AsyncIterable<Uint8Array> {
+    return this.#scope.readArtifact(ref);
+  }
+
+  progress(done: number, total?: number, message?: string): void {
+    this.#host.progress(this.#scope, done, total, message);
+  }
+
+  get log(): Context["log"] {
+    const scope = this.#scope;
+    this.#log ??= {
+      info: (message, fields) => scope.log("INFO", message, fields),
+      warn: (message, fields) => scope.log("WARNING", message, fields),
+      error: (message, fields) => scope.log("ERROR", message, fields),
+    };
+    return this.#log;
+  }
+
+  limit(name: string): Promise<void> {
+    return this.#scope.limit(name);
+  }
+
+  outcome(name: string, ok: boolean): Promise<void> {
+    return this.#scope.outcome(name, ok);
+  }
+
+  spend(name: string, amount: number): Promise<void> {
+    return this.#scope.spend(name, amount);
+  }
+
+  skip(reason: string): never {
+    throw new SkipSignal(reason);
+  }
+}
