@@ -20,6 +20,8 @@ import { bindAgents, type Pipeline } from "./authoring/define.ts";
 import { parseParams } from "./authoring/params.ts";
 import { assertRequirements } from "./authoring/requirements.ts";
 import type { Agent } from "./core/agent.ts";
+import { recordProcess } from "./core/changes.ts";
+import type { ProcessRow } from "./core/decision.ts";
 import { TenutoError } from "./core/errors.ts";
 import { HEARTBEAT_MS, LEASE_MS } from "./core/limits.ts";
 import { createCommandExecutor } from "./executors/command.ts";
@@ -30,6 +32,7 @@ import { openLogFiles } from "./logs/files.ts";
 import type { ArtifactStore } from "./ports/artifact-store.ts";
 import type { Clock, Entropy } from "./ports/clock.ts";
 import type { Datasets } from "./ports/datasets.ts";
+import type { CommandAttempt, ProcessIdentity } from "./ports/executor.ts";
 import type { Ledger } from "./ports/ledger.ts";
 import type { RunHandle, StartOptions } from "./runtime/client.ts";
 import { Client } from "./runtime/client.ts";
@@ -197,13 +200,25 @@ async function assemble(
     datasets: datasetsOn(store),
     logs: openLogFiles(join(home, "logs"), { clock, onProblem: onFault }),
     files: filesIn(home, cwd),
-    commands: createCommandExecutor({ markerPrefix: bootPrefix }),
+    commands: createCommandExecutor({ markerPrefix: bootPrefix, recordProcess: processRecorder(ledger) }),
     threads: createThreadExecutor(),
     probe: createProbe(),
     clock,
     entropy,
     bootPrefix,
     hash: (text) => createHash("sha256").update(text).digest("hex"),
+  };
+}
+
+/** Keeps the identities of running programs in the ledger, so that a later engine finds what this one leaves behind. */
+function processRecorder(ledger: Ledger): (attempt: CommandAttempt, identity: ProcessIdentity | null) => Promise<void> {
+  const running = new WeakMap<CommandAttempt, ProcessRow>();
+  return async (attempt, identity) => {
+    const row = identity === null ? running.get(attempt) : { ...identity, ...attempt.owner, epoch: attempt.epoch };
+    if (row === undefined) return;
+    running.set(attempt, row);
+    // A ledger that can't be written must not end the program: its marker identifies the tree as well.
+    await ledger.apply(recordProcess(row, identity === null)).catch(() => {});
   };
 }
 

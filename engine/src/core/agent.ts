@@ -41,6 +41,8 @@ export interface FanoutResult extends DatasetRef {
   completed: number;
   failed: number;
   skipped: number;
+  /** Dataset of `{ordinal, state, error}` of the items that did not complete, if there are any. */
+  errors?: DatasetRef;
 }
 
 /** A dataset opened for reading. Iterate it; `array()` only up to 1 MB. */

@@ -2,7 +2,7 @@
  * Every change that the engine makes, by name: the selector and the rule that decides. Runtime code applies these and
  * nothing else, so this page is the list of all writes.
  */
-import type { Decision, Effect, ItemRow, Slice, StepRow, Verdict } from "./decision.ts";
+import type { Decision, Effect, ItemRow, ProcessRow, Slice, StepRow, Verdict } from "./decision.ts";
 import { errorJson, leaseLost, reject } from "./decision.ts";
 import type { StoredError } from "./errors.ts";
 import * as fanout from "./fanout.ts";
@@ -172,6 +172,15 @@ export const breakDeadlock = (seq: RunSeq) => ({
     slice.run.state === "waiting" && slice.run.liveJobs === 0
       ? { ok: true, effects: [{ type: "propagate", row: { kind: "deadlock", run: seq, subject: 0, cursor: 0 } }] }
       : { ok: true },
+});
+
+/** A program was started; with null it and all that it started is dead. No lease is asked for: facts are recorded in any case. */
+export const recordProcess = (row: ProcessRow, ended: boolean) => ({
+  select: { kind: "lease" as const, job: row.job },
+  decide: (): Verdict<void> => ({
+    ok: true,
+    effects: [ended ? { type: "processEnded", marker: row.marker } : { type: "process", row }],
+  }),
 });
 
 /** A critical error outside of any job's own report stops the run. */

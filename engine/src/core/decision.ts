@@ -122,6 +122,8 @@ export type Effect =
   | { type: "release"; limiter: string | null; key: string | null; job: JobSeq; epoch: number; item: number | null }
   | { type: "cachePut"; pipeline: string; key: string; job: JobSeq; at: number; output: string }
   | { type: "artifact"; row: ArtifactRow }
+  | { type: "process"; row: ProcessRow }
+  | { type: "processEnded"; marker: string }
   | { type: "dataset"; sha256: string; count: number; bytes: number; stride: number; offsets: Uint8Array };
 
 /** A limiter's state; `data` is JSON that core/limiter.ts understands. */
@@ -129,6 +131,16 @@ export interface LimiterState {
   name: string;
   key: string;
   data: string;
+}
+
+/** A program that a boot has started, until its whole tree is dead. */
+export interface ProcessRow {
+  marker: string;
+  boot: BootSeq;
+  pid: number;
+  pidStart: string;
+  job: JobSeq;
+  epoch: number;
 }
 
 export interface ArtifactRow {

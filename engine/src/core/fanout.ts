@@ -11,6 +11,7 @@ import type { Lease } from "./job.ts";
 import { parkJob, wakeJob } from "./job.ts";
 import { PROGRESS_EVERY_MS } from "./limits.ts";
 import type { BootSeq, FanoutRow, JobRow, WindowRow } from "./model.ts";
+import { isJobEnd } from "./model.ts";
 
 export interface Expansion {
   source: string;
@@ -20,6 +21,8 @@ export interface Expansion {
   errorRate: number;
   /** Items that repeat the key of an earlier one, already written as skipped. */
   duplicates: number;
+  /** When the job is out of time; null if it has no limit. */
+  deadline: number | null;
 }
 
 export function isSettled(fanout: FanoutRow): boolean {
@@ -69,7 +72,7 @@ export function expandFanout(slice: Slice, lease: Lease, expansion: Expansion, a
     },
   ];
   if (job.kind === "map" || isSettled(fanout)) return { ok: true, effects, result: "expanded" };
-  const parked = parkJob({ ...slice, fanout }, lease, { dueAt: null, reason: "items" }, at);
+  const parked = parkJob({ ...slice, fanout }, lease, { dueAt: expansion.deadline, reason: "items" }, at);
   return parked.ok ? { ...parked, effects: [...effects, ...(parked.effects ?? [])], result: "expanded" } : parked;
 }
 
@@ -226,7 +229,7 @@ export function settleItems(
   const open = window.open - ended;
   const result: ItemsSettled = {
     open,
-    stop: run.cancelRequestedAt !== null || run.haltedAt !== null || next.stopped === 1,
+    stop: run.cancelRequestedAt !== null || run.haltedAt !== null || next.stopped === 1 || isJobEnd(job.state),
     settled,
   };
   if (open > 0 || (keep && window.slots > 0)) return { ok: true, fanout: counters, window: { open }, effects, result };

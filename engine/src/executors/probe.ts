@@ -14,11 +14,22 @@ export function createProbe(): ProcessProbe {
       if (identity.host !== self.host) return null;
       if (identity.machine !== machine) return false;
       if (!HAS_PROC) return existsWithoutProc(identity.pid);
-      const entry = readProcess(identity.pid);
+      const entry = entryOf(identity.pid);
+      if (entry === "unknown") return null;
       return entry !== null && entry.live && startOf(identity.pid) === identity.pidStart;
     },
-    endOrphans: async (identities, prefixes) => (await endOrphans(identities, { prefixes })).filter((result) => result.outcome === "ended").length,
+    endOrphans: async (identities, prefixes) =>
+      (await endOrphans(identities, { prefixes })).filter((result) => result.outcome === "ended").length,
   };
+}
+
+/** `unknown` when this process is short of file descriptors. */
+function entryOf(pid: number): ReturnType<typeof readProcess> | "unknown" {
+  try {
+    return readProcess(pid);
+  } catch {
+    return "unknown";
+  }
 }
 
 function bootId(): string {

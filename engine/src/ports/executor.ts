@@ -4,7 +4,7 @@
  */
 import type { StoredError } from "../core/errors.ts";
 import type { CommandSpec, ErrorRule } from "../core/document.ts";
-import type { Json } from "../core/model.ts";
+import type { BootSeq, JobSeq, Json } from "../core/model.ts";
 import type { LogLevel } from "./log-sink.ts";
 
 export type ExecutionOutcome =
@@ -35,6 +35,8 @@ export interface AttemptApi {
 export interface CommandAttempt {
   runId: string;
   jobId: string;
+  /** Who is responsible for the processes: the ledger's numbers of job and boot. */
+  owner: { job: JobSeq; boot: BootSeq };
   /** Ordinal of the item, for a fan-out. */
   item: number | null;
   attempt: number;

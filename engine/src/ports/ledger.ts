@@ -140,10 +140,6 @@ export interface Ledger {
   boots(state?: BootRow["state"]): Promise<BootRow[]>;
   endBoot(boot: BootSeq, state: "stopped" | "dead"): Promise<void>;
   leasesOf(boot: BootSeq, limit: number): Promise<{ jobs: JobSeq[]; windows: WindowRow[] }>;
-  recordProcess(
-    boot: BootSeq,
-    identity: { pid: number; pidStart: string; marker: string; job: JobSeq; epoch: number },
-  ): Promise<void>;
   forgetProcess(marker: string): Promise<void>;
   processesOf(boot: BootSeq): Promise<{ pid: number; pidStart: string; marker: string; job: JobSeq; epoch: number }[]>;
 

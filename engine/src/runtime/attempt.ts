@@ -17,7 +17,7 @@ import { retryDelayMs } from "../core/retry.ts";
 import type { AttemptApi, ExecutionOutcome } from "../ports/executor.ts";
 import { checkContract } from "./contracts.ts";
 import type { ResolvedJob } from "./definitions.ts";
-import { findLimiter, pass } from "./limiting.ts";
+import { findLimiter, pass, stopped } from "./limiting.ts";
 import type { Parts } from "./parts.ts";
 import { AttemptContext, type ContextHost } from "./context.ts";
 import { type AttemptScope, SkipSignal } from "./scope.ts";
@@ -48,6 +48,7 @@ export async function attemptJob(host: AttemptHost, scope: AttemptScope, data: S
     if (deferred !== null) return { kind: "deferred", ...deferred };
     const input = expand(spec.input ?? null, data, `input of job ${job.id}`);
     const result = await attemptWork(host, scope, resolved.agent, input, data);
+    if (result.kind === "stopped") return resultOf(scope, stopped());
     if (result.kind === "completed" && spec.cache !== undefined && result.json !== null)
       await remember(host.parts, scope, resolved, data, result.json);
     return result;
@@ -62,8 +63,18 @@ export function resultOf(scope: AttemptScope, error: unknown): Result {
   const { aborted } = scope;
   const { policy } = scope.facts.resolved;
   if (aborted === "timeout") return { kind: "failed", error: timeoutError(policy.timeoutMs) };
+  if (aborted === "deadline") return { kind: "failed", error: deadlineError(policy.jobTimeoutMs ?? 0) };
   if (aborted !== null) return { kind: "stopped" };
   return { kind: "failed", error: storedErrorFrom(error, policy.errors) };
+}
+
+export function deadlineError(jobTimeoutMs: number): StoredError {
+  return {
+    category: "permanent",
+    code: "timeout",
+    message: `the job took longer than ${jobTimeoutMs / 1_000} s, waits and retries included`,
+    hint: "Raise jobTimeoutSeconds, or make the work smaller.",
+  };
 }
 
 export function timeoutError(timeoutMs: number): StoredError {
@@ -197,6 +208,7 @@ async function runCommand(
     return await parts.commands.run({
       runId: run.id,
       jobId: job.id,
+      owner: { job: job.seq, boot: scope.lease.boot },
       item,
       attempt,
       epoch: scope.lease.epoch,

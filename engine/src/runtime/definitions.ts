@@ -6,9 +6,9 @@
  */
 import type { Agent } from "../core/agent.ts";
 import { agentReference } from "../core/agent.ts";
-import type { JobSpec, LimiterSpec, PipelineDocument } from "../core/document.ts";
+import type { JobSpec, LimiterSpec, PipelineDocument, WorkPolicy } from "../core/document.ts";
 import { TenutoError } from "../core/errors.ts";
-import type { JobRow, Json, RunRow } from "../core/model.ts";
+import type { JobRow, JobSeq, Json, RunRow } from "../core/model.ts";
 import { type Plan, planOf } from "../core/plan.ts";
 import { requiredOutputs, type Scope } from "../core/placeholders.ts";
 import { mergePolicies, type ResolvedPolicy } from "../core/retry.ts";
@@ -41,6 +41,8 @@ const PARAMS_KEPT = 2_000;
 export class Definitions {
   private readonly ledger: Ledger;
   private readonly cwd: string;
+  /** The engine's own, behind those of job, agent and pipeline. */
+  private readonly defaults: WorkPolicy;
   private readonly pipelines = new Map<string, KnownPipeline>();
   private readonly byVersion = new Map<string, KnownPipeline>();
   private readonly agents = new Map<string, Agent>();
@@ -49,7 +51,8 @@ export class Definitions {
   private readonly policies = new WeakMap<JobSpec, ResolvedPolicy>();
   private readonly outputs = new WeakMap<JobSpec, string[]>();
 
-  constructor(ledger: Ledger, cwd: string) {
+  constructor(ledger: Ledger, cwd: string, defaults: WorkPolicy) {
+    this.defaults = defaults;
     this.ledger = ledger;
     this.cwd = cwd;
   }
@@ -144,10 +147,22 @@ export class Definitions {
     const agent = this.agents.get(job.agent) ?? null;
     let policy = this.policies.get(spec);
     if (policy === undefined) {
-      policy = mergePolicies(spec, agent ?? undefined, definition.document.defaults);
+      policy = mergePolicies(spec, agent ?? undefined, definition.document.defaults, this.defaults);
       this.policies.set(spec, policy);
     }
     return { definition, spec, agent, policy, params };
+  }
+
+  /** How many crashes of its worker a job survives. */
+  async crashLimit(seq: JobSeq, otherwise: number): Promise<number> {
+    try {
+      const job = await this.ledger.job(seq);
+      const run = job === null ? null : await this.ledger.run(job.run);
+      return job === null || run === null ? otherwise : (await this.resolve(run, job)).policy.maxCrashes;
+    } catch {
+      // A damaged definition must not keep the job from being given back.
+      return otherwise;
+    }
   }
 
   private async spawnedSpec(job: JobRow): Promise<JobSpec | undefined> {

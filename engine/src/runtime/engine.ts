@@ -21,10 +21,11 @@ export class Engine {
     parse: (pipeline: KnownPipeline, params: unknown) => Params,
   ) {
     this.parts = parts;
-    this.definitions = new Definitions(parts.ledger, cwd);
+    this.definitions = new Definitions(parts.ledger, cwd, { maxCrashes: options.maxCrashes });
     this.client = new Client(parts, this.definitions, parse);
     this.worker = new Worker(parts, this.definitions, options);
     this.sweeper = new Sweeper(parts, options, () => this.worker.boot);
+    this.sweeper.crashLimit = (job) => this.definitions.crashLimit(job, options.maxCrashes);
   }
 
   onFault(listener: (error: unknown) => void): void {

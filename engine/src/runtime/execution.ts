@@ -193,8 +193,17 @@ export class Execution extends AttemptScope {
     });
   }
 
+  /** When the whole job is out of time; null if it has no limit. */
+  get deadline(): number | null {
+    const { jobTimeoutMs } = this.facts.resolved.policy;
+    return jobTimeoutMs === null ? null : (this.facts.job.firstStartedAt ?? this.parts.clock.now()) + jobTimeoutMs;
+  }
+
   private async park(): Promise<void> {
-    const dueAts = [...this.waits].map((wait) => wait.dueAt).filter((dueAt) => dueAt !== null);
+    const dueAts = [...this.waits]
+      .map((wait) => wait.dueAt)
+      .concat(this.deadline)
+      .filter((dueAt) => dueAt !== null);
     const children = [...this.waits].some((wait) => wait.child !== null);
     let open: () => void = () => {};
     const promise = new Promise<void>((resolve) => {

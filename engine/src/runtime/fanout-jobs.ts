@@ -10,7 +10,7 @@ import type { Lease } from "../core/job.ts";
 import type { FanoutRow, JobRow, JobSeq, Json, RunRow, RunSeq } from "../core/model.ts";
 import { evaluate } from "../core/condition.ts";
 import { expand, expandText, type Scope } from "../core/placeholders.ts";
-import { attemptWork, passDeclared, reportChange, type Result, resultOf } from "./attempt.ts";
+import { attemptWork, deadlineError, passDeclared, reportChange, type Result, resultOf } from "./attempt.ts";
 import type { ResolvedJob } from "./definitions.ts";
 import { Execution } from "./execution.ts";
 import { collect, expandList } from "./fanout.ts";
@@ -121,6 +121,7 @@ export class FanoutJobs {
         key === undefined
           ? null
           : (value, index) => expandText(key, { ...data, item: value, index }, `key of job ${job.id}`),
+      deadline: scope.deadline,
       keyScope: `${definition.document.name}/${job.id}`,
     });
     if (total > 0) return null;
@@ -131,8 +132,11 @@ export class FanoutJobs {
   private async conclude(scope: Execution, lease: Lease, fanout: FanoutRow): Promise<Result | null> {
     const { parts } = this.worker;
     const { job, resolved } = scope.facts;
+    const { deadline } = scope;
+    if (deadline !== null && deadline <= parts.clock.now() && !isSettled(fanout))
+      return { kind: "failed", error: deadlineError(resolved.policy.jobTimeoutMs ?? 0) };
     if (!isSettled(fanout) && !isHopeless(fanout)) {
-      await parts.ledger.apply(changes.parkJob(job.seq, lease, { dueAt: null, reason: "items" }));
+      await parts.ledger.apply(changes.parkJob(job.seq, lease, { dueAt: deadline, reason: "items" }));
       return null;
     }
     const batch = resolved.spec.forEach?.batch ?? null;

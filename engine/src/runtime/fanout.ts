@@ -21,6 +21,8 @@ export interface ListOptions {
   window: number | null;
   /** Key of a record; null if none is declared. */
   key: ((value: Json, index: number) => string) | null;
+  /** When the job is out of time; null if it has no limit. */
+  deadline: number | null;
   /** Name of pipeline and job, within which keys identify items. */
   keyScope: string;
 }
@@ -59,6 +61,7 @@ export async function expandList(
         windowSize,
         errorRate: options.errorRate,
         duplicates,
+        deadline: options.deadline,
       }),
     ),
   ]);
@@ -150,8 +153,8 @@ export async function collect(
   if (bad > fanout.errorRate * fanout.total)
     throw describeFailures(fanout, await parts.ledger.items(job, { states: ["failed", "skipped"], limit: 5 }), job);
   const info = await parts.datasets.write(results(parts, job, batch), { raw: true, batched: true });
-  await guarded(scope.datasetEffects(`${scope.facts.job.id}.results`, info));
-  return {
+  const effects = scope.datasetEffects(`${scope.facts.job.id}.results`, info);
+  const result: FanoutResult = {
     $dataset: `sha256:${info.sha256}`,
     count: info.count,
     bytes: info.bytes,
@@ -160,6 +163,24 @@ export async function collect(
     failed: fanout.failed,
     skipped: fanout.skipped,
   };
+  if (fanout.failed + fanout.skipped > 0) {
+    const errors = await parts.datasets.write(failures(parts, job), { raw: true, batched: true });
+    effects.push(...scope.datasetEffects(`${scope.facts.job.id}.errors`, errors));
+    result.errors = { $dataset: `sha256:${errors.sha256}`, count: errors.count, bytes: errors.bytes };
+  }
+  await guarded(effects);
+  return result;
+}
+
+/** What did not complete, as JSON records of ordinal, state and error, in order. */
+async function* failures(parts: Parts, job: JobSeq): AsyncGenerator<string[]> {
+  let from = 0;
+  for (;;) {
+    const rows = await parts.ledger.items(job, { states: ["failed", "skipped"], from, limit: PAGE });
+    if (rows.length === 0) return;
+    from = rows.at(-1)!.ordinal + 1;
+    yield rows.map((row) => `{"ordinal":${row.ordinal},"state":"${row.state}","error":${row.error ?? "null"}}`);
+  }
 }
 
 /** Raw results in order, page by page. */

@@ -101,6 +101,7 @@ async function workOn(
       batch,
       window: options.window ?? null,
       key: options.key === undefined ? null : (value) => String(options.key?.(value)),
+      deadline: null,
       keyScope: `${resolved.definition.document.name}/${job.id}`,
     });
   }

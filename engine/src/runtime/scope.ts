@@ -26,6 +26,9 @@ export class SkipSignal extends Error {
   }
 }
 
+/** `timeout` is the limit of one attempt, `deadline` that of the whole job. */
+export type AbortReason = "cancel" | "stop" | "timeout" | "deadline" | "lease";
+
 export interface ScopeFacts {
   run: RunRow;
   job: JobRow;
@@ -43,7 +46,7 @@ export abstract class AttemptScope {
   readonly facts: ScopeFacts;
   private places: Map<string, { stack?: string }> | null = null;
   private controller: AbortController | null = null;
-  private abortReason: unknown = null;
+  private abortReason: AbortReason | null = null;
 
   constructor(parts: Parts, facts: ScopeFacts) {
     this.parts = parts;
@@ -67,11 +70,11 @@ export abstract class AttemptScope {
     return this.controller.signal;
   }
 
-  get aborted(): unknown {
+  get aborted(): AbortReason | null {
     return this.abortReason;
   }
 
-  abort(reason: "cancel" | "stop" | "timeout" | "lease"): void {
+  abort(reason: AbortReason): void {
     if (this.abortReason !== null) return;
     this.abortReason = reason;
     this.controller?.abort(reason);

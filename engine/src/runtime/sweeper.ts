@@ -6,7 +6,7 @@
  * (2) what a dead boot left running is ended before its jobs run again.
  */
 import * as changes from "../core/changes.ts";
-import type { BootRow, BootSeq } from "../core/model.ts";
+import type { BootRow, BootSeq, JobSeq } from "../core/model.ts";
 import type { EngineOptions, Parts } from "./parts.ts";
 
 interface Seen {
@@ -32,6 +32,8 @@ export class Sweeper {
   private off: (() => void)[] = [];
   private working = new Set<Promise<unknown>>();
   onFault: (error: unknown) => void = () => {};
+  /** How many crashes of its worker a job survives. */
+  crashLimit: (job: JobSeq) => Promise<number> = async () => this.options.maxCrashes;
   /** Removes the files of pruned runs. */
   onPruned: (ids: string[]) => Promise<void> = async () => {};
 
@@ -124,8 +126,9 @@ export class Sweeper {
     const first = await this.parts.ledger.leasesOf(boot.seq, 1);
     const processes = await this.parts.ledger.processesOf(boot.seq);
     if (first.jobs.length === 0 && first.windows.length === 0 && processes.length === 0) return;
-    if (boot.host === this.parts.probe.self().host)
-      await this.parts.probe.endOrphans(processes, [boot.id.replace(/\.\d+$/, "")]);
+    // The marker's prefix belongs to the process; while that lives on under a new boot only what was recorded is ended.
+    const prefixes = this.parts.probe.alive(boot) === false ? [boot.id.replace(/\.\d+$/, "")] : [];
+    if (boot.host === this.parts.probe.self().host) await this.parts.probe.endOrphans(processes, prefixes);
     for (const process of processes) await this.parts.ledger.forgetProcess(process.marker);
     for (;;) {
       const leases = await this.parts.ledger.leasesOf(boot.seq, LEASE_BATCH);
@@ -136,7 +139,9 @@ export class Sweeper {
             changes.releaseWindow(window.job, window.start, { epoch: window.epoch, boot: boot.seq }),
           ),
         ),
-        ...leases.jobs.map((job) => this.parts.ledger.apply(changes.loseLease(job, boot.seq, this.options.maxCrashes))),
+        ...leases.jobs.map(async (job) =>
+          this.parts.ledger.apply(changes.loseLease(job, boot.seq, await this.crashLimit(job))),
+        ),
       ]);
     }
   }

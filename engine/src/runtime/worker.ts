@@ -321,8 +321,14 @@ export class Worker implements AttemptHost {
 
   private armTimeout(entry: Running): void {
     entry.timer?.cancel();
-    const { timeoutMs } = entry.execution.facts.resolved.policy;
-    entry.timer = this.parts.clock.after(timeoutMs, () => entry.execution.abort("timeout"));
+    const { execution } = entry;
+    const { timeoutMs } = execution.facts.resolved.policy;
+    const leftMs = (execution.deadline ?? Number.POSITIVE_INFINITY) - this.parts.clock.now();
+    if (leftMs <= 0) execution.abort("deadline");
+    else
+      entry.timer = this.parts.clock.after(Math.min(timeoutMs, leftMs), () =>
+        execution.abort(leftMs < timeoutMs ? "deadline" : "timeout"),
+      );
   }
 
   private cancelRun(run: RunSeq): void {

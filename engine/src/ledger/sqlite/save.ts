@@ -346,6 +346,14 @@ function saveOther(statements: Statements, effect: Effect, at: number): void {
     case "cachePut":
       statements.of(SQL.putCache).run(effect.pipeline, effect.key, effect.job, effect.at, effect.output);
       return;
+    case "process":
+      statements
+        .of(SQL.insertProcess)
+        .run(effect.row.marker, effect.row.boot, effect.row.pid, effect.row.pidStart, effect.row.job, effect.row.epoch);
+      return;
+    case "processEnded":
+      statements.of(SQL.dropProcess).run(effect.marker);
+      return;
     case "artifact": {
       const row = effect.row;
       statements

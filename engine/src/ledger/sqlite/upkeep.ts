@@ -46,17 +46,6 @@ export class SqliteLedger extends SqliteReader implements Ledger {
     await this.write(() => this.statements.of(SQL.endBoot).run(state, boot));
   }
 
-  async recordProcess(
-    boot: BootSeq,
-    identity: { pid: number; pidStart: string; marker: string; job: JobSeq; epoch: number },
-  ): Promise<void> {
-    await this.write(() =>
-      this.statements
-        .of(SQL.insertProcess)
-        .run(identity.marker, boot, identity.pid, identity.pidStart, identity.job, identity.epoch),
-    );
-  }
-
   async forgetProcess(marker: string): Promise<void> {
     await this.write(() => this.statements.of(SQL.dropProcess).run(marker));
   }
