@@ -7,7 +7,7 @@
  * 3. A module that can't be loaded is an error that names the file, and keeps the cause.
  */
 import { readdirSync, readFileSync, statSync } from "node:fs";
-import { extname, join, resolve } from "node:path";
+import { dirname, extname, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { Agent } from "../core/agent.ts";
 import { TenutoError } from "../core/errors.ts";
@@ -73,11 +73,13 @@ export async function loadPipelines(path: string): Promise<Loaded> {
 }
 
 /**
- * The configuration in a folder with all that it names, or null if there is none.
- * @throws invalid_config, and what loadPipelines throws
+ * The configuration's file alone, without what it names by path: `path` is the file itself or its folder. Null if a
+ * folder has none. @throws not_found, invalid_config
  */
-export async function loadConfig(cwd: string): Promise<LoadedConfig | null> {
-  const file = CONFIG_FILES.map((name) => join(resolve(cwd), name)).find((candidate) => kindOf(candidate) === "file");
+export async function readConfig(path: string): Promise<{ file: string; config: Config } | null> {
+  const place = resolve(path);
+  const candidates = CONFIG_FILES.map((name) => join(place, name));
+  const file = kindOf(place) === "folder" ? candidates.find((candidate) => kindOf(candidate) === "file") : place;
   if (file === undefined) return null;
   const exported = await importModule(file);
   const config = exported.default as Config | undefined;
@@ -86,10 +88,22 @@ export async function loadConfig(cwd: string): Promise<LoadedConfig | null> {
       hint: "Write export default defineConfig({ pipelines: [ … ] }).",
     });
   }
+  return { file, config };
+}
+
+/**
+ * The configuration in a folder, or in this file, with all that it names; null if the folder has none.
+ * @throws invalid_config, and what loadPipelines throws
+ */
+export async function loadConfig(path: string): Promise<LoadedConfig | null> {
+  const read = await readConfig(path);
+  if (read === null) return null;
+  const { file, config } = read;
+  const folder = dirname(file);
   const loaded: Loaded = { pipelines: [], agents: [] };
   for (const entry of listOf(config.pipelines, "pipelines", file))
-    await addEntry(loaded, entry, "pipelines", cwd, file);
-  for (const entry of listOf(config.agents, "agents", file)) await addEntry(loaded, entry, "agents", cwd, file);
+    await addEntry(loaded, entry, "pipelines", folder, file);
+  for (const entry of listOf(config.agents, "agents", file)) await addEntry(loaded, entry, "agents", folder, file);
   const { pipelines, agents } = merged([loaded]);
   return { file, config, agents, pipelines: pipelines.map((pipeline) => bindAgents(pipeline, agents)) };
 }

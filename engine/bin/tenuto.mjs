@@ -1,0 +1,85 @@
+#!/usr/bin/env node
+/**
+ * Starts the command line with a Node that is new enough, from what was built or else from the source.
+ *
+ * Plain JavaScript that old versions of Node can read: it is what tells them that they are too old. A launcher that has to
+ * start another Node replaces itself where the system can do that, and otherwise passes signals on and the exit code back.
+ */
+import { spawn } from "node:child_process";
+import { existsSync, realpathSync } from "node:fs";
+import module from "node:module";
+import { constants } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const PACKAGE = join(dirname(fileURLToPath(import.meta.url)), "..");
+const built = join(PACKAGE, "dist", "cli", "main.js");
+const fromSource = !existsSync(built);
+// Node strips types itself since 22.18; what is built needs less.
+const needed = fromSource ? [22, 18] : [22, 0];
+const [major, minor] = process.versions.node.split(".").map(Number);
+const newEnough = major > needed[0] || (major === needed[0] && minor >= needed[1]);
+const args = process.argv.slice(2);
+
+if (!newEnough) startOther(pinnedNode());
+else if (fromSource && !process.execArgv.includes("--conditions=source") && loadsCode()) startOther(process.execPath);
+else await start();
+
+async function start() {
+  delete process.env.TENUTO_RELAUNCHED;
+  module.enableCompileCache?.();
+  quietLoader();
+  const entry = fromSource ? "../src/cli/main.ts" : "../dist/cli/main.js";
+  const io = fromSource ? "../src/cli/io.ts" : "../dist/cli/io.js";
+  const [{ run }, { processIo }] = await Promise.all([import(entry), import(io)]);
+  process.exit(await run(args, processIo()));
+}
+
+/** Help and version load no pipelines, so they need no condition for the imports of these. */
+function loadsCode() {
+  return args.length > 0 && !args.some((arg) => ["-h", "--help", "-V", "--version"].includes(arg));
+}
+
+/** Notes of Node on files of the user's project that say nothing to whoever runs a pipeline. */
+function quietLoader() {
+  const emit = process.emitWarning;
+  process.emitWarning = (warning, ...rest) => {
+    const kind = typeof rest[0] === "object" ? rest[0] : { type: rest[0], code: rest[1] };
+    if (kind?.code === "MODULE_TYPELESS_PACKAGE_JSON" || kind?.type === "ExperimentalWarning") return;
+    emit.call(process, warning, ...rest);
+  };
+}
+
+/** The Node that the workspace pins, or null. */
+function pinnedNode() {
+  const name = process.platform === "win32" ? "node.exe" : "node";
+  for (let folder = PACKAGE; ; folder = dirname(folder)) {
+    const candidate = join(folder, "node_modules", ".bin", name);
+    if (existsSync(candidate) && realpathSync(candidate) !== realpathSync(process.execPath)) return candidate;
+    if (folder === dirname(folder)) return null;
+  }
+}
+
+function startOther(node) {
+  if (node === null || process.env.TENUTO_RELAUNCHED !== undefined) {
+    process.stderr.write(
+      `error: tenuto needs Node ${needed.join(".")} or newer; this is ${process.versions.node} (${process.execPath})\n` +
+        `hint:  Install Node 24 from https://nodejs.org${fromSource ? ", or run `npm ci` in the workspace, which brings it" : ""}.\n`,
+    );
+    process.exit(4);
+  }
+  const argv = [...(fromSource ? ["--conditions=source"] : []), fileURLToPath(import.meta.url), ...args];
+  const env = { ...process.env };
+  if (newEnough && typeof process.execve === "function" && process.platform !== "win32") {
+    quietLoader();
+    process.execve(node, [node, ...argv], env);
+  }
+  if (!newEnough) env.TENUTO_RELAUNCHED = "1";
+  const child = spawn(node, argv, { stdio: "inherit", env });
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));
+  child.on("error", (error) => {
+    process.stderr.write(`error: ${node} can't be started: ${error.message}\n`);
+    process.exit(4);
+  });
+  child.on("exit", (code, signal) => process.exit(code ?? 128 + (constants.signals[signal] ?? 1)));
+}

@@ -1,0 +1,160 @@
+/** `tenuto artifacts list|get|verify`: what runs have stored, by name or by hash. */
+import { createWriteStream } from "node:fs";
+import { resolve } from "node:path";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { TenutoError } from "../../core/errors.ts";
+import { suggest } from "../../core/names.ts";
+import type { Tenuto } from "../../open.ts";
+import { time } from "../documents.ts";
+import { EXIT } from "../failure.ts";
+import { bytes, counted, shortStamp } from "../figures.ts";
+import type { Cli } from "../main.ts";
+import { withLedger } from "../project.ts";
+import { table } from "../table.ts";
+
+export async function artifactsList(cli: Cli, id: string): Promise<number> {
+  return await withLedger(cli, async (tenuto) => {
+    const { out } = cli;
+    const run = await tenuto.client.run(id);
+    const found = await named(tenuto, run.seq);
+    out.document("artifacts", { run: run.id, artifacts: found.map(({ at, ...rest }) => ({ ...rest, at: time(at) })) });
+    if (found.length === 0) out.say(`Run ${run.id} has stored no artifacts.`);
+    else {
+      const rows = found.map((entry) => [
+        entry.name,
+        entry.job,
+        entry.type,
+        bytes(entry.bytes),
+        shortStamp(entry.at),
+        entry.sha256.slice(0, 16),
+      ]);
+      out.data(
+        ...table(
+          [
+            { title: "NAME", shrink: true },
+            { title: "JOB", shrink: true },
+            { title: "TYPE" },
+            { title: "SIZE", align: "right" },
+            { title: "STORED (UTC)" },
+            { title: "SHA-256" },
+          ],
+          rows,
+          out.paint,
+          out.width,
+        ),
+      );
+    }
+    return EXIT.ok;
+  });
+}
+
+async function named(tenuto: Tenuto, run: number) {
+  const { ledger } = tenuto.engine.parts;
+  const jobs = new Map<number, string>();
+  const rows = await ledger.artifacts(run);
+  for (const row of rows) if (!jobs.has(row.job)) jobs.set(row.job, (await ledger.job(row.job))?.id ?? "");
+  return rows.map(({ name, job, attempt, type, mediaType, sha256, bytes, at }) => ({
+    name,
+    job: jobs.get(job)!,
+    attempt,
+    type,
+    mediaType,
+    sha256,
+    bytes,
+    at,
+  }));
+}
+
+export async function artifactsGet(
+  cli: Cli,
+  id: string,
+  name: string | undefined,
+  options: { output?: string },
+): Promise<number> {
+  return await withLedger(cli, async (tenuto) => {
+    const sha256 = name === undefined ? await byHash(tenuto, id) : await byName(tenuto, id, name);
+    if (options.output !== undefined) {
+      const path = resolve(cli.io.cwd, options.output);
+      await pipeline(Readable.from(tenuto.store.get(sha256)), createWriteStream(path, { flags: "wx" })).catch(
+        (error: NodeJS.ErrnoException) => {
+          if (error.code !== "EEXIST") throw error;
+          throw new TenutoError("conflict", `${path} exists already`, {
+            hint: "Give a file name that is not taken yet.",
+          });
+        },
+      );
+      cli.out.document("artifact", { sha256, file: path });
+      cli.out.say(`Wrote ${path}`);
+      return EXIT.ok;
+    }
+    for await (const chunk of tenuto.store.get(sha256)) {
+      cli.out.raw(chunk);
+      if (cli.out.gone) break;
+    }
+    return EXIT.ok;
+  });
+}
+
+async function byHash(tenuto: Tenuto, given: string): Promise<string> {
+  const hash = given.replace(/^sha256:/, "").toLowerCase();
+  if (/^[0-9a-f]{64}$/.test(hash) && (await tenuto.store.has(hash))) return hash;
+  const found: string[] = [];
+  if (/^[0-9a-f]{6,63}$/.test(hash))
+    for await (const object of tenuto.store.list()) if (object.sha256.startsWith(hash)) found.push(object.sha256);
+  if (found.length === 1) return found[0]!;
+  throw new TenutoError("not_found", `there is no artifact ${JSON.stringify(given)}`, {
+    hint:
+      found.length > 1
+        ? `${found.length} begin so; give more of the hash.`
+        : "Give a hash, or a run and a name: tenuto artifacts get RUN NAME.",
+  });
+}
+
+async function byName(tenuto: Tenuto, id: string, name: string): Promise<string> {
+  const run = await tenuto.client.run(id);
+  const rows = await tenuto.engine.parts.ledger.artifacts(run.seq);
+  // A job that was tried again may have stored it twice: the last one counts.
+  const row = rows.findLast((each) => each.name === name);
+  if (row !== undefined) return row.sha256;
+  throw new TenutoError("not_found", `run ${run.id} has no artifact ${JSON.stringify(name)}`, {
+    hint: suggest(name, [...new Set(rows.map((each) => each.name))], "artifact"),
+  });
+}
+
+export async function artifactsVerify(cli: Cli, id: string | undefined): Promise<number> {
+  return await withLedger(cli, async (tenuto) => {
+    const wanted =
+      id === undefined
+        ? null
+        : new Set(
+            (await tenuto.engine.parts.ledger.artifacts((await tenuto.client.run(id)).seq)).map((row) => row.sha256),
+          );
+    const bad: { sha256: string; problem: string }[] = [];
+    const seen = new Set<string>();
+    let total = 0;
+    for await (const object of tenuto.store.list()) {
+      if (wanted !== null && !wanted.has(object.sha256)) continue;
+      seen.add(object.sha256);
+      const { ok, bytes: size } = await tenuto.store.verify(object.sha256);
+      total += size;
+      if (!ok) bad.push({ sha256: object.sha256, problem: "its bytes have another hash" });
+    }
+    for (const sha256 of wanted ?? [])
+      if (!seen.has(sha256)) bad.push({ sha256, problem: "it is missing from the store" });
+    cli.out.document("verification", { objects: seen.size, bytes: total, bad });
+    cli.out.data(`${counted(seen.size, "object")} with ${bytes(total)} read, ${bad.length} bad`);
+    for (const { sha256, problem } of bad) cli.out.data(`${sha256}  ${problem}`);
+    if (bad.length > 0) {
+      throw new TenutoError(
+        "artifact_corrupt",
+        `${counted(bad.length, "object")} of the artifact store can't be used`,
+        {
+          hint: "Restore them from a backup of the home, or retry the runs that made them.",
+          details: { bad },
+        },
+      );
+    }
+    return EXIT.ok;
+  });
+}

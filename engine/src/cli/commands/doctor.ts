@@ -1,0 +1,192 @@
+/**
+ * `tenuto doctor`: looks for what would make trouble, and says how to mend it. Exit code 4 if something is broken.
+ *
+ * Each check is one line; a check that can't be made is a warning, never a crash.
+ */
+import { accessSync, constants, existsSync, mkdirSync, rmSync, statfsSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import type { Tenuto } from "../../open.ts";
+import { EXIT } from "../failure.ts";
+import { bytes, counted, duration } from "../figures.ts";
+import type { Cli } from "../main.ts";
+import { findPlace, loadProject, openPlace, type Place, shown } from "../project.ts";
+import type { Style } from "../terminal.ts";
+
+interface Check {
+  name: string;
+  verdict: "ok" | "warning" | "broken";
+  text: string;
+  hint?: string;
+}
+
+const LEAST_FREE = 1_000_000_000;
+const SAMPLE_OBJECTS = 50;
+const SAMPLE_BYTES = 64_000_000;
+const STYLES: Record<Check["verdict"], Style> = { ok: "green", warning: "yellow", broken: "red" };
+
+export async function doctor(cli: Cli): Promise<number> {
+  const checks: Check[] = [];
+  const attempt = async (name: string, make: () => Promise<Check | Check[]> | Check | Check[]): Promise<void> => {
+    try {
+      checks.push(...[await make()].flat());
+    } catch (error) {
+      const { message, hint } = error as { message: string; hint?: string };
+      checks.push({ name, verdict: "broken", text: message, ...(hint === undefined ? {} : { hint }) });
+    }
+  };
+  await attempt("node", nodeCheck);
+  await attempt("configuration", () => configCheck(cli));
+  const place = await findPlace(cli).catch(() => null);
+  if (place !== null) {
+    await attempt("home", () => homeCheck(cli, place));
+    await attempt("disk", () => diskCheck(place));
+    if (existsSync(place.database)) await attempt("ledger", () => insideChecks(cli, place));
+    else
+      checks.push({
+        name: "ledger",
+        verdict: "ok",
+        text: `none yet; the first run makes ${shown(cli, place.database)}`,
+      });
+  }
+  cli.out.document("diagnosis", { ok: checks.every((check) => check.verdict !== "broken"), checks });
+  const width = Math.max(...checks.map((check) => check.name.length));
+  for (const check of checks) {
+    cli.out.data(
+      `${cli.out.paint(STYLES[check.verdict], check.verdict.padEnd(7))}  ${check.name.padEnd(width)}  ${check.text}`,
+    );
+    if (check.hint !== undefined)
+      cli.out.data(`${" ".repeat(width + 11)}${cli.out.paint("cyan", "hint:")} ${check.hint}`);
+  }
+  return checks.some((check) => check.verdict === "broken") ? EXIT.ledger : EXIT.ok;
+}
+
+function nodeCheck(): Check {
+  const { node } = process.versions;
+  const text = `Node ${node} (${process.execPath})`;
+  return Number(node.split(".")[0]) >= 24
+    ? { name: "node", verdict: "ok", text }
+    : { name: "node", verdict: "warning", text, hint: "Tenuto is developed and tested on Node 24." };
+}
+
+async function configCheck(cli: Cli): Promise<Check> {
+  const project = await loadProject(cli);
+  if (project.configFile === null)
+    return { name: "configuration", verdict: "ok", text: "none here; pipelines are given as files" };
+  return {
+    name: "configuration",
+    verdict: "ok",
+    text: `${shown(cli, project.configFile)}: ${counted(project.pipelines.length, "pipeline")}, ${counted(project.agents.length, "agent")}`,
+  };
+}
+
+function homeCheck(cli: Cli, place: Place): Check {
+  const folder = existsSync(place.home) ? place.home : dirname(place.home);
+  const name = "home";
+  try {
+    accessSync(folder, constants.R_OK | constants.W_OK | constants.X_OK);
+    if (existsSync(place.home)) {
+      mkdirSync(join(place.home, "scratch"), { recursive: true });
+      const probe = join(place.home, "scratch", `doctor-${process.pid}`);
+      writeFileSync(probe, "");
+      rmSync(probe);
+    }
+    return { name, verdict: "ok", text: `${shown(cli, place.home)} can be written` };
+  } catch (error) {
+    return {
+      name,
+      verdict: "broken",
+      text: `${shown(cli, place.home)}: ${(error as Error).message}`,
+      hint: "Give this user the right to write there, or another folder with --home.",
+    };
+  }
+}
+
+function diskCheck(place: Place): Check {
+  const facts = statfsSync(existsSync(place.home) ? place.home : dirname(place.home));
+  const free = facts.bavail * facts.bsize;
+  const text = `${bytes(free)} free`;
+  return free >= LEAST_FREE
+    ? { name: "disk", verdict: "ok", text }
+    : { name: "disk", verdict: "warning", text, hint: "Free some space: tenuto prune --older-than 30d" };
+}
+
+async function insideChecks(cli: Cli, place: Place): Promise<Check[]> {
+  const tenuto = await openPlace(place, cli);
+  try {
+    const { ledger } = tenuto.engine.parts;
+    const info = await ledger.info();
+    const { ok, problems } = await ledger.check();
+    const checks: Check[] = [{ name: "engine", verdict: "ok", text: info.engine }];
+    const where = `${shown(cli, info.path)}, schema ${info.schema}, ${bytes(info.bytes)}`;
+    checks.push(
+      ok
+        ? { name: "ledger", verdict: "ok", text: where }
+        : {
+            name: "ledger",
+            verdict: "broken",
+            text: `${where}: ${problems.slice(0, 3).join("; ")}`,
+            hint: "Stop all engines and restore a backup.",
+          },
+    );
+    checks.push(await workersCheck(tenuto), await runsCheck(tenuto), await artifactsCheck(tenuto));
+    return checks;
+  } finally {
+    await tenuto.close();
+  }
+}
+
+/** Workers that died without a farewell still hold leases and may have left processes; the next start takes over. */
+async function workersCheck(tenuto: Tenuto): Promise<Check> {
+  const { ledger, probe } = tenuto.engine.parts;
+  const boots = await ledger.boots("alive");
+  const dead = boots.filter((boot) => probe.alive(boot) === false);
+  const alive = boots.length - dead.length;
+  let left = 0;
+  for (const boot of dead)
+    left += (await ledger.leasesOf(boot.seq, 1_000)).jobs.length + (await ledger.processesOf(boot.seq)).length;
+  if (dead.length === 0)
+    return { name: "workers", verdict: "ok", text: alive === 0 ? "none at work" : `${alive} at work` };
+  const text = `${counted(dead.length, "worker")} died without a farewell${left > 0 ? ` and left ${counted(left, "lease or process").replace("processs", "processes")}` : ""}`;
+  return {
+    name: "workers",
+    verdict: left > 0 ? "warning" : "ok",
+    text,
+    ...(left > 0 ? { hint: "The next start takes over: tenuto resume" } : {}),
+  };
+}
+
+async function runsCheck(tenuto: Tenuto): Promise<Check> {
+  const states = await tenuto.engine.parts.ledger.runStates();
+  const open = states.pending + states.running + states.waiting;
+  const [oldest] = (await tenuto.client.runs({ states: ["pending", "running", "waiting"], limit: 10_000 })).slice(-1);
+  const age = oldest === undefined ? "" : `, the oldest for ${duration(Date.now() - oldest.createdAt)}`;
+  return {
+    name: "runs",
+    verdict: "ok",
+    text: `${open} open${age}; ${states.completed} completed, ${states.failed} failed, ${states.cancelled} cancelled`,
+  };
+}
+
+async function artifactsCheck(tenuto: Tenuto): Promise<Check> {
+  let objects = 0;
+  let size = 0;
+  const bad: string[] = [];
+  for await (const object of tenuto.store.list()) {
+    if (objects >= SAMPLE_OBJECTS || size >= SAMPLE_BYTES) break;
+    objects += 1;
+    size += object.bytes;
+    if (!(await tenuto.store.verify(object.sha256)).ok) bad.push(object.sha256);
+  }
+  if (bad.length === 0)
+    return {
+      name: "artifacts",
+      verdict: "ok",
+      text: `${counted(objects, "object")} (${bytes(size)}) compared with their hashes`,
+    };
+  return {
+    name: "artifacts",
+    verdict: "broken",
+    text: `${bad.length} of ${objects} are damaged: ${bad[0]!.slice(0, 16)}`,
+    hint: "See all: tenuto artifacts verify",
+  };
+}

@@ -1,0 +1,57 @@
+/** `tenuto prune`: removes runs that ended long ago, with their logs and workspaces. */
+import { isRunEnd } from "../../core/model.ts";
+import type { Tenuto } from "../../open.ts";
+import { removeRunFiles } from "../../open.ts";
+import { EXIT } from "../failure.ts";
+import { count, counted, parseDuration, shortStamp } from "../figures.ts";
+import type { Cli } from "../main.ts";
+import { withLedger } from "../project.ts";
+
+const BATCH = 100;
+const PAGE = 1_000;
+
+export async function prune(cli: Cli, options: { olderThan: string; dryRun?: boolean }): Promise<number> {
+  const ageMs = parseDuration(options.olderThan, "--older-than");
+  return await withLedger(cli, async (tenuto) => {
+    const { out } = cli;
+    const before = Date.now() - ageMs;
+    if (options.dryRun === true) {
+      const runs = await endedBefore(tenuto, before);
+      out.document("pruning", {
+        dryRun: true,
+        before: new Date(before).toISOString(),
+        runs: runs.map((run) => run.id),
+      });
+      for (const run of runs) out.data(`${run.id}  ${run.state}  ended ${shortStamp(run.endedAt!)}`);
+      out.say(`${counted(runs.length, "run")} would be removed; nothing was changed.`);
+      return EXIT.ok;
+    }
+    const { ledger } = tenuto.engine.parts;
+    const sum = { runs: 0, jobs: 0, items: 0 };
+    for (;;) {
+      const pruned = await ledger.prune(before, BATCH);
+      await removeRunFiles(tenuto.home, pruned.ids);
+      sum.runs += pruned.runs;
+      sum.jobs += pruned.jobs;
+      sum.items += pruned.items;
+      if (pruned.runs < BATCH) break;
+    }
+    out.document("pruning", { dryRun: false, before: new Date(before).toISOString(), ...sum });
+    out.data(`removed ${counted(sum.runs, "run")} with ${counted(sum.jobs, "job")} and ${count(sum.items)} item rows`);
+    return EXIT.ok;
+  });
+}
+
+async function endedBefore(tenuto: Tenuto, before: number) {
+  const found: Awaited<ReturnType<Tenuto["client"]["runs"]>> = [];
+  for (let from: number | undefined; ; ) {
+    const page = await tenuto.client.runs({
+      states: ["completed", "failed", "cancelled"],
+      limit: PAGE,
+      ...(from === undefined ? {} : { before: from }),
+    });
+    found.push(...page.filter((run) => isRunEnd(run.state) && run.endedAt! < before));
+    if (page.length < PAGE) return found;
+    from = page.at(-1)!.seq;
+  }
+}

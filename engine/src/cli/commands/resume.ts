@@ -1,0 +1,141 @@
+/** `tenuto resume` goes on with what is open; `tenuto runs retry` reopens a run that failed or was cancelled first. */
+import { TenutoError } from "../../core/errors.ts";
+import { isRunEnd } from "../../core/model.ts";
+import type { RunRecord } from "../../ports/ledger.ts";
+import { type AttendOptions, attend, exitCodeOfRuns } from "../attend.ts";
+import { runDocument } from "../documents.ts";
+import { EXIT, exitCodeOf, tellFailure } from "../failure.ts";
+import { counted, parseCount } from "../figures.ts";
+import type { Cli } from "../main.ts";
+import { addSources, openForWork, openRuns, type WorkingPlace, whyNot } from "../open-runs.ts";
+import { tellEnd } from "../summary.ts";
+
+export interface ResumeOptions extends AttendOptions {
+  pipeline?: string[];
+  concurrency?: string;
+  detach?: boolean;
+}
+
+export async function resume(cli: Cli, id: string | undefined, options: ResumeOptions): Promise<number> {
+  const place = await openForWork(cli, workOptions(options));
+  try {
+    if (id !== undefined) {
+      const run = await place.tenuto.client.run(id);
+      return await goOnWith(cli, place, run, options);
+    }
+    return await goOnWithAll(cli, place, options);
+  } finally {
+    await place.tenuto.close();
+  }
+}
+
+export async function retry(cli: Cli, id: string, options: ResumeOptions): Promise<number> {
+  const place = await openForWork(cli, workOptions(options));
+  try {
+    const { client } = place.tenuto;
+    const run = await client.run(id);
+    const jobs = await reopen(place, run);
+    cli.out.say(`Run ${run.id} is open again: ${counted(jobs, "job")} to do.`);
+    if (options.detach === true) {
+      cli.out.data(run.id);
+      cli.out.document("run", { run: runDocument(await client.run(run.id)), reopened: jobs });
+      return EXIT.ok;
+    }
+    return await goOnWith(cli, place, await client.run(run.id), options);
+  } finally {
+    await place.tenuto.close();
+  }
+}
+
+async function reopen(place: WorkingPlace, run: RunRecord): Promise<number> {
+  if (!isRunEnd(run.state)) {
+    throw new TenutoError(
+      "illegal_transition",
+      `run ${run.id} is ${run.state}; only a failed or cancelled run can be retried`,
+      {
+        hint: `It is open already: tenuto resume ${run.id}`,
+      },
+    );
+  }
+  if (run.state === "completed") {
+    throw new TenutoError("cannot_resume", `run ${run.id} is completed; there is nothing to retry`, {
+      hint: `To do it all again, start a new run: tenuto run ${run.pipeline}`,
+    });
+  }
+  return (await place.tenuto.client.retry(run.id)).jobs;
+}
+
+function workOptions(options: ResumeOptions) {
+  return {
+    ...(options.pipeline === undefined ? {} : { pipeline: options.pipeline }),
+    ...(options.concurrency === undefined ? {} : { concurrency: parseCount(options.concurrency, "--concurrency") }),
+  };
+}
+
+async function goOnWith(cli: Cli, place: WorkingPlace, run: RunRecord, options: ResumeOptions): Promise<number> {
+  const { tenuto } = place;
+  await addSources(place, [run]);
+  const reason = await whyNot(place, run);
+  if (reason !== null) throw reason;
+  const attended = await attend(cli, tenuto, [run], { ...options, work: true });
+  if (attended.kind === "stopped") return attended.code;
+  if (attended.kind === "timeout") return EXIT.timeout;
+  await tellEnd(cli, tenuto, run.id);
+  return exitCodeOfRuns(attended.states.values());
+}
+
+/** Everything that is open, and what was started meanwhile, until nothing is left that this process can do. */
+async function goOnWithAll(cli: Cli, place: WorkingPlace, options: ResumeOptions): Promise<number> {
+  const { tenuto } = place;
+  const done: RunRecord[] = [];
+  const refused = new Map<number, TenutoError>();
+  for (;;) {
+    const open = (await openRuns(tenuto)).filter((run) => !refused.has(run.seq));
+    await addSources(place, open);
+    const able: RunRecord[] = [];
+    for (const run of open) {
+      const reason = await whyNot(place, run);
+      if (reason === null) able.push(run);
+      else {
+        refused.set(run.seq, reason);
+        tellFailure(withoutDocument(cli), reason, cli.io.env);
+      }
+    }
+    if (able.length === 0) break;
+    cli.out.say(`Going on with ${able.length === 1 ? `run ${able[0]!.id}` : counted(able.length, "run")}.`);
+    const attended = await attend(cli, tenuto, able, { ...options, work: true });
+    if (attended.kind === "stopped") return attended.code;
+    done.push(...able);
+  }
+  return await tellAll(cli, place, done, refused);
+}
+
+/** Reasons are told as they are found; the document comes once, at the end. */
+function withoutDocument(cli: Cli) {
+  return Object.assign(Object.create(cli.out) as typeof cli.out, { document: () => {} });
+}
+
+async function tellAll(
+  cli: Cli,
+  place: WorkingPlace,
+  done: RunRecord[],
+  refused: Map<number, TenutoError>,
+): Promise<number> {
+  const { client } = place.tenuto;
+  const runs = await Promise.all(done.map((run) => client.run(run.id)));
+  if (runs.length === 0 && refused.size === 0) cli.out.say("Nothing is open: there is nothing to resume.");
+  if (runs.length === 1 && refused.size === 0) await tellEnd(cli, place.tenuto, runs[0]!.id);
+  else {
+    for (const run of runs) cli.out.data(`${run.id}  ${run.state}`);
+    const reasons = [...refused.values()].map(({ code, message, hint, details }) => ({
+      code,
+      message,
+      hint: hint ?? null,
+      details,
+    }));
+    cli.out.document("runs", { runs: runs.map(runDocument), refused: reasons });
+  }
+  const worst = exitCodeOfRuns(runs.map((run) => run.state));
+  const [reason] = refused.values();
+  return worst === EXIT.ok && reason !== undefined ? exitCodeOf(reason) : worst;
+}

@@ -1,0 +1,170 @@
+/** `tenuto run`: checks params and prerequisites, starts the run, works until it has ended. */
+import { readFileSync } from "node:fs";
+import { dirname, extname, resolve } from "node:path";
+import type { Pipeline } from "../../authoring/define.ts";
+import { paramsFromText, parseParams } from "../../authoring/params.ts";
+import { assertRequirements } from "../../authoring/requirements.ts";
+import { agentReference } from "../../core/agent.ts";
+import { TenutoError } from "../../core/errors.ts";
+import type { Json, Priority } from "../../core/model.ts";
+import { planOf } from "../../core/plan.ts";
+import { DEFAULT_RUN_ID } from "../../core/run-id.ts";
+import type { StartOptions } from "../../runtime/client.ts";
+import { type AttendOptions, attend, exitCodeOfRuns } from "../attend.ts";
+import { runDocument } from "../documents.ts";
+import { EXIT, usage } from "../failure.ts";
+import { counted, parseCount } from "../figures.ts";
+import type { Cli } from "../main.ts";
+import { choosePipeline, openPlace, type Project } from "../project.ts";
+import { rememberSource } from "../sources.ts";
+import { tellEnd } from "../summary.ts";
+
+export interface RunOptions extends AttendOptions {
+  param: string[];
+  params?: string;
+  dryRun?: boolean;
+  idempotencyKey?: string;
+  priority?: Priority;
+  concurrency?: string;
+  detach?: boolean;
+}
+
+export async function runPipeline(cli: Cli, given: string, options: RunOptions): Promise<number> {
+  const { project, pipeline } = await choosePipeline(cli, given);
+  const params = await paramsOf(cli, pipeline, options);
+  if (options.dryRun === true) return dryRun(cli, project, pipeline, params);
+  const concurrency =
+    options.concurrency === undefined ? {} : { concurrency: parseCount(options.concurrency, "--concurrency") };
+  const tenuto = await openPlace(project, cli, { mustExist: false, ...concurrency });
+  try {
+    const handle = await tenuto.start(pipeline, params, startOptions(options));
+    rememberSource(project.home, pipeline);
+    const run = await tenuto.client.run(handle.id);
+    if (!handle.created) cli.out.say(`The idempotency key belongs to run ${run.id}; nothing new was started.`);
+    else cli.out.say(`Run ${run.id}: ${counted(run.jobCount, "job")} in ${counted(run.stageCount, "stage")}`);
+    if (handle.queuedBehind !== null)
+      cli.out.say(`It waits for run ${handle.queuedBehind}, which holds its concurrency key.`);
+    if (options.detach === true) {
+      cli.out.data(run.id);
+      cli.out.document("run", { run: runDocument(run), created: handle.created });
+      return EXIT.ok;
+    }
+    const attended = await attend(cli, tenuto, [run], { ...options, work: true });
+    if (attended.kind === "stopped") return attended.code;
+    if (attended.kind === "timeout") throw timedOut(run.id);
+    await tellEnd(cli, tenuto, run.id);
+    return exitCodeOfRuns(attended.states.values());
+  } finally {
+    await tenuto.close();
+  }
+}
+
+export function timedOut(id: string): TenutoError {
+  return new TenutoError("timeout", `run ${id} has not ended in the time that was given`, {
+    hint: `It is kept: tenuto resume ${id}`,
+  });
+}
+
+function startOptions(options: RunOptions): StartOptions {
+  return {
+    ...(options.idempotencyKey === undefined ? {} : { idempotencyKey: options.idempotencyKey }),
+    ...(options.priority === undefined ? {} : { priority: options.priority }),
+  };
+}
+
+/** Params of the file, with those of the command line over them. */
+async function paramsOf(cli: Cli, pipeline: Pipeline, options: RunOptions): Promise<Record<string, Json>> {
+  const texts: Record<string, string> = {};
+  for (const text of options.param) {
+    const at = text.indexOf("=");
+    if (at <= 0) throw usage(`-p ${JSON.stringify(text)} is no param`, "Write -p name=value.", "invalid_params");
+    texts[text.slice(0, at)] = text.slice(at + 1);
+  }
+  return { ...(await fileParams(cli, options.params)), ...paramsFromText(pipeline.document, texts) };
+}
+
+async function fileParams(cli: Cli, file: string | undefined): Promise<Record<string, Json>> {
+  if (file === undefined) return {};
+  let text: string;
+  try {
+    text = readFileSync(file === "-" ? 0 : resolve(cli.io.cwd, file), "utf8");
+  } catch (error) {
+    throw new TenutoError("not_found", `the params file ${file} can't be read: ${(error as Error).message}`, {
+      hint: "Give the path of a JSON or YAML file, or - for stdin.",
+      cause: error,
+    });
+  }
+  const value = await parsed(text, file);
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value;
+  throw new TenutoError("invalid_params", `${file} holds no object of params`, { hint: 'Write { "name": value, … }.' });
+}
+
+async function parsed(text: string, file: string): Promise<Json> {
+  try {
+    if (/^\.ya?ml$/.test(extname(file))) return (await import("yaml")).parse(text, { maxAliasCount: 100 }) as Json;
+    return JSON.parse(text) as Json;
+  } catch (error) {
+    throw new TenutoError("invalid_params", `${file} can't be read: ${(error as Error).message.split("\n")[0]}`, {
+      hint: "It must be one JSON document, or YAML with the ending .yaml.",
+      cause: error,
+    });
+  }
+}
+
+/** Checks what a start would check, and shows what it would do. */
+function dryRun(cli: Cli, project: Project, pipeline: Pipeline, given: Record<string, Json>): number {
+  const { document, version } = pipeline;
+  const params = parseParams(pipeline, given);
+  const cwd = pipeline.file === undefined ? cli.io.cwd : dirname(pipeline.file);
+  const agents = new Set(
+    [...project.agents, ...pipeline.agents].map((agent) => agentReference(agent.name, agent.version)),
+  );
+  assertRequirements(document, cli.io.env, { cwd, agents, params });
+  const plan = planOf(document);
+  const missing = [...new Set(plan.jobs.map((job) => job.agent))].filter(
+    (agent) => agent !== "command/inline" && !agents.has(agent),
+  );
+  const stages = plan.stages.map((stage, ordinal) => ({
+    name: stage.name,
+    jobs: plan.jobs
+      .filter((job) => job.stage === ordinal)
+      .map((job) => {
+        const spec = plan.specs[job.ordinal]!;
+        return {
+          id: job.id,
+          agent: job.agent,
+          needs: spec.needs?.map((need) => need.job) ?? null,
+          forEach: spec.forEach !== undefined,
+          when: spec.when !== undefined,
+        };
+      }),
+  }));
+  cli.out.document("plan", {
+    pipeline: document.name,
+    version,
+    runId: document.runId ?? DEFAULT_RUN_ID,
+    params,
+    stages,
+    missingAgents: missing,
+  });
+  cli.out.data(
+    `Pipeline ${document.name} (version ${version.slice(0, 12)}): ${counted(plan.jobs.length, "job")} in ${counted(plan.stages.length, "stage")}`,
+  );
+  cli.out.data(`Params   ${JSON.stringify(params)}`);
+  for (const [index, stage] of stages.entries()) {
+    cli.out.data("", `Phase ${index + 1} of ${stages.length}: ${stage.name}`);
+    for (const job of stage.jobs) {
+      const needs =
+        job.needs === null ? "" : job.needs.length === 0 ? "  starts at once" : `  needs ${job.needs.join(", ")}`;
+      cli.out.data(
+        `  ${job.id}  ${job.agent}${needs}${job.forEach ? "  for each item" : ""}${job.when ? "  if its condition is met" : ""}`,
+      );
+    }
+  }
+  for (const agent of missing)
+    cli.out.tell(
+      `${cli.out.paintTalk("yellow", "warning:")} no agent ${agent} is known here; its jobs would wait for a worker that has it`,
+    );
+  cli.out.say("", "Nothing was started.");
+  return EXIT.ok;
+}

@@ -1,0 +1,24 @@
+/** `tenuto templates validate`: checks a file as `tenuto run` would, and starts nothing. */
+import { resolve } from "node:path";
+import { loadPipelines } from "../../authoring/load.ts";
+import { EXIT } from "../failure.ts";
+import { counted } from "../figures.ts";
+import type { Cli } from "../main.ts";
+
+export async function templatesValidate(cli: Cli, file: string): Promise<number> {
+  const { pipelines, agents } = await loadPipelines(resolve(cli.io.cwd, file));
+  const found = pipelines.map(({ document, version }) => ({
+    name: document.name,
+    version,
+    stages: document.stages.length,
+    jobs: document.stages.reduce((sum, stage) => sum + stage.jobs.length, 0),
+  }));
+  cli.out.document("validation", { file, valid: true, pipelines: found, agents: agents.map((agent) => agent.name) });
+  for (const each of found)
+    cli.out.data(
+      `valid  ${each.name}  ${counted(each.jobs, "job")} in ${counted(each.stages, "stage")}  version ${each.version.slice(0, 12)}`,
+    );
+  if (agents.length > 0)
+    cli.out.data(`valid  ${counted(agents.length, "agent")}: ${agents.map((agent) => agent.name).join(", ")}`);
+  return EXIT.ok;
+}

@@ -1,0 +1,63 @@
+/** How an error is told: what, where, how to mend it, and its code; and the exit code that it leads to. */
+import { ERROR_CODES, type ErrorCode, type StoredError, TenutoError } from "../core/errors.ts";
+import type { Output } from "./output.ts";
+import { oneLine, type Paint, plainText } from "./terminal.ts";
+
+export const EXIT = {
+  ok: 0,
+  runFailed: 1,
+  usage: 2,
+  notFound: 3,
+  ledger: 4,
+  conflict: 5,
+  timeout: 6,
+  cancelled: 7,
+  SIGINT: 130,
+  SIGTERM: 143,
+} as const;
+
+/** The exit code of an error. */
+export function exitCodeOf(error: unknown): number {
+  return error instanceof TenutoError ? ERROR_CODES[error.code] : ERROR_CODES.internal;
+}
+
+/** Tells an error on stderr, and with `--json` as the document on stdout. */
+export function tellFailure(out: Output, error: unknown, env: Record<string, string | undefined>): void {
+  const known = asTenutoError(error);
+  const paint = out.paintTalk;
+  const lines = [`${paint("red", "error:")} ${plainText(known.message)}`];
+  if (known.hint !== undefined && known.hint !== "") lines.push(`${paint("cyan", "hint:")}  ${plainText(known.hint)}`);
+  lines.push(paint("dim", `code:  ${known.code}`));
+  if (env.TENUTO_DEBUG !== undefined && error instanceof Error && error.stack !== undefined)
+    lines.push(plainText(error.stack));
+  out.tell(...lines);
+  out.document("error", {
+    error: { code: known.code, message: known.message, hint: known.hint ?? null, details: known.details },
+  });
+}
+
+function asTenutoError(error: unknown): TenutoError {
+  if (error instanceof TenutoError) return error;
+  const message = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  return new TenutoError("internal", message, {
+    hint: "This is a fault in Tenuto or in the pipeline's file; TENUTO_DEBUG=1 shows where.",
+    cause: error,
+  });
+}
+
+/** A failure that was stored with a job or an item, in at most three lines. */
+export function failureLines(error: StoredError, paint: Paint): string[] {
+  const lines = [`${oneLine(error.message)} ${paint("dim", `(${error.code}, ${error.category})`)}`];
+  if (error.hint !== undefined) lines.push(`${paint("cyan", "hint:")} ${oneLine(error.hint)}`);
+  return lines;
+}
+
+/** A usage error. */
+export function usage(message: string, hint: string, code: ErrorCode = "invalid_input"): TenutoError {
+  return new TenutoError(code, message, { hint });
+}
+
+/** The stored JSON of an error, read. */
+export function storedError(json: string | null): StoredError | null {
+  return json === null ? null : (JSON.parse(json) as StoredError);
+}

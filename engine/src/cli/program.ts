@@ -1,0 +1,235 @@
+/**
+ * The commands, their options and their help: the whole surface of the command line on one page.
+ *
+ * Invariant: this file loads nothing but the parser; what a command does is imported when it is called.
+ */
+import { Command, Option } from "commander";
+import type { CliIo } from "./io.ts";
+import type { Cli } from "./main.ts";
+import { TENUTO_VERSION } from "./version.ts";
+
+export interface GlobalOptions {
+  home?: string;
+  database?: string;
+  config?: string;
+  json?: boolean;
+  quiet?: boolean;
+  /** False with `--no-color`. */
+  color?: boolean;
+}
+
+export type Execute = (cli: Cli) => Promise<number>;
+type Runner = (options: GlobalOptions, execute: Execute) => Promise<void>;
+
+const EXAMPLES = `
+Examples:
+  tenuto init                                a configuration and a first pipeline
+  tenuto run hello -p name=World             run it and watch
+  tenuto run ./crawl.yaml --params in.json   run a file
+  tenuto runs show latest                    what happened, job by job
+  tenuto resume                              go on with all that was interrupted
+
+Exit codes: 0 ok, 1 run failed, 2 usage, 3 not found, 4 ledger or disk, 5 conflict,
+            6 timeout, 7 cancelled, 130 Ctrl-C, 143 terminated`;
+
+/** The parser with every command. `runner` is called once, with what the command line asked for. */
+export function buildProgram(io: CliIo, runner: Runner): Command {
+  const program = new Command("tenuto");
+  program
+    .description("Durable pipelines: functions, programs and agents, from one process on.")
+    .version(TENUTO_VERSION, "-V, --version", "print the version")
+    .helpOption("-h, --help", "show help")
+    .helpCommand(false)
+    .option("--home <folder>", "folder of ledger, artifacts and logs (default: .tenuto)")
+    .option("--database <file>", "the ledger's file (default: TENUTO_DATABASE, else ledger.db in the home)")
+    .option("--config <path>", "configuration (default: tenuto.config.ts here)")
+    .option("--json", "one JSON document on stdout")
+    .option("-q, --quiet", "say nothing but errors")
+    .option("--no-color", "no colours (also NO_COLOR; FORCE_COLOR forces them)")
+    .addHelpText("after", EXAMPLES)
+    .exitOverride()
+    .configureHelp({ showGlobalOptions: true, helpWidth: helpWidth(io) })
+    .configureOutput({
+      writeOut: (text) => io.stdout.write(text),
+      writeErr: (text) => io.stdout.write(text),
+      outputError: () => {},
+      getOutHasColors: () => false,
+      getErrHasColors: () => false,
+    });
+  const start = (execute: Execute) => runner(program.opts(), execute);
+  addStarting(program, start);
+  addRuns(program, start);
+  addReading(program, start);
+  addUpkeep(program, start);
+  return program;
+}
+
+type Start = (execute: Execute) => Promise<void>;
+
+function helpWidth(io: CliIo): number {
+  return io.stdout.isTTY ? Math.min(io.stdout.columns, 100) : 80;
+}
+
+const collect = (value: string, before: string[]): string[] => [...before, value];
+
+const WORK_OPTIONS = {
+  concurrency: () => new Option("--concurrency <n>", "jobs at the same time (default: 10)"),
+  drain: () => new Option("--drain <time>", "how long Ctrl-C lets running work go on (default: 30s)"),
+  pipeline: () =>
+    new Option("--pipeline <file...>", "files with the code of the runs, where no configuration names them"),
+};
+
+function addStarting(program: Command, start: Start): void {
+  program.commandsGroup("Start:");
+  program
+    .command("init [folder]")
+    .description("Write a configuration and a first pipeline; nothing that is there is changed.")
+    .action((folder) => start(async (cli) => (await import("./commands/init.ts")).init(cli, folder)));
+  program
+    .command("run <pipeline>")
+    .description("Run a pipeline of the configuration, or of a file (FILE, or FILE#NAME), and watch it until it ends.")
+    .option("-p, --param <name=value>", "a param; may be repeated", collect, [])
+    .option("--params <file>", "params from a JSON or YAML file; - reads stdin")
+    .option("--dry-run", "check everything, show the plan, start nothing")
+    .option("--idempotency-key <key>", "two starts with one key are one run")
+    .addOption(new Option("--priority <priority>", "of the run").choices(["high", "normal", "low"]))
+    .addOption(WORK_OPTIONS.concurrency())
+    .addOption(WORK_OPTIONS.drain())
+    .option("--timeout <time>", "stop watching after that time (exit code 6); the run stays resumable")
+    .option("--detach", "start it and leave the work to a worker")
+    .action((pipeline, options) =>
+      start(async (cli) => (await import("./commands/run.ts")).runPipeline(cli, pipeline, options)),
+    );
+  program
+    .command("resume [run]")
+    .description("Go on with everything that is open in the ledger until it ends; with RUN, until that one has ended.")
+    .addOption(WORK_OPTIONS.pipeline())
+    .addOption(WORK_OPTIONS.concurrency())
+    .addOption(WORK_OPTIONS.drain())
+    .action((id, options) => start(async (cli) => (await import("./commands/resume.ts")).resume(cli, id, options)));
+  program
+    .command("worker")
+    .description("Work on whatever is started, until stopped.")
+    .addOption(WORK_OPTIONS.pipeline())
+    .addOption(WORK_OPTIONS.concurrency())
+    .addOption(WORK_OPTIONS.drain())
+    .option("--agents <pattern...>", "only these agents, for example extraction/*")
+    .action((options) => start(async (cli) => (await import("./commands/worker.ts")).worker(cli, options)));
+}
+
+function addRuns(program: Command, start: Start): void {
+  program.commandsGroup("Look and act:");
+  const runs = program.command("runs").description("List, show, watch, cancel, retry and report runs.");
+  runs
+    .command("list")
+    .description("Runs, the newest first.")
+    .option("--state <state...>", "only runs in these states")
+    .option("--pipeline <name>", "only runs of this pipeline")
+    .option("--limit <n>", "at most this many", "20")
+    .option("--before <run>", "only runs older than this one")
+    .action((options) => start(async (cli) => (await import("./commands/runs-list.ts")).runsList(cli, options)));
+  runs
+    .command("show <run>")
+    .description("A run's stages and jobs. RUN is an id, the beginning of one, or `latest`.")
+    .option("--checkpoint", "the checkpoint document: where the run stands, and whether it can be resumed")
+    .option("--items <states>", "list items in these states, for example failed,skipped")
+    .option("--job <job>", "only this job")
+    .option("--limit <n>", "at most this many jobs or items", "50")
+    .action((id, options) =>
+      start(async (cli) => (await import("./commands/runs-show.ts")).runsShow(cli, id, options)),
+    );
+  runs
+    .command("watch <run>")
+    .description("Follow a run that another process works on, until it ends.")
+    .option("--timeout <time>", "stop watching after that time (exit code 6)")
+    .action((id, options) =>
+      start(async (cli) => (await import("./commands/runs-watch.ts")).runsWatch(cli, id, options)),
+    );
+  runs
+    .command("cancel <run>")
+    .description("Cancel a run, and wait until nothing of it is left running.")
+    .option("--reason <text>", "kept with the run")
+    .option("--detach", "only ask for it")
+    .action((id, options) =>
+      start(async (cli) => (await import("./commands/runs-cancel.ts")).runsCancel(cli, id, options)),
+    );
+  runs
+    .command("retry <run>")
+    .description("Reopen a failed or cancelled run; only what did not complete runs again.")
+    .option("--detach", "reopen it and leave the work to a worker")
+    .addOption(WORK_OPTIONS.pipeline())
+    .addOption(WORK_OPTIONS.concurrency())
+    .addOption(WORK_OPTIONS.drain())
+    .action((id, options) => start(async (cli) => (await import("./commands/resume.ts")).retry(cli, id, options)));
+  runs
+    .command("report <run>")
+    .description("A report on a run, whatever its state.")
+    .addOption(new Option("--format <format>", "of the report").choices(["md", "html", "json"]))
+    .option("-o, --output <file>", "write it there instead of to stdout")
+    .action((id, options) =>
+      start(async (cli) => (await import("./commands/runs-report.ts")).runsReport(cli, id, options)),
+    );
+}
+
+function addReading(program: Command, start: Start): void {
+  program
+    .command("logs <run> [job]")
+    .description("Log lines of a run, those of the engine among them.")
+    .option("-f, --follow", "go on until the run ends")
+    .option("--level <level>", "the least that is shown: info, warning, error")
+    .option("--raw", "the bytes that commands wrote, instead of log lines")
+    .option("--attempt <n>", "with --raw: this attempt instead of the last")
+    .option("--item <n>", "with --raw: this item of a fan-out")
+    .action((id, job, options) =>
+      start(async (cli) => (await import("./commands/logs.ts")).logs(cli, id, job, options)),
+    );
+  const artifacts = program.command("artifacts").description("List, get and verify what runs have stored.");
+  artifacts
+    .command("list <run>")
+    .description("Artifacts of a run.")
+    .action((id) => start(async (cli) => (await import("./commands/artifacts.ts")).artifactsList(cli, id)));
+  artifacts
+    .command("get <artifact> [name]")
+    .description("The bytes of an artifact: by its hash (or the beginning of it), or by RUN and NAME.")
+    .option("-o, --output <file>", "write them there instead of to stdout")
+    .action((id, name, options) =>
+      start(async (cli) => (await import("./commands/artifacts.ts")).artifactsGet(cli, id, name, options)),
+    );
+  artifacts
+    .command("verify [run]")
+    .description("Read all objects, or those of a run, and compare them with their hashes.")
+    .action((id) => start(async (cli) => (await import("./commands/artifacts.ts")).artifactsVerify(cli, id)));
+  const agents = program.command("agents").description("Agents of the configuration.");
+  agents
+    .command("list", { isDefault: true })
+    .description("Agents that this configuration knows.")
+    .action(() => start(async (cli) => (await import("./commands/agents.ts")).agentsList(cli)));
+  const templates = program.command("templates").description("Check pipeline files.");
+  templates
+    .command("validate <file>")
+    .description("Check a pipeline's file; mistakes are shown with line and column.")
+    .action((file) => start(async (cli) => (await import("./commands/templates.ts")).templatesValidate(cli, file)));
+}
+
+function addUpkeep(program: Command, start: Start): void {
+  program.commandsGroup("Keep in order:");
+  program
+    .command("prune")
+    .description("Remove runs that ended long ago, with their logs and workspaces.")
+    .requiredOption("--older-than <time>", "for example 30d")
+    .option("--dry-run", "only say what would go")
+    .action((options) => start(async (cli) => (await import("./commands/prune.ts")).prune(cli, options)));
+  program
+    .command("backup <file>")
+    .description("Copy the ledger as it is now, while others work with it.")
+    .action((file) => start(async (cli) => (await import("./commands/backup.ts")).backup(cli, file)));
+  program
+    .command("migrate")
+    .description("Bring the ledger to the schema of this Tenuto; a backup is made before.")
+    .option("--plan", "only show what would be done")
+    .action((options) => start(async (cli) => (await import("./commands/migrate.ts")).migrate(cli, options)));
+  program
+    .command("doctor")
+    .description("Look for what is wrong: Node, SQLite, home, ledger, artifacts, leftovers, disk.")
+    .action(() => start(async (cli) => (await import("./commands/doctor.ts")).doctor(cli)));
+}

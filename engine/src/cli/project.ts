@@ -1,0 +1,173 @@
+/**
+ * Where the command line works: home, ledger, configuration, and the pipelines and agents that are known here.
+ *
+ * Invariants: (1) a flag goes before the environment, that before the configuration, that before the default;
+ * (2) a command that only reads makes no ledger: one that is not there is `not_found`;
+ * (3) the configuration's pipelines are loaded only for commands that run or list them.
+ */
+import { existsSync, statSync } from "node:fs";
+import { dirname, extname, isAbsolute, join, relative, resolve, sep } from "node:path";
+import { bindAgents, type Pipeline } from "../authoring/define.ts";
+import { type Config, type Loaded, loadConfig, loadPipelines, merged, readConfig } from "../authoring/load.ts";
+import { TenutoError } from "../core/errors.ts";
+import { didYouMean, suggest } from "../core/names.ts";
+import type { OpenOptions, Tenuto } from "../open.ts";
+import type { Cli } from "./main.ts";
+
+export interface Place {
+  home: string;
+  database: string;
+  config: Config;
+  /** File of the configuration; null without one. */
+  configFile: string | null;
+}
+
+/** Home and ledger, without loading pipelines. */
+export async function findPlace(cli: Cli): Promise<Place> {
+  const { home, database, config } = cli.options;
+  // The configuration is code; it is left alone when it can't matter.
+  const read =
+    home !== undefined && database !== undefined && config === undefined ? null : await readConfig(configPath(cli));
+  return placeOf(cli, read?.config ?? {}, read?.file ?? null);
+}
+
+function configPath(cli: Cli): string {
+  return resolve(cli.io.cwd, cli.options.config ?? ".");
+}
+
+function placeOf(cli: Cli, config: Config, configFile: string | null): Place {
+  const { cwd, env } = cli.io;
+  const base = configFile === null ? cwd : dirname(configFile);
+  const home =
+    cli.options.home !== undefined ? resolve(cwd, cli.options.home) : resolve(base, config.home ?? ".tenuto");
+  const given = cli.options.database ?? (env.TENUTO_DATABASE || undefined);
+  const chosen = given ?? config.database;
+  if (chosen !== undefined && /^postgres(ql)?:/.test(chosen)) {
+    throw new TenutoError("invalid_config", "this Tenuto keeps its ledger in SQLite; it does not know postgres: URLs", {
+      hint: "Give a file with --database.",
+    });
+  }
+  const database = chosen === undefined ? join(home, "ledger.db") : resolve(given === undefined ? base : cwd, chosen);
+  return { home, database, config, configFile };
+}
+
+export interface Project extends Place, Loaded {}
+
+/** The place with all pipelines and agents of the configuration. */
+export async function loadProject(cli: Cli): Promise<Project> {
+  const loaded = await loadConfig(configPath(cli));
+  const place = placeOf(cli, loaded?.config ?? {}, loaded?.file ?? null);
+  return { ...place, pipelines: loaded?.pipelines ?? [], agents: loaded?.agents ?? [] };
+}
+
+/** The pipeline that was meant by a name, a file, or `FILE#NAME`; and the project with whatever its file brought. */
+export async function choosePipeline(cli: Cli, given: string): Promise<{ project: Project; pipeline: Pipeline }> {
+  const project = await loadProject(cli);
+  const known = project.pipelines.find((pipeline) => pipeline.document.name === given);
+  if (known !== undefined) return { project, pipeline: known };
+  const file = fileMeant(cli.io.cwd, given);
+  if (file === null) throw unknownPipeline(project, given);
+  const loaded = await loadPipelines(file.path);
+  const pipeline = pickPipeline(loaded.pipelines, file);
+  const others = project.pipelines.filter((other) => other.document.name !== pipeline.document.name);
+  const all = merged([
+    { pipelines: [pipeline], agents: loaded.agents },
+    { pipelines: others, agents: [] },
+  ]);
+  const named = new Set(all.agents.map((agent) => agent.name));
+  const agents = [...all.agents, ...project.agents.filter((agent) => !named.has(agent.name))];
+  return { project: { ...project, pipelines: all.pipelines, agents }, pipeline: bindAgents(pipeline, agents) };
+}
+
+function fileMeant(cwd: string, given: string): { path: string; name: string | null } | null {
+  const hash = given.lastIndexOf("#");
+  const whole = resolve(cwd, given);
+  if (hash > 0 && !existsSync(whole)) {
+    return { path: resolve(cwd, given.slice(0, hash)), name: given.slice(hash + 1) };
+  }
+  const looksLikeFile =
+    given.includes("/") || given.includes(sep) || isAbsolute(given) || /^\.(m?[jt]s|ya?ml)$/.test(extname(given));
+  const isFile = statSync(whole, { throwIfNoEntry: false })?.isFile() === true;
+  return looksLikeFile || isFile ? { path: whole, name: null } : null;
+}
+
+function pickPipeline(found: readonly Pipeline[], file: { path: string; name: string | null }): Pipeline {
+  const names = found.map((pipeline) => pipeline.document.name);
+  if (file.name !== null) {
+    const named = found.find((pipeline) => pipeline.document.name === file.name);
+    if (named !== undefined) return named;
+    throw new TenutoError("unknown_pipeline", `${file.path} has no pipeline named ${JSON.stringify(file.name)}`, {
+      hint: suggest(file.name, names, "pipeline"),
+    });
+  }
+  if (found.length === 1) return found[0]!;
+  if (found.length === 0) {
+    throw new TenutoError("unknown_pipeline", `${file.path} exports agents but no pipeline`, {
+      hint: "Export what definePipeline returns.",
+    });
+  }
+  throw new TenutoError("invalid_input", `${file.path} has ${found.length} pipelines: ${names.join(", ")}`, {
+    hint: `Say which one: ${file.path}#${names[0]}`,
+  });
+}
+
+function unknownPipeline(project: Project, given: string): TenutoError {
+  const names = project.pipelines.map((pipeline) => pipeline.document.name);
+  const near = didYouMean(given, names);
+  const hint =
+    near !== null
+      ? `Did you mean "${near}"?`
+      : names.length > 0
+        ? `Known: ${names.join(", ")}. A file is given by its path, for example ./${given}.ts.`
+        : project.configFile === null
+          ? "There is no tenuto.config.ts here: give a file, or make a project with `tenuto init`."
+          : `${project.configFile} lists no pipelines: add some, or give a file.`;
+  return new TenutoError("unknown_pipeline", `there is no pipeline named ${JSON.stringify(given)}`, { hint });
+}
+
+export interface HowToOpen extends Pick<OpenOptions, "concurrency" | "takes"> {
+  /** Refuse to make a ledger. Default true. */
+  mustExist?: boolean;
+}
+
+/** The engine on this place, without a worker; `tenuto.work()` starts one. @throws not_found where nothing ever ran */
+export async function openPlace(place: Place & Partial<Loaded>, cli: Cli, how: HowToOpen = {}): Promise<Tenuto> {
+  const { mustExist = true, ...options } = how;
+  if (mustExist && !existsSync(place.database)) {
+    throw new TenutoError("not_found", `there is no ledger at ${shown(cli, place.database)}`, {
+      hint: "Nothing has run here yet: start with `tenuto run`, or give the place with --home or --database.",
+    });
+  }
+  const { openTenuto } = await import("../open.ts");
+  const concurrency = options.concurrency ?? place.config.concurrency;
+  const { retentionDays } = place.config;
+  return await openTenuto({
+    ...options,
+    ...(concurrency === undefined ? {} : { concurrency }),
+    ...(retentionDays === undefined ? {} : { retentionMs: retentionDays * 86_400_000 }),
+    home: place.home,
+    database: place.database,
+    cwd: place.configFile === null ? cli.io.cwd : dirname(place.configFile),
+    pipelines: place.pipelines ?? [],
+    agents: place.agents ?? [],
+    work: false,
+    onFault: (error) => cli.out.tell(`tenuto: ${error instanceof Error ? error.message : String(error)}`),
+  });
+}
+
+/** The ledger of this place for reading, closed when `use` is done. */
+export async function withLedger<T>(cli: Cli, use: (tenuto: Tenuto, place: Place) => Promise<T>): Promise<T> {
+  const place = await findPlace(cli);
+  const tenuto = await openPlace(place, cli);
+  try {
+    return await use(tenuto, place);
+  } finally {
+    await tenuto.close();
+  }
+}
+
+/** A path as people write it: relative where that is shorter. */
+export function shown(cli: Cli, path: string): string {
+  const short = relative(cli.io.cwd, path);
+  return short !== "" && short.length < path.length && !short.startsWith("../..") ? short : path;
+}

@@ -1,0 +1,103 @@
+/** The last words on a run: how it ended, what failed and why, and what to do next. */
+import type { RunState } from "../core/model.ts";
+import type { Tenuto } from "../open.ts";
+import type { RunRecord } from "../ports/ledger.ts";
+import { signOfState, styleOf } from "./board.ts";
+import { runDocument, stageDocument } from "./documents.ts";
+import { failureLines, storedError } from "./failure.ts";
+import { count, counted, duration } from "./figures.ts";
+import type { Cli } from "./main.ts";
+
+const MOST_FAILURES = 5;
+
+/** Tells how a run ended: one line of data on stdout, the rest as talk. With `--json` the document. */
+export async function tellEnd(cli: Cli, tenuto: Tenuto, id: string): Promise<RunState> {
+  const { out } = cli;
+  const run = await tenuto.client.run(id);
+  const { ledger } = tenuto.engine.parts;
+  const end = run.endedAt === null ? null : await tenuto.client.wait(run.seq);
+  out.document("run", {
+    run: runDocument(run),
+    stages: (await ledger.stages(run.seq)).map(stageDocument),
+    output: end?.output ?? null,
+    error: end?.error ?? null,
+  });
+  const style = styleOf(run.state);
+  const state = style === undefined ? run.state : out.paint(style, run.state);
+  out.data(
+    `${run.id}  ${state}  ${counted(run.jobCount, "job")} in ${duration((run.endedAt ?? run.createdAt) - run.createdAt)}`,
+  );
+  await tellFailures(cli, tenuto, run);
+  for (const line of await nextSteps(tenuto, run)) out.say(line);
+  return run.state;
+}
+
+async function tellFailures(cli: Cli, tenuto: Tenuto, run: RunRecord): Promise<void> {
+  const { out } = cli;
+  if (run.state !== "failed") return;
+  const jobs = await tenuto.engine.parts.ledger.jobs(run.seq, { states: ["failed"], limit: MOST_FAILURES });
+  for (const job of jobs) {
+    const error = storedError(job.error);
+    const lines = error === null ? ["no error was recorded"] : failureLines(error, out.paintTalk);
+    out.say(
+      `${out.paintTalk("red", signOfState("failed", out.signs))} ${job.id}: ${lines[0]}`,
+      ...lines.slice(1).map((line) => `  ${line}`),
+    );
+  }
+  if (run.failedJobs > jobs.length) out.say(`  and ${counted(run.failedJobs - jobs.length, "more job")} failed`);
+}
+
+/** What somebody may do now, as commands. */
+export async function nextSteps(tenuto: Tenuto, run: RunRecord): Promise<string[]> {
+  const bad = await badItems(tenuto, run);
+  const items =
+    bad.total > 0 ? [`${counted(bad.total, "item")} not done: tenuto runs show ${run.id} --items failed,skipped`] : [];
+  if (run.state === "completed") return items;
+  if (run.endedAt === null) return [...items, `Go on with it: tenuto resume ${run.id}`];
+  return [
+    ...items,
+    `What happened:  tenuto logs ${run.id}`,
+    `Only what did not complete runs again:  tenuto runs retry ${run.id}`,
+  ];
+}
+
+export interface BadItems {
+  failed: number;
+  skipped: number;
+  duplicates: number;
+  /** Failed and skipped ones, duplicates left out. */
+  total: number;
+}
+
+/** Items of a run's fan-outs that failed or were skipped. */
+export async function badItems(tenuto: Tenuto, run: RunRecord): Promise<BadItems> {
+  const { ledger } = tenuto.engine.parts;
+  const sum: BadItems = { failed: 0, skipped: 0, duplicates: 0, total: 0 };
+  for (const job of await ledger.jobs(run.seq)) {
+    if (job.kind === "single") continue;
+    const fanout = await ledger.fanout(job.seq);
+    if (fanout === null) continue;
+    sum.failed += fanout.failed;
+    sum.skipped += fanout.skipped;
+    sum.duplicates += fanout.duplicates;
+  }
+  sum.total = sum.failed + sum.skipped - sum.duplicates;
+  return sum;
+}
+
+/** `1,134 items: 1,130 completed, 3 failed, 1 skipped` */
+export function itemsText(fanout: {
+  total: number;
+  completed: number;
+  failed: number;
+  skipped: number;
+  duplicates: number;
+}): string {
+  const parts = [`${count(fanout.completed)} completed`];
+  if (fanout.failed > 0) parts.push(`${count(fanout.failed)} failed`);
+  const skipped = fanout.skipped - fanout.duplicates;
+  if (skipped > 0) parts.push(`${count(skipped)} skipped`);
+  if (fanout.duplicates > 0)
+    parts.push(fanout.duplicates === 1 ? "1 duplicate" : `${count(fanout.duplicates)} duplicates`);
+  return `${counted(fanout.total, "item")}: ${parts.join(", ")}`;
+}
