@@ -27,7 +27,8 @@ export interface AttemptRow {
   boot: BootSeq | null;
   state: AttemptState;
   startedAt: number;
-  endedAt: number;
+  /** Null while it runs. */
+  endedAt: number | null;
   /** JSON of a StoredError, or null. */
   error: string | null;
 }

@@ -59,7 +59,7 @@ function attemptEnd(job: JobRow, state: AttemptState, at: number, error: StoredE
       job: job.seq,
       number: job.attempt,
       epoch: job.epoch,
-      boot: job.boot,
+      boot: job.attemptBoot,
       state,
       startedAt: job.startedAt ?? at,
       endedAt: at,
@@ -121,6 +121,7 @@ export function endJob(slice: Slice, end: JobEnd): Verdict {
       boot: null,
       dueAt: null,
       holding: 0,
+      attemptBoot: end.effects?.some((effect) => effect.type === "attempt") ? null : job.attemptBoot,
       endedAt: end.at,
       reason: end.reason ?? null,
     },
@@ -144,6 +145,7 @@ function readyPatch(run: RunRow, job: JobRow, at: number, dueAt: number | null):
   return {
     state: "ready",
     boot: null,
+    attemptBoot: null,
     holding: 0,
     claimable: dueAt === null && job.kind !== "map" ? 1 : 0,
     dueAt,
@@ -166,14 +168,21 @@ export function claimJob(slice: Slice, boot: BootSeq, at: number): Verdict<"clai
       state: "running",
       claimable: 0,
       boot,
+      attemptBoot: boot,
       epoch: job.epoch + 1,
       attempt: job.attempt + 1,
       startedAt: at,
       firstStartedAt: job.firstStartedAt ?? at,
     },
-    effects: [{ type: "event", name: "job.started", job: job.id, data: { attempt: job.attempt + 1 } }],
+    effects: [started(job)],
     result: "claimed",
   };
+}
+
+/** A first attempt is what is expected; only later ones are numbered. */
+function started(job: JobRow): Effect {
+  const event = { type: "event" as const, name: "job.started", job: job.id };
+  return job.attempt === 0 ? event : { ...event, data: { attempt: job.attempt + 1 } };
 }
 
 /** The end of a job that has not started because its run is being cancelled or was halted; null if neither. */
@@ -186,7 +195,7 @@ export function barredByRun(slice: Slice, at: number): Verdict | null {
 
 export function completeJob(slice: Slice, lease: Lease, output: string | null, at: number): Verdict {
   if (!holds(slice.job, lease)) return leaseLost(slice.job, lease.epoch);
-  return endJob(slice, { state: "completed", at, output, effects: closing(slice.job, "completed", at, null) });
+  return endJob(slice, { state: "completed", at, output, effects: releasing(slice.job) });
 }
 
 /** The job is answered from an earlier result without an attempt's work. */
@@ -197,19 +206,24 @@ export function reuseJob(slice: Slice, lease: Lease, output: string | null, from
     at,
     output,
     reason: `reused:${from}`,
-    effects: [attemptEnd(slice.job, "completed", at, null)],
+    effects: releasing(slice.job),
   });
 }
 
 export function skipJob(slice: Slice, lease: Lease, reason: string, error: StoredError | null, at: number): Verdict {
   if (!holds(slice.job, lease)) return leaseLost(slice.job, lease.epoch);
-  const state: AttemptState = error === null ? "completed" : "failed";
-  return endJob(slice, { state: "skipped", at, reason, error, effects: closing(slice.job, state, at, error) });
+  const effects = error === null ? releasing(slice.job) : closing(slice.job, "failed", at, error);
+  return endJob(slice, { state: "skipped", at, reason, error, effects });
 }
 
-/** The end of an attempt, with the limiters that it held. */
+/** The end of an attempt with a row of its own, and of the limiters that it held. */
 function closing(job: JobRow, state: AttemptState, at: number, error: StoredError | null): Effect[] {
-  const effects = [attemptEnd(job, state, at, error)];
+  return [attemptEnd(job, state, at, error), ...releasing(job)];
+}
+
+/** A good attempt that ends the job is described by the job's own row; only limiters are to be given back. */
+function releasing(job: JobRow): Effect[] {
+  const effects: Effect[] = [];
   if (job.holding === 1)
     effects.push({ type: "release", limiter: null, key: null, job: job.seq, epoch: job.epoch, item: null });
   return effects;
@@ -289,6 +303,7 @@ export function parkJob(slice: Slice, lease: Lease, wait: Wait, at: number): Ver
     job: {
       state: "waiting",
       boot: null,
+      attemptBoot: null,
       dueAt: wait.dueAt,
       reason: wait.reason,
       claimable: job.kind === "fanout" && fanout !== null ? 1 : 0,
@@ -446,6 +461,7 @@ export function reopenJob(slice: Slice, blockers: number, at: number): Verdict {
   else if (job.state === "skipped") stagePatch.skipped = stage.skipped - 1;
   else if (job.state === "cancelled") stagePatch.cancelled = stage.cancelled - 1;
   const effects: Effect[] = [{ type: "payload", job: job.seq, output: null, error: null }];
+  if (job.attemptBoot !== null) effects.push(attemptEnd(job, "completed", job.endedAt ?? at, null));
   if (job.kind !== "single") effects.push({ type: "reopenItems", job: job.seq });
   const decision: Decision = {
     ok: true,
@@ -461,6 +477,7 @@ export function reopenJob(slice: Slice, blockers: number, at: number): Verdict {
       reason: null,
       firstStartedAt: null,
       cancelRequestedAt: null,
+      attemptBoot: null,
       readyAt: at,
     },
     effects,

@@ -117,6 +117,11 @@ export interface JobRow {
   epoch: number;
   /** The worker boot that holds the lease. */
   boot: BootSeq | null;
+  /**
+   * The boot of the attempt that this row describes: the one under way, or the one with which the job ended. Null when the
+   * last attempt has a row of its own. Most jobs have one attempt, and so need no other row for it.
+   */
+  attemptBoot: BootSeq | null;
   readyAt: number | null;
   /** Start of the first attempt. */
   firstStartedAt: number | null;

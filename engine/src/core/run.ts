@@ -199,6 +199,7 @@ function blankJob(
     holding: 0,
     epoch: 0,
     boot: null,
+    attemptBoot: null,
     readyAt: null,
     firstStartedAt: null,
     startedAt: null,

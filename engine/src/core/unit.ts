@@ -81,6 +81,19 @@ export interface Hints {
   dueAt: number | null;
 }
 
+function assignChanged<T extends object>(dirty: Map<T, Set<string>>, row: T, patch: Partial<T>): void {
+  let columns = dirty.get(row);
+  for (const key in patch) {
+    if (row[key] === patch[key]) continue;
+    row[key] = patch[key] as T[typeof key];
+    if (columns === undefined) {
+      columns = new Set();
+      dirty.set(row, columns);
+    }
+    columns.add(key);
+  }
+}
+
 export const windowKey = (job: JobSeq, start: number): string => `${job}:${start}`;
 export const stageKey = (run: RunSeq, ordinal: number): string => `${run}:${ordinal}`;
 export const limiterKey = (name: string, key: string): string => `${name}\u0000${key}`;
@@ -133,9 +146,10 @@ export class Unit {
   readonly edges: Map<JobSeq, EdgeRow[]>;
   /** Jobs that became claimable in this transaction; the database does not show them yet. */
   readonly claimable = new Set<JobRow>();
-  readonly dirtyRuns = new Set<RunRow>();
+  /** Changed rows; for runs and jobs with the names of the columns whose value changed. */
+  readonly dirtyRuns = new Map<RunRow, Set<string>>();
   readonly dirtyStages = new Set<StageRow>();
-  readonly dirtyJobs = new Set<JobRow>();
+  readonly dirtyJobs = new Map<JobRow, Set<string>>();
   readonly dirtyFanouts = new Set<FanoutRow>();
   readonly dirtyWindows = new Set<WindowRow>();
   readonly hints: Hints = { ready: false, endedRuns: [], endedJobs: [], cancelled: [], dueAt: null };
@@ -173,15 +187,13 @@ export class Unit {
   }
 
   patchRun(run: RunRow, patch: Partial<RunRow>): void {
-    Object.assign(run, patch);
-    this.dirtyRuns.add(run);
+    assignChanged(this.dirtyRuns, run, patch);
     this.touchedRuns.add(run);
     if (patch.cancelRequestedAt != null) this.hints.cancelled.push(run.seq);
   }
 
   private patchJob(job: JobRow, patch: Partial<JobRow>): void {
-    Object.assign(job, patch);
-    this.dirtyJobs.add(job);
+    assignChanged(this.dirtyJobs, job, patch);
     if (job.claimable === 1) this.claimable.add(job);
     if (job.dueAt !== null && (this.hints.dueAt === null || job.dueAt < this.hints.dueAt)) this.hints.dueAt = job.dueAt;
   }
@@ -277,8 +289,7 @@ export class Unit {
   }
 
   event(run: RunRow, name: string, job: string | null, data: EventRow["data"]): void {
-    run.eventSeq += 1;
-    this.dirtyRuns.add(run);
+    assignChanged(this.dirtyRuns, run, { eventSeq: run.eventSeq + 1 });
     const row: EventRow = { run: run.seq, seq: run.eventSeq, at: this.at, name, job, data };
     this.writes.events.push(row);
     this.lastEvent.set(run.seq, row);

@@ -79,6 +79,8 @@ export interface ClaimRequest {
   /** Items of one fan-out that this worker would have at work at the same time. */
   itemSlots: number;
   offers(agent: string): boolean;
+  /** Grows when `offers` may answer otherwise than before. */
+  offersVersion: number;
   /** Jobs that have crashed a worker before run one at a time: whether one may be claimed now. */
   suspects: boolean;
 }

@@ -39,6 +39,8 @@ export interface ResolvedJob {
 const PARAMS_KEPT = 2_000;
 
 export class Definitions {
+  /** Grows with each agent that becomes known. */
+  agentsVersion = 0;
   private readonly ledger: Ledger;
   private readonly cwd: string;
   /** The engine's own, behind those of job, agent and pipeline. */
@@ -79,6 +81,7 @@ export class Definitions {
         hint: "Rename one of them or give it another version.",
       });
     }
+    if (known !== agent) this.agentsVersion += 1;
     this.agents.set(reference, agent);
   }
 

@@ -138,6 +138,7 @@ export class Worker implements AttemptHost {
         slots,
         itemSlots: Number.MAX_SAFE_INTEGER,
         offers: (agent) => this.offers(agent),
+        offersVersion: this.definitions.agentsVersion,
         suspects,
       },
       done: (claimed) => {

@@ -22,6 +22,20 @@ export interface Batch {
   claims: readonly ClaimRequest[];
   at: number;
   cache: RowCache;
+  memory: ClaimMemory;
+}
+
+/** What earlier commits of this process have shown; forgotten together with the row cache. */
+export class ClaimMemory {
+  /** Boots known to be alive. */
+  readonly alive = new Set<number>();
+  /** Boots for which the database shows nothing to claim, with the version of their offer. */
+  readonly nothingFor = new Map<number, number>();
+
+  clear(): void {
+    this.alive.clear();
+    this.nothingFor.clear();
+  }
 }
 
 export interface Committed {
@@ -48,13 +62,14 @@ export function execute(statements: Statements, batch: Batch, failpoint: (point:
     if (budget > 0) budget = drain(unit, loader, budget);
     if (budget <= 0) break;
   }
-  const claimed = batch.claims.map((request) => claim(unit, loader, statements, request));
+  const claimed = batch.claims.map((request) => claim(unit, loader, statements, batch.memory, request));
   while (unit.todo.length > 0 || unit.settle()) if (drain(unit, loader, PROPAGATION_BATCH) <= 0) break;
   const unfinished = unit.todo.length > 0;
   if (unfinished) unit.postpone();
   failpoint("save");
   save(statements, unit);
   for (const job of unit.claimable) if (job.claimable === 1) unit.hints.ready = true;
+  if (unit.hints.ready) batch.memory.nothingFor.clear();
   return { outcomes, claimed, hints: unit.hints, unfinished };
 }
 
@@ -132,17 +147,29 @@ interface Candidate {
   crashes: number;
 }
 
-function claim(unit: Unit, loader: Loader, statements: Statements, request: ClaimRequest): Claimed[] {
+function claim(
+  unit: Unit,
+  loader: Loader,
+  statements: Statements,
+  memory: ClaimMemory,
+  request: ClaimRequest,
+): Claimed[] {
   const claimed: Claimed[] = [];
-  const boot = statements.of(SQL.bootState).get(request.boot) as { state: string } | undefined;
-  if (boot?.state !== "alive")
-    throw new TenutoError(
-      "lease_lost",
-      `worker boot ${request.boot} has been declared ${boot?.state ?? "unknown"}; it may not claim`,
-    );
+  const known = memory.nothingFor.get(request.boot) === request.offersVersion;
+  if (known && unit.claimable.size === 0) return claimed;
+  if (!memory.alive.has(request.boot)) {
+    const boot = statements.of(SQL.bootState).get(request.boot) as { state: string } | undefined;
+    if (boot?.state !== "alive")
+      throw new TenutoError(
+        "lease_lost",
+        `worker boot ${request.boot} has been declared ${boot?.state ?? "unknown"}; it may not claim`,
+      );
+    memory.alive.add(request.boot);
+  }
   let { slots } = request;
   let suspects = request.suspects;
-  for (const candidate of candidates(unit, statements, request)) {
+  const { found, all } = candidates(unit, statements, known, request);
+  for (const candidate of found) {
     if (slots <= 0) break;
     if (candidate.state === "ready") {
       if (candidate.crashes > 0 && !suspects) continue;
@@ -171,6 +198,7 @@ function claim(unit: Unit, loader: Loader, statements: Statements, request: Clai
       });
     }
   }
+  if (slots > 0 && all) memory.nothingFor.set(request.boot, request.offersVersion);
   return claimed;
 }
 
@@ -181,21 +209,37 @@ const SPARE = 8;
  * Claimable jobs of the offered agents, best rank first: those that the database shows, as they are now in this
  * transaction, and those that became claimable in it.
  */
-function candidates(unit: Unit, statements: Statements, request: ClaimRequest): Candidate[] {
+function candidates(
+  unit: Unit,
+  statements: Statements,
+  known: boolean,
+  request: ClaimRequest,
+): { found: Candidate[]; all: boolean } {
+  const { found, all } = known ? { found: [], all: true } : stored(unit, statements, request);
+  for (const job of unit.claimable) {
+    if (job.claimable === 1 && (request.suspects || job.crashes === 0) && request.offers(job.agent)) found.push(job);
+  }
+  if (found.length > 1) found.sort((a, b) => a.rank - b.rank || a.seq - b.seq);
+  return { found, all };
+}
+
+/** What the database shows, as it is now in this transaction; `all` if nothing was left out. */
+function stored(unit: Unit, statements: Statements, request: ClaimRequest): { found: Candidate[]; all: boolean } {
   const agents = (statements.of(SQL.agentsReady).all() as { agent: string }[])
     .map((row) => row.agent)
     .filter((agent) => request.offers(agent));
   const sql = request.suspects ? SQL.candidates : SQL.calmCandidates;
+  const limit = request.slots + SPARE;
   const found: Candidate[] = [];
+  let all = request.suspects;
   for (const agent of agents) {
-    for (const row of statements.of(sql).all(agent, request.slots + SPARE) as Candidate[]) {
+    const rows = statements.of(sql).all(agent, limit) as Candidate[];
+    if (rows.length === limit) all = false;
+    for (const row of rows) {
       const present = unit.jobs.get(row.seq);
       if (present === undefined) found.push(row);
       else if (present.claimable === 1 && !unit.claimable.has(present)) found.push(present);
     }
   }
-  for (const job of unit.claimable) if (job.claimable === 1 && request.offers(job.agent)) found.push(job);
-  return agents.length <= 1 && unit.claimable.size === 0
-    ? found
-    : found.sort((a, b) => a.rank - b.rank || a.seq - b.seq);
+  return { found, all };
 }

@@ -9,7 +9,7 @@ import { TenutoError } from "../../core/errors.ts";
 import { type Hints, RowCache } from "../../core/unit.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { Change, Claimed, ClaimRequest, ClaimTicket, SliceOf } from "../../ports/ledger.ts";
-import { type Committed, execute, type Outcome } from "./commit.ts";
+import { ClaimMemory, type Committed, execute, type Outcome } from "./commit.ts";
 import { Statements } from "./load.ts";
 import { type Connection, openDatabase, type OpenOptions } from "./open.ts";
 import { SQL } from "./sql.ts";
@@ -53,6 +53,7 @@ export class SqliteWriter {
   private lastDataVersion = 0;
   /** Rows of the last commits; valid while nobody else writes. */
   private readonly cache = new RowCache();
+  private readonly memory = new ClaimMemory();
   private cacheVersion = -1;
   private unfinished = false;
   private busySince: number | null = null;
@@ -170,7 +171,7 @@ export class SqliteWriter {
       this.checkCache();
       const committed = execute(
         this.statements,
-        { changes, claims, at: this.options.clock.now(), cache: this.cache },
+        { changes, claims, at: this.options.clock.now(), cache: this.cache, memory: this.memory },
         failpoint,
       );
       failpoint("commit");
@@ -189,7 +190,10 @@ export class SqliteWriter {
   /** Inside the transaction nobody else can write, so the version read here holds until the commit. */
   private checkCache(): void {
     const version = this.dataVersion();
-    if (version !== this.cacheVersion || this.cache.size > MAX_CACHED_ROWS) this.cache.clear();
+    if (version !== this.cacheVersion || this.cache.size > MAX_CACHED_ROWS) {
+      this.cache.clear();
+      this.memory.clear();
+    }
     this.cacheVersion = version;
   }
 

@@ -146,7 +146,7 @@ export class Loader implements PropagationSource {
   }
 
   nextOfKey(key: string): RunSeq | undefined {
-    for (const row of this.unit.dirtyRuns)
+    for (const row of this.unit.dirtyRuns.keys())
       if (row.concurrencyKey === key && row.endedAt === null && row.state !== "pending") return undefined;
     const active = this.all<{ seq: number }>(SQL.activeOfKey, key).find(
       (row) => (this.unit.runs.get(row.seq)?.endedAt ?? null) === null,

@@ -5,6 +5,7 @@ import type {
   BootSeq,
   FanoutRow,
   ItemState,
+  JobRow,
   JobSeq,
   JobState,
   RunSeq,
@@ -120,7 +121,13 @@ export class SqliteReader extends SqliteWriter {
   }
 
   async attempts(job: JobSeq): Promise<AttemptRow[]> {
-    return this.many<AttemptRow>(SQL.attempts, job);
+    const rows = this.many<AttemptRow>(SQL.attempts, job);
+    const present = this.one<JobRow>(SQL.job, job);
+    if (present === null || present.attemptBoot === null) return rows;
+    const { attempt, epoch, attemptBoot, state, startedAt, endedAt } = present;
+    const ended = state === "running" ? "running" : "completed";
+    const last = { job, number: attempt, epoch, boot: attemptBoot, state: ended, startedAt, endedAt, error: null };
+    return [...rows, last as AttemptRow];
   }
 
   async fanout(job: JobSeq): Promise<FanoutRow | null> {

@@ -14,13 +14,16 @@ import { SQL } from "./sql.ts";
 /** An event's id is its run's number times this, plus its own number. */
 export const EVENTS_PER_RUN = 16_777_216;
 
+/** Longer params have a table of their own: the run's row is written with each change of its counters. */
+const INLINE_PARAMS = 1_000;
+
 export function save(statements: Statements, unit: Unit): void {
   const writes = unit.writes;
   for (const { row, facts } of writes.runs) {
     unit.dirtyRuns.delete(row);
-    statements
-      .of(SQL.insertRun)
-      .run(...runValues(row), facts.params, facts.idempotencyKey, facts.requestHash, facts.labels);
+    const inline = facts.params.length <= INLINE_PARAMS ? facts.params : null;
+    statements.of(SQL.insertRun).run(...runValues(row), inline, facts.idempotencyKey, facts.requestHash, facts.labels);
+    if (inline === null) statements.of(SQL.insertParams).run(row.seq, facts.params);
   }
   for (const row of writes.stages) {
     unit.dirtyStages.delete(row);
@@ -32,7 +35,7 @@ export function save(statements: Statements, unit: Unit): void {
     if (spec !== null) statements.of(SQL.insertSpec).run(row.seq, spec);
   }
   for (const edge of writes.edges) statements.of(SQL.insertEdge).run(edge.from, edge.to, edge.on);
-  for (const row of unit.dirtyRuns) updateRun(statements, row);
+  for (const [row, columns] of unit.dirtyRuns) updateRun(statements, row, columns);
   for (const row of unit.dirtyStages)
     statements
       .of(SQL.updateStage)
@@ -48,8 +51,8 @@ export function save(statements: Statements, unit: Unit): void {
         row.ordinal,
       );
   const payloads = new Map(writes.payloads.map((payload) => [payload.job, payload]));
-  for (const row of unit.dirtyJobs) {
-    updateJob(statements, row, payloads.get(row.seq));
+  for (const [row, columns] of unit.dirtyJobs) {
+    updateJob(statements, row, columns, payloads.get(row.seq));
     payloads.delete(row.seq);
   }
   for (const { job, output, error } of payloads.values()) statements.of(SQL.payload).run(output, error, job);
@@ -133,36 +136,114 @@ function updateWindow(statements: Statements, row: WindowRow): void {
   invariant(changes === 1, `window ${row.start} of job ${row.job} changed under epoch ${row.epoch}`);
 }
 
-function updateRun(statements: Statements, row: RunRow): void {
-  const { changes } = statements
-    .of(SQL.updateRun)
-    .run(
-      row.state,
-      row.jobCount,
-      row.openJobs,
-      row.liveJobs,
-      row.waitingJobs,
-      row.failedJobs,
-      row.spawnedJobs,
-      row.propagating,
-      row.eventSeq,
-      row.startedAt,
-      row.endedAt,
-      row.cancelRequestedAt,
-      row.haltedAt,
-      row.seq,
-      row.rowVersion,
-    );
+/** Columns that most changes of a run are about. */
+const RUN_COUNTERS: ReadonlySet<string> = new Set(["eventSeq", "openJobs", "liveJobs"]);
+/** Columns that change when a job is claimed, made ready in the same transaction or not. */
+const JOB_START: ReadonlySet<string> = new Set([
+  "state",
+  "claimable",
+  "boot",
+  "epoch",
+  "attempt",
+  "startedAt",
+  "firstStartedAt",
+  "blockers",
+  "readyAt",
+  "rank",
+  "attemptBoot",
+]);
+/** Columns that change when a running job ends. */
+const JOB_END: ReadonlySet<string> = new Set(["state", "boot", "endedAt", "reason"]);
+
+function isWithin(columns: ReadonlySet<string>, allowed: ReadonlySet<string>): boolean {
+  for (const column of columns) if (!allowed.has(column)) return false;
+  return true;
+}
+
+function updateRun(statements: Statements, row: RunRow, columns: ReadonlySet<string>): void {
+  const { changes } = isWithin(columns, RUN_COUNTERS)
+    ? statements.of(SQL.updateRunCounters).run(row.openJobs, row.liveJobs, row.eventSeq, row.seq, row.rowVersion)
+    : statements
+        .of(SQL.updateRun)
+        .run(
+          row.state,
+          row.jobCount,
+          row.openJobs,
+          row.liveJobs,
+          row.waitingJobs,
+          row.failedJobs,
+          row.spawnedJobs,
+          row.propagating,
+          row.eventSeq,
+          row.startedAt,
+          row.endedAt,
+          row.cancelRequestedAt,
+          row.haltedAt,
+          row.seq,
+          row.rowVersion,
+        );
   invariant(changes === 1, `run ${row.id} changed between load and save`);
   row.rowVersion += 1;
+}
+
+interface Payload {
+  output: string | null;
+  error: string | null;
 }
 
 function updateJob(
   statements: Statements,
   row: JobRow,
-  payload: { output: string | null; error: string | null } | undefined,
+  columns: ReadonlySet<string>,
+  payload: Payload | undefined,
 ): void {
-  const changed: unknown[] = [
+  const { changes } = changeJob(statements, row, columns, payload);
+  invariant(changes === 1, `job ${row.id} changed between load and save`);
+  row.rowVersion += 1;
+}
+
+/** The narrowest statement that covers the change: fewer indexes to look after and fewer values to hand over. */
+function changeJob(statements: Statements, row: JobRow, columns: ReadonlySet<string>, payload: Payload | undefined) {
+  if (payload === undefined && isWithin(columns, JOB_START)) {
+    return statements
+      .of(SQL.startJob)
+      .run(
+        row.state,
+        row.claimable,
+        row.boot,
+        row.attemptBoot,
+        row.epoch,
+        row.attempt,
+        row.startedAt,
+        row.firstStartedAt,
+        row.blockers,
+        row.readyAt,
+        row.rank,
+        row.seq,
+        row.rowVersion,
+      );
+  }
+  if (isWithin(columns, JOB_END)) {
+    const { output = null, error = null } = payload ?? {};
+    return statements
+      .of(payload === undefined ? SQL.endJob : SQL.endJobWithPayload)
+      .run(
+        row.state,
+        row.boot,
+        row.endedAt,
+        row.reason,
+        ...(payload === undefined ? [] : [output, error]),
+        row.seq,
+        row.rowVersion,
+      );
+  }
+  return statements
+    .of(payload === undefined ? SQL.updateJob : SQL.updateJobWithPayload)
+    .run(...jobValues(row), ...(payload === undefined ? [] : [payload.output, payload.error]), row.seq, row.rowVersion);
+}
+
+function jobValues(row: JobRow): unknown[] {
+  return [
     row.state,
     row.blockers,
     row.children,
@@ -176,6 +257,7 @@ function updateJob(
     row.holding,
     row.epoch,
     row.boot,
+    row.attemptBoot,
     row.readyAt,
     row.firstStartedAt,
     row.startedAt,
@@ -183,11 +265,6 @@ function updateJob(
     row.cancelRequestedAt,
     row.reason,
   ];
-  if (payload !== undefined) changed.push(payload.output, payload.error);
-  changed.push(row.seq, row.rowVersion);
-  const { changes } = statements.of(payload === undefined ? SQL.updateJob : SQL.updateJobWithPayload).run(...changed);
-  invariant(changes === 1, `job ${row.id} changed between load and save`);
-  row.rowVersion += 1;
 }
 
 function insertJob(statements: Statements, row: JobRow): void {
@@ -220,6 +297,7 @@ function insertJob(statements: Statements, row: JobRow): void {
       row.holding,
       row.epoch,
       row.boot,
+      row.attemptBoot,
       row.readyAt,
       row.firstStartedAt,
       row.startedAt,

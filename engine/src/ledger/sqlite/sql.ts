@@ -65,6 +65,7 @@ const JOB_COLUMNS = {
   holding: "holding",
   epoch: "epoch",
   boot: "boot",
+  attemptBoot: "attempt_boot",
   readyAt: "ready_at",
   firstStartedAt: "first_started_at",
   startedAt: "started_at",
@@ -190,18 +191,27 @@ export const SQL = {
   insertRun: insert("run", RUN_COLUMNS, ["params", "idempotency_key", "request_hash", "labels"]),
   updateRun: `UPDATE run SET state = ?, job_count = ?, open_jobs = ?, live_jobs = ?, waiting_jobs = ?, failed_jobs = ?, spawned_jobs = ?, propagating = ?,
     event_seq = ?, started_at = ?, ended_at = ?, cancel_requested_at = ?, halted_at = ?, row_version = row_version + 1 WHERE seq = ? AND row_version = ?`,
+  insertParams: "INSERT INTO run_params (run, params) VALUES (?, ?)",
   insertStage: insert("stage", STAGE_COLUMNS),
   updateStage:
     "UPDATE stage SET total = ?, settled = ?, completed = ?, failed = ?, skipped = ?, cancelled = ?, tainted = ? WHERE run = ? AND ordinal = ?",
   insertJob: insert("job", JOB_COLUMNS),
   insertSpec: "INSERT INTO job_spec (job, spec) VALUES (?, ?)",
   updateJob: `UPDATE job SET state = ?, blockers = ?, children = ?, open_children = ?, claimable = ?, rank = ?, due_at = ?, attempt = ?, failures = ?, crashes = ?,
-    holding = ?, epoch = ?, boot = ?, ready_at = ?, first_started_at = ?, started_at = ?, ended_at = ?, cancel_requested_at = ?, reason = ?,
+    holding = ?, epoch = ?, boot = ?, attempt_boot = ?, ready_at = ?, first_started_at = ?, started_at = ?, ended_at = ?, cancel_requested_at = ?, reason = ?,
     row_version = row_version + 1 WHERE seq = ? AND row_version = ?`,
+  updateRunCounters:
+    "UPDATE run SET open_jobs = ?, live_jobs = ?, event_seq = ?, row_version = row_version + 1 WHERE seq = ? AND row_version = ?",
+  startJob: `UPDATE job SET state = ?, claimable = ?, boot = ?, attempt_boot = ?, epoch = ?, attempt = ?, started_at = ?, first_started_at = ?, blockers = ?, ready_at = ?, rank = ?,
+    row_version = row_version + 1 WHERE seq = ? AND row_version = ?`,
+  endJob:
+    "UPDATE job SET state = ?, boot = ?, ended_at = ?, reason = ?, row_version = row_version + 1 WHERE seq = ? AND row_version = ?",
+  endJobWithPayload:
+    "UPDATE job SET state = ?, boot = ?, ended_at = ?, reason = ?, output = ?, error = ?, row_version = row_version + 1 WHERE seq = ? AND row_version = ?",
   insertPlainJob: `INSERT INTO job (seq, run, id, stage, kind, agent, state, priority, allow_failure, blockers, barrier, has_dependents, claimable, rank, ready_at)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   updateJobWithPayload: `UPDATE job SET state = ?, blockers = ?, children = ?, open_children = ?, claimable = ?, rank = ?, due_at = ?, attempt = ?, failures = ?, crashes = ?,
-    holding = ?, epoch = ?, boot = ?, ready_at = ?, first_started_at = ?, started_at = ?, ended_at = ?, cancel_requested_at = ?, reason = ?, output = ?, error = ?,
+    holding = ?, epoch = ?, boot = ?, attempt_boot = ?, ready_at = ?, first_started_at = ?, started_at = ?, ended_at = ?, cancel_requested_at = ?, reason = ?, output = ?, error = ?,
     row_version = row_version + 1 WHERE seq = ? AND row_version = ?`,
   payload: "UPDATE job SET output = ?, error = ? WHERE seq = ?",
   insertEdge: "INSERT INTO dependency (source, target, type) VALUES (?, ?, ?)",
@@ -254,10 +264,10 @@ export const SQL = {
   putDefinition:
     "INSERT INTO definition (version, name, document, created_at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
   definition: "SELECT document FROM definition WHERE version = ?",
-  runRecord: `SELECT ${runs}, params, idempotency_key AS idempotencyKey FROM run WHERE seq = ?`,
-  runRecordById: `SELECT ${runs}, params, idempotency_key AS idempotencyKey FROM run WHERE id = ?`,
+  runRecord: `SELECT ${runs}, ifnull(params, (SELECT p.params FROM run_params p WHERE p.run = run.seq)) AS params, idempotency_key AS idempotencyKey FROM run WHERE seq = ?`,
+  runRecordById: `SELECT ${runs}, ifnull(params, (SELECT p.params FROM run_params p WHERE p.run = run.seq)) AS params, idempotency_key AS idempotencyKey FROM run WHERE id = ?`,
   runList: (states: number, pipeline: boolean): string =>
-    `SELECT ${runs}, params, idempotency_key AS idempotencyKey FROM run WHERE seq < ?${states > 0 ? ` AND state IN (${Array(states).fill("?").join(", ")})` : ""}${pipeline ? " AND pipeline = ?" : ""} ORDER BY seq DESC LIMIT ?`,
+    `SELECT ${runs}, ifnull(params, (SELECT p.params FROM run_params p WHERE p.run = run.seq)) AS params, idempotency_key AS idempotencyKey FROM run WHERE seq < ?${states > 0 ? ` AND state IN (${Array(states).fill("?").join(", ")})` : ""}${pipeline ? " AND pipeline = ?" : ""} ORDER BY seq DESC LIMIT ?`,
   runStates: "SELECT state, count(*) AS n FROM run GROUP BY state",
   jobRecord: `SELECT ${jobs}, output, error FROM job WHERE seq = ?`,
   outcome: "SELECT state, output, error FROM job WHERE seq = ?",

@@ -146,7 +146,8 @@ export class SqliteLedger extends SqliteReader implements Ledger {
         for (const table of ["item_window", "fanout", "attempt", "step", "hold", "job_spec"])
           this.db.prepare(`DELETE FROM ${table} WHERE job IN ${jobs}`).run(run);
         this.db.prepare(`DELETE FROM dependency WHERE source IN ${jobs}`).run(run);
-        for (const table of ["artifact", "propagation"]) this.db.prepare(`DELETE FROM ${table} WHERE run = ?`).run(run);
+        for (const table of ["artifact", "propagation", "run_params"])
+          this.db.prepare(`DELETE FROM ${table} WHERE run = ?`).run(run);
         this.db
           .prepare("DELETE FROM event WHERE id > ? AND id < ?")
           .run(run * EVENTS_PER_RUN, (run + 1) * EVENTS_PER_RUN);

@@ -50,7 +50,7 @@ CREATE TABLE run (
   ended_at INTEGER,
   cancel_requested_at INTEGER,
   halted_at INTEGER,
-  params TEXT NOT NULL,
+  params TEXT,
   idempotency_key TEXT,
   request_hash TEXT,
   labels TEXT,
@@ -58,6 +58,11 @@ CREATE TABLE run (
   CHECK ((state = 'completed' OR state = 'failed' OR state = 'cancelled') = (ended_at IS NOT NULL)),
   CHECK (NOT (state = 'completed' OR state = 'failed' OR state = 'cancelled') OR open_jobs = 0),
   CHECK (state <> 'completed' OR failed_jobs = 0)
+) STRICT;
+-- Params above 1,000 characters, which would otherwise be written anew with each change of the run's counters.
+CREATE TABLE run_params (
+  run INTEGER PRIMARY KEY REFERENCES run (seq),
+  params TEXT NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX run_idempotency ON run (idempotency_key) WHERE idempotency_key IS NOT NULL;
 CREATE INDEX run_concurrency ON run (concurrency_key, seq) WHERE concurrency_key IS NOT NULL AND ended_at IS NULL;
@@ -107,6 +112,7 @@ CREATE TABLE job (
   holding INTEGER NOT NULL DEFAULT 0 CHECK (holding = 0 OR holding = 1),
   epoch INTEGER NOT NULL DEFAULT 0 CHECK (epoch >= 0),
   boot INTEGER REFERENCES boot (seq),
+  attempt_boot INTEGER,
   ready_at INTEGER,
   first_started_at INTEGER,
   started_at INTEGER,
@@ -117,6 +123,7 @@ CREATE TABLE job (
   error TEXT,
   row_version INTEGER NOT NULL DEFAULT 0,
   CHECK ((state = 'running') = (boot IS NOT NULL)),
+  CHECK (state <> 'running' OR attempt_boot = boot),
   CHECK ((state = 'completed' OR state = 'failed' OR state = 'skipped' OR state = 'cancelled') = (ended_at IS NOT NULL)),
   CHECK (claimable = 0 OR (state = 'ready' AND due_at IS NULL) OR (state = 'waiting' AND kind = 'fanout')),
   CHECK (due_at IS NULL OR (state = 'ready' OR state = 'waiting'))
