@@ -70,7 +70,7 @@ export class Client {
     }
     const plan = (await this.definitions.load(version)).plan ?? planOf(document);
     const at = this.parts.clock.now();
-    const random = this.parts.entropy.hex(4);
+    const pattern = document.runId ?? DEFAULT_RUN_ID;
     const key = document.concurrency;
     const started = await this.parts.ledger.apply(
       changes.startRun({
@@ -78,7 +78,13 @@ export class Client {
         version,
         plan,
         priority: options.priority ?? document.priority ?? "normal",
-        makeId: (seq) => formatRunId(document.runId ?? DEFAULT_RUN_ID, { pipeline: name, seq, at, random }),
+        makeId: (seq) =>
+          formatRunId(pattern, {
+            pipeline: name,
+            seq,
+            at,
+            random: pattern.includes("{random}") ? this.parts.entropy.hex(4) : "",
+          }),
         facts: {
           params: payload.json,
           idempotencyKey: options.idempotencyKey ?? null,
@@ -95,6 +101,10 @@ export class Client {
               },
       }),
     );
+    if (started.created) {
+      this.definitions.rememberParams(started.seq, values);
+      this.waiters.track(started.seq);
+    }
     return this.handle(started.seq, started.id, started.created, started.queuedBehind);
   }
 

@@ -8,7 +8,7 @@ import type { Agent } from "../core/agent.ts";
 import { agentReference } from "../core/agent.ts";
 import type { JobSpec, LimiterSpec, PipelineDocument, WorkPolicy } from "../core/document.ts";
 import { TenutoError } from "../core/errors.ts";
-import type { JobRow, JobSeq, Json, RunRow } from "../core/model.ts";
+import type { JobRow, JobSeq, Json, RunRow, RunSeq } from "../core/model.ts";
 import { type Plan, planOf } from "../core/plan.ts";
 import { requiredOutputs, type Scope } from "../core/placeholders.ts";
 import { mergePolicies, type ResolvedPolicy } from "../core/retry.ts";
@@ -137,9 +137,13 @@ export class Definitions {
     if (known !== undefined) return known;
     const record = await this.ledger.run(run.seq);
     const params = JSON.parse(record?.params ?? "{}") as Params;
-    if (this.params.size >= PARAMS_KEPT) this.params.delete(this.params.keys().next().value as number);
-    this.params.set(run.seq, params);
+    this.rememberParams(run.seq, params);
     return params;
+  }
+
+  rememberParams(run: RunSeq, params: Params): void {
+    if (this.params.size >= PARAMS_KEPT) this.params.delete(this.params.keys().next().value as number);
+    this.params.set(run, params);
   }
 
   async resolve(run: RunRow, job: JobRow): Promise<ResolvedJob> {

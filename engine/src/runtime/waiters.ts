@@ -9,10 +9,13 @@ import type { Parts } from "./parts.ts";
 type Waiter = (run: RunRow) => void;
 
 const POLL_MS = 2_000;
+const TRACKED_RUNS = 10_000;
 
 export class RunWaiters {
   private readonly parts: Parts;
   private readonly waiting = new Map<RunSeq, Set<Waiter>>();
+  /** Runs that this process has started and nobody has asked about yet, with their end once it is known. */
+  private readonly tracked = new Map<RunSeq, RunRow | null>();
   private stopListening: (() => void)[] | null = null;
   private poll: { cancel(): void } | null = null;
 
@@ -22,6 +25,9 @@ export class RunWaiters {
 
   /** The run's row when it has ended. @throws timeout, not_found */
   async ended(seq: RunSeq, timeoutMs: number | undefined): Promise<RunRow> {
+    const known = this.tracked.get(seq);
+    this.tracked.delete(seq);
+    if (known != null) return known;
     let remove = () => {};
     let deadline: { cancel(): void } | null = null;
     const end = new Promise<RunRow>((resolve, reject) => {
@@ -36,6 +42,7 @@ export class RunWaiters {
       );
     });
     try {
+      if (known === null) return await end;
       const run = await this.parts.ledger.run(seq);
       if (run === null) throw new TenutoError("not_found", "the run has been pruned");
       return isRunEnd(run.state) ? run : await end;
@@ -43,6 +50,13 @@ export class RunWaiters {
       remove();
       (deadline as { cancel(): void } | null)?.cancel();
     }
+  }
+
+  /** Called right after a start: from now on the end of the run is not missed. */
+  track(seq: RunSeq): void {
+    if (this.tracked.size >= TRACKED_RUNS) this.tracked.delete(this.tracked.keys().next().value as RunSeq);
+    this.tracked.set(seq, null);
+    this.listen();
   }
 
   private add(seq: RunSeq, waiter: Waiter): () => void {
@@ -53,7 +67,7 @@ export class RunWaiters {
     return () => {
       waiters.delete(waiter);
       if (waiters.size === 0) this.waiting.delete(seq);
-      if (this.waiting.size === 0) this.rest();
+      if (this.waiting.size === 0 && this.tracked.size === 0) this.rest();
     };
   }
 
@@ -84,13 +98,14 @@ export class RunWaiters {
   }
 
   private async look(): Promise<void> {
-    for (const seq of [...this.waiting.keys()]) {
+    for (const seq of this.waiting.keys()) {
       const run = await this.parts.ledger.run(seq).catch(() => null);
       if (run !== null && isRunEnd(run.state)) this.tell(run);
     }
   }
 
   private tell(run: RunRow): void {
+    if (this.tracked.has(run.seq)) this.tracked.set(run.seq, run);
     for (const waiter of this.waiting.get(run.seq) ?? []) waiter(run);
   }
 }

@@ -31,6 +31,8 @@ export class ClaimMemory {
   readonly alive = new Set<number>();
   /** Boots for which the database shows nothing to claim, with the version of their offer. */
   readonly nothingFor = new Map<number, number>();
+  /** Numbers of jobs that this process has taken and not used yet. */
+  block: { next: number; end: number } | null = null;
 
   clear(): void {
     this.alive.clear();
@@ -50,7 +52,7 @@ export interface Committed {
 export function execute(statements: Statements, batch: Batch, failpoint: (point: string) => void): Committed {
   const unit = new Unit(batch.at, batch.cache);
   const loader = new Loader(statements, unit);
-  const numbers = numberSource(statements);
+  const numbers = numberSource(statements, batch.memory);
   let budget = PROPAGATION_BATCH + 4 * batch.changes.length;
   const outcomes: Outcome[] = [];
   for (const change of batch.changes) {
@@ -73,12 +75,26 @@ export function execute(statements: Statements, batch: Batch, failpoint: (point:
   return { outcomes, claimed, hints: unit.hints, unfinished };
 }
 
-function numberSource(statements: Statements): Numbers {
+/** Jobs are numbered from blocks that a process takes at once; what it does not use up stays unused. */
+const BLOCK = 1_000;
+
+function numberSource(statements: Statements, memory: ClaimMemory): Numbers {
   const take = (name: string, count: number): number => {
     const row = statements.of(SQL.takeNumbers).get(count, name, count) as Record<string, number>;
     return Object.values(row)[0]!;
   };
-  return { run: () => take("run", 1), jobs: (count) => take("job", count) };
+  return {
+    run: () => take("run", 1),
+    jobs: (count) => {
+      if (memory.block === null || memory.block.end - memory.block.next < count) {
+        const size = Math.max(BLOCK, count);
+        const next = take("job", size);
+        memory.block = { next, end: next + size };
+      }
+      memory.block.next += count;
+      return memory.block.next - count;
+    },
+  };
 }
 
 function decide(unit: Unit, loader: Loader, change: Change, numbers: Numbers): Outcome {

@@ -182,6 +182,7 @@ export class SqliteWriter {
       return committed;
     } catch (error) {
       this.forgetRows();
+      this.memory.block = null;
       if (this.db.inTransaction) this.statements.of(SQL.rollback).run();
       return isBusy(error) ? "busy" : storageError(error);
     }
