@@ -1,9 +1,11 @@
 /**
- * `npm run bench [NAME…]`: runs the workloads, prints each figure beside its reference of the same run, and writes JSON to
- * `bench/results/`. A figure is never a test; noisy machines make ratios, not absolute values, worth quoting.
+ * `npm run bench [-- NAME…]`: runs the workloads, each in a process of its own, prints each figure beside its reference of
+ * the same run, and writes JSON to `bench/results/`. A figure is never a test; noisy machines make ratios, not absolute
+ * values, worth quoting.
  */
+import { fork } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
-import { cpus, totalmem } from "node:os";
+import { cpus, loadavg, totalmem } from "node:os";
 import { fileURLToPath } from "node:url";
 import { type Figure, print } from "./report.ts";
 
@@ -12,29 +14,67 @@ const WORKLOADS: Record<string, () => Promise<Figure[]>> = {
   fanout: async () => (await import("./workloads/fanout.ts")).fanout(),
   runs: async () => (await import("./workloads/runs.ts")).runs(),
   idle: async () => (await import("./workloads/idle.ts")).idle(),
+  kill: async () => (await import("./workloads/kill.ts")).kill(),
+  graph: async () => (await import("./workloads/graph.ts")).graph(),
+  commands: async () => (await import("./workloads/commands.ts")).commands(),
+  startup: async () => (await import("./workloads/startup.ts")).startup(),
 };
 
-const wanted = process.argv.slice(2);
-const unknown = wanted.filter((name) => !(name in WORKLOADS));
-if (unknown.length > 0) {
-  console.error(`There is no workload ${unknown.join(", ")}. Known: ${Object.keys(WORKLOADS).join(", ")}.`);
-  process.exit(2);
+const only = process.env["TENUTO_BENCH_WORKLOAD"];
+if (only !== undefined) {
+  process.send?.(await WORKLOADS[only]!());
+  process.disconnect?.();
+} else {
+  await main(process.argv.slice(2));
 }
-const figures: Figure[] = [];
-console.log(
-  `node ${process.version}, ${cpus().length} × ${cpus()[0]?.model ?? "?"}, ${Math.round(totalmem() / 2 ** 30)} GiB`,
-);
-for (const [name, workload] of Object.entries(WORKLOADS)) {
-  if (wanted.length > 0 && !wanted.includes(name)) continue;
-  for (const figure of await workload()) {
-    figures.push(figure);
-    print(figure);
+
+async function main(wanted: string[]): Promise<void> {
+  const unknown = wanted.filter((name) => !(name in WORKLOADS));
+  if (unknown.length > 0) {
+    console.error(`There is no workload ${unknown.join(", ")}. Known: ${Object.keys(WORKLOADS).join(", ")}.`);
+    process.exit(2);
   }
+  const figures: Figure[] = [];
+  const load = loadavg()[0] ?? 0;
+  console.log(
+    `node ${process.version}, ${cpus().length} × ${cpus()[0]?.model ?? "?"}, ${Math.round(totalmem() / 2 ** 30)} GiB, load ${load.toFixed(1)} at the start`,
+  );
+  for (const name of Object.keys(WORKLOADS)) {
+    if (wanted.length > 0 && !wanted.includes(name)) continue;
+    for (const figure of await alone(name)) {
+      figures.push(figure);
+      print(figure);
+    }
+  }
+  write(figures, load);
 }
-const folder = fileURLToPath(new URL("./results/", import.meta.url));
-mkdirSync(folder, { recursive: true });
-const file = `${folder}${new Date().toISOString().replace(/[:.]/g, "-")}.json`;
-writeFileSync(file, `${JSON.stringify({ node: process.version, cpus: cpus().length, figures }, null, 2)}\n`);
-console.log(
-  `written: bench/results/${file.slice(folder.length)}; ${figures.filter((figure) => figure.target?.met === false).length} of ${figures.filter((figure) => figure.target !== undefined).length} targets missed`,
-);
+
+/** Memory and compiled code of one workload must not colour the next. */
+function alone(name: string): Promise<Figure[]> {
+  return new Promise((resolve, reject) => {
+    const child = fork(fileURLToPath(import.meta.url), [], {
+      env: { ...process.env, TENUTO_BENCH_WORKLOAD: name },
+      execArgv: process.execArgv,
+      serialization: "advanced",
+    });
+    let figures: Figure[] | null = null;
+    child.on("message", (message) => {
+      figures = message as Figure[];
+    });
+    child.on("exit", (code) =>
+      figures === null ? reject(new Error(`workload ${name} ended with ${code}`)) : resolve(figures),
+    );
+  });
+}
+
+function write(figures: readonly Figure[], load: number): void {
+  const folder = fileURLToPath(new URL("./results/", import.meta.url));
+  mkdirSync(folder, { recursive: true });
+  const file = `${folder}${new Date().toISOString().replace(/[:.]/g, "-")}.json`;
+  writeFileSync(file, `${JSON.stringify({ node: process.version, cpus: cpus().length, load, figures }, null, 2)}\n`);
+  const bounded = figures.filter((figure) => figure.target !== undefined);
+  const missed = bounded.filter((figure) => figure.target?.met === false);
+  console.log(
+    `written: bench/results/${file.slice(folder.length)}; ${missed.length} of ${bounded.length} targets missed`,
+  );
+}

@@ -47,7 +47,7 @@ function runLine(view: RunView, frame: Frame): string {
 
 function oneRun(view: RunView, frame: Frame): string[] {
   const { run } = view;
-  const head = `${run.id}  ${run.cancelRequestedAt !== null && !view.over ? "cancelling" : run.state}  ${duration((run.endedAt ?? frame.now) - run.createdAt)}`;
+  const head = `${run.id}  ${view.state}  ${duration((run.endedAt ?? frame.now) - run.createdAt)}`;
   const lines = [painted("", head, frame, "bold")];
   const jobs = [...view.active.values()].sort(
     (a, b) => Number(b.total !== null) - Number(a.total !== null) || a.since - b.since,
@@ -121,8 +121,9 @@ function jobLine(job: ActiveJob, frame: Frame): string {
     parts.push(duration(frame.now - job.since));
     if (job.done > 0) parts.push(`${count(job.done)} done`);
   }
-  if (job.attempt > 1 && job.total === null) parts.push(`attempt ${job.attempt}`);
-  if (job.waiting !== null && job.waiting !== "") parts.push(`waits: ${reasonText(job.waiting)}`);
+  if (job.attempt > 1 && !job.fanout) parts.push(`attempt ${job.attempt}`);
+  if (job.waiting !== null && job.waiting !== "" && job.waiting !== "items")
+    parts.push(`waits: ${reasonText(job.waiting)}`);
   if (job.message !== null) parts.push(oneLine(job.message));
   return painted(" ", `  ${oneLine(job.id)}  ${parts.join("  ")}`, frame);
 }

@@ -26,9 +26,9 @@ export function runDocument(run: RunRecord) {
   };
 }
 
-export function stageDocument(stage: StageRow) {
+export function stageDocument(stage: StageRow, jobs: readonly JobRecord[] = []) {
   const { name, total, settled, completed, failed, skipped, cancelled } = stage;
-  return { name, state: stageState(stage), total, settled, completed, failed, skipped, cancelled };
+  return { name, state: stageState(stage, jobs), total, settled, completed, failed, skipped, cancelled };
 }
 
 export function jobDocument(job: JobRecord, stage: string, parent: string | null) {
@@ -67,9 +67,10 @@ export function time(at: number | null): string | null {
   return at === null ? null : new Date(at).toISOString();
 }
 
-/** The state that follows from a stage's counters. */
-export function stageState(stage: StageRow): string {
-  if (stage.settled < stage.total) return stage.settled > 0 ? "running" : "pending";
+/** The state that follows from a stage's counters, and from its jobs as far as they are known. */
+export function stageState(stage: StageRow, jobs: readonly JobRecord[] = []): string {
+  const begun = stage.settled > 0 || jobs.some((job) => job.stage === stage.ordinal && job.firstStartedAt !== null);
+  if (stage.settled < stage.total) return begun ? "running" : "pending";
   if (stage.failed > 0) return "failed";
   if (stage.cancelled > 0) return "cancelled";
   return stage.completed === 0 && stage.skipped > 0 ? "skipped" : "completed";

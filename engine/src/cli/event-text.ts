@@ -45,7 +45,7 @@ const TELLERS: Record<string, Teller> = {
   "job.progress": (job, data) => info(`job ${job}: ${progressText(data)}`),
   "job.waiting": (job, data) => info(`job ${job} waits${because(data)}`),
   "job.retrying": (job, data) =>
-    warning(`job ${job} failed, tried again in ${duration(numberOf(data.delayMs))}${because(data)}`),
+    warning(`job ${job} failed and is tried again in ${duration(numberOf(data.delayMs))}${because(data)}`),
   "job.stopped": (job, data) => info(`job ${job} was given back${because(data)}`),
   "job.lost": (job) => warning(`job ${job} was lost with its worker and starts again`),
   "job.completed": (job, data) => info(`job ${job} completed${because(data)}`),
@@ -84,6 +84,7 @@ const REASONS: Record<string, string> = {
   halted: "the run was halted",
   run_cancelled: "the run was cancelled",
   retries_exhausted: "all tries were used up",
+  retry: "for its next try",
   stopped: "its worker was stopped",
   deadlock: "it can never start",
 };

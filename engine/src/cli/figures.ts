@@ -17,10 +17,9 @@ export function span(from: number | null, to: number | null, now: number): strin
   return from === null ? "-" : duration((to ?? now) - from);
 }
 
-const COUNT = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
-
+/** `1,134`. By hand: loading Intl costs a tenth of the start of the command line. */
 export function count(value: number): string {
-  return value < 1_000 ? String(value) : COUNT.format(value);
+  return String(Math.round(value)).replaceAll(/\B(?=(\d{3})+$)/g, ",");
 }
 
 /** `1 job`, `4 jobs`. */

@@ -29,6 +29,7 @@ export class Progress {
   private dirty = true;
   private drawnAt = 0;
   private working: Promise<void> | null = null;
+  private stopped = false;
 
   constructor(io: CliIo, out: Output, tenuto: Tenuto, views: readonly RunView[]) {
     this.out = out;
@@ -71,6 +72,8 @@ export class Progress {
 
   /** Shows the last state and leaves it there. */
   async stop(): Promise<void> {
+    if (this.stopped) return;
+    this.stopped = true;
     clearInterval(this.timer);
     for (const off of this.offs) off();
     await this.working?.catch(() => {});

@@ -17,6 +17,8 @@ export interface ActiveJob {
   since: number;
   attempt: number;
   waiting: string | null;
+  /** Its items are worked on one by one. */
+  fanout: boolean;
   done: number;
   total: number | null;
   failed: number;
@@ -94,6 +96,13 @@ export class RunView {
     return { ordinal, of: this.stages.length, name: stage?.name ?? "", percent: this.stagePercent(ordinal) };
   }
 
+  /** The state as people see it: a run whose items are being worked on does not wait. */
+  get state(): string {
+    if (this.run.cancelRequestedAt !== null && !this.over) return "cancelling";
+    const atWork = [...this.active.values()].some((job) => job.waiting === null || job.waiting === "items");
+    return this.run.state === "waiting" && atWork ? "running" : this.run.state;
+  }
+
   stagePercent(ordinal: number): number {
     const stage = this.stages[ordinal];
     if (stage === undefined) return 0;
@@ -117,15 +126,15 @@ export class RunView {
   private take(event: EventRow, news: News[]): void {
     const { name, job: id } = event;
     // A job that waited and goes on is no news.
-    const goesOn = name === "job.started" && this.active.has(id ?? "");
+    const goesOn = name === "job.started" && (this.active.get(id ?? "")?.waiting ?? "retry") !== "retry";
     if (id !== null) {
       if (name === "job.started") this.started(event, id);
       else if (name === "job.spawned") this.stageOf.set(id, this.stageOf.get(String(event.data?.parent)) ?? 0);
       else if (name === "job.expanded" || name === "job.progress") this.progressed(event, id);
       else if (name === "job.waiting") this.waits(event, id);
-      else if (name === "job.retrying") this.errors.retries += 1;
+      else if (name === "job.retrying") this.retries(event, id);
       if (["job.completed", "job.failed", "job.skipped", "job.cancelled"].includes(name)) this.finished(event, id);
-      if (["job.retrying", "job.stopped", "job.lost"].includes(name)) this.active.delete(id);
+      if (["job.stopped", "job.lost"].includes(name)) this.active.delete(id);
     } else if (name === "run.reopened") {
       this.errors.jobs = 0;
       this.ended.clear();
@@ -137,7 +146,7 @@ export class RunView {
 
   private started(event: EventRow, id: string): void {
     const before = this.active.get(id);
-    if (before !== undefined) {
+    if (before !== undefined && before.waiting !== "retry") {
       before.waiting = null;
       return;
     }
@@ -147,6 +156,7 @@ export class RunView {
       since: event.at,
       attempt: Number(event.data?.attempt ?? 1),
       waiting: null,
+      fanout: false,
       done: 0,
       total: null,
       failed: 0,
@@ -161,6 +171,7 @@ export class RunView {
     const job = this.active.get(id);
     const data = event.data ?? {};
     if (job === undefined) return;
+    if (event.name === "job.expanded") job.fanout = true;
     const number = (value: unknown, otherwise: number): number => (typeof value === "number" ? value : otherwise);
     job.total = number(data.total, job.total ?? -1);
     if (job.total < 0) job.total = null;
@@ -179,8 +190,14 @@ export class RunView {
   private waits(event: EventRow, id: string): void {
     const job = this.active.get(id);
     const reason = String(event.data?.reason ?? "");
-    // A fan-out whose items are being worked on is not idle.
-    if (job !== undefined) job.waiting = reason === "items" ? null : reason;
+    if (job !== undefined) job.waiting = reason;
+  }
+
+  private retries(event: EventRow, id: string): void {
+    this.errors.retries += 1;
+    const job = this.active.get(id);
+    if (job !== undefined)
+      Object.assign(job, { waiting: "retry", since: event.at, done: 0, total: null, message: null });
   }
 
   private finished(event: EventRow, id: string): void {

@@ -18,7 +18,7 @@ export async function tellEnd(cli: Cli, tenuto: Tenuto, id: string): Promise<Run
   const end = run.endedAt === null ? null : await tenuto.client.wait(run.seq);
   out.document("run", {
     run: runDocument(run),
-    stages: (await ledger.stages(run.seq)).map(stageDocument),
+    stages: (await ledger.stages(run.seq)).map((stage) => stageDocument(stage)),
     output: end?.output ?? null,
     error: end?.error ?? null,
   });

@@ -38,7 +38,7 @@ export async function logs(cli: Cli, id: string, jobId: string | undefined, opti
   return await withLedger(cli, async (tenuto, place) => {
     const run = await tenuto.client.run(id);
     const job = jobId === undefined ? null : await tenuto.client.job(run.id, jobId);
-    if (options.raw === true) return await rawOutput(cli, tenuto, place, run, job, options);
+    if (options.raw === true) return await rawOutput(cli, place, run, job, options);
     const reader = new LogReader(tenuto, run, job?.id ?? null, level);
     const lines: LogLine[] = [];
     const write = async () => {
@@ -89,6 +89,8 @@ class LogReader {
   private readonly run: RunRecord;
   private readonly job: string | null;
   private readonly level: LogLevel;
+  /** Fan-outs whose list is fixed: being claimed again is no new try of theirs. */
+  private readonly expanded = new Set<string>();
   private lastEvent = 0;
   private lastLine = 0;
 
@@ -121,6 +123,8 @@ class LogReader {
       const page = await ledger.events(this.run.seq, this.lastEvent, PAGE);
       for (const event of page) {
         this.lastEvent = event.seq;
+        if (event.name === "job.expanded") this.expanded.add(event.job ?? "");
+        if (event.name === "job.started" && this.expanded.has(event.job ?? "")) continue;
         const told = eventText(event);
         if (told === null || LEVELS.indexOf(told.level) < LEVELS.indexOf(this.level)) continue;
         if (this.job !== null && event.job !== this.job) continue;
@@ -155,7 +159,6 @@ function painted(cli: Cli, line: LogLine): string {
 
 async function rawOutput(
   cli: Cli,
-  tenuto: Tenuto,
   place: Place,
   run: RunRecord,
   job: JobRecord | null,

@@ -1,6 +1,6 @@
 /** `tenuto runs show`: a run's stages and jobs; with `--checkpoint` where it stands, with `--items` single items. */
 import type { ItemRow } from "../../core/decision.ts";
-import type { ItemState } from "../../core/model.ts";
+import type { ItemState, StageRow } from "../../core/model.ts";
 import { suggest } from "../../core/names.ts";
 import type { Tenuto } from "../../open.ts";
 import type { JobRecord, RunRecord } from "../../ports/ledger.ts";
@@ -57,7 +57,7 @@ async function showRun(cli: Cli, tenuto: Tenuto, run: RunRecord, limit: number):
   const parents = new Map(jobs.map((job) => [job.seq, job.id]));
   out.document("run.details", {
     run: runDocument(run),
-    stages: stages.map(stageDocument),
+    stages: stages.map((stage) => stageDocument(stage, jobs)),
     jobs: jobs.map((job) => ({
       ...jobDocument(job, stages[job.stage]?.name ?? "", parentOf(job, parents)),
       items: fanouts.get(job.seq) ?? null,
@@ -65,7 +65,7 @@ async function showRun(cli: Cli, tenuto: Tenuto, run: RunRecord, limit: number):
     moreJobs: run.jobCount > jobs.length,
   });
   showHead(cli, run);
-  out.data("", ...stageTable(cli, stages), "", ...jobTable(cli, jobs, stages, fanouts));
+  out.data("", ...stageTable(cli, stages, jobs), "", ...jobTable(cli, jobs, stages, fanouts));
   if (run.jobCount > jobs.length)
     out.data(`… and ${counted(run.jobCount - jobs.length, "more job")}; --limit ${run.jobCount} shows all`);
   showErrors(cli, jobs);
@@ -90,7 +90,7 @@ function showHead(cli: Cli, run: RunRecord): void {
   if (run.idempotencyKey !== null) out.data(`Key       ${oneLine(run.idempotencyKey)}`);
 }
 
-function stageTable(cli: Cli, stages: readonly Parameters<typeof stageState>[0][]): string[] {
+function stageTable(cli: Cli, stages: readonly StageRow[], jobs: readonly JobRecord[]): string[] {
   const { out } = cli;
   return table(
     [
@@ -101,7 +101,7 @@ function stageTable(cli: Cli, stages: readonly Parameters<typeof stageState>[0][
       { title: "SKIPPED", align: "right" },
     ],
     stages.map((stage) => {
-      const state = stageState(stage);
+      const state = stageState(stage, jobs);
       return [
         stage.name,
         { text: `${signOfState(state, out.signs)} ${state}`, style: styleOf(state) },

@@ -63,7 +63,7 @@ export async function factsOf(tenuto: Tenuto, run: RunRecord): Promise<ReportFac
   const now = Date.now();
   const jobs = await ledger.jobs(run.seq);
   const stages = (await ledger.stages(run.seq)).map((stage) => ({
-    ...stageDocument(stage),
+    ...stageDocument(stage, jobs),
     ...timesOf(
       jobs.filter((job) => job.stage === stage.ordinal),
       stage.settled >= stage.total,
