@@ -107,6 +107,19 @@ function stageLine(view: RunView, stage: StageRow, nameWidth: number, frame: Fra
 }
 
 function jobLine(job: ActiveJob, frame: Frame): string {
+  return painted(" ", `  ${oneLine(job.id)}  ${jobParts(job, frame.now).join("  ")}`, frame);
+}
+
+/** The job at work with the most still to do, of those that tell how much that is. */
+export function busiestJob(view: RunView): ActiveJob | null {
+  const left = (job: ActiveJob) => (job.total === null ? -1 : job.total - job.done - job.failed - job.skipped);
+  let busiest: ActiveJob | null = null;
+  for (const job of view.active.values()) if (left(job) > (busiest === null ? 0 : left(busiest))) busiest = job;
+  return busiest;
+}
+
+/** What there is to say on a job at work, most important first. */
+export function jobParts(job: ActiveJob, now: number): string[] {
   const parts: string[] = [];
   if (job.total !== null) {
     const settled = job.done + job.failed + job.skipped;
@@ -118,14 +131,14 @@ function jobLine(job: ActiveJob, frame: Frame): string {
     if (job.failed > 0) parts.push(`${count(job.failed)} failed`);
     if (job.skipped > 0) parts.push(`${count(job.skipped)} skipped`);
   } else {
-    parts.push(duration(frame.now - job.since));
+    parts.push(duration(now - job.since));
     if (job.done > 0) parts.push(`${count(job.done)} done`);
   }
   if (job.attempt > 1 && !job.fanout) parts.push(`attempt ${job.attempt}`);
   if (job.waiting !== null && job.waiting !== "" && job.waiting !== "items")
-    parts.push(`waits: ${reasonText(job.waiting)}`);
+    parts.push(`waits ${reasonText(job.waiting)}`);
   if (job.message !== null) parts.push(oneLine(job.message));
-  return painted(" ", `  ${oneLine(job.id)}  ${parts.join("  ")}`, frame);
+  return parts;
 }
 
 function errorsOf(view: RunView): string {

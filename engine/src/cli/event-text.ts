@@ -7,7 +7,7 @@ import { oneLine } from "./terminal.ts";
 export interface EventText {
   level: LogLevel;
   /** How much it matters to whoever watches. */
-  weight: "step" | "job" | "warning" | "error";
+  weight: "step" | "job" | "progress" | "warning" | "error";
   text: string;
 }
 
@@ -42,7 +42,7 @@ const TELLERS: Record<string, Teller> = {
     info(
       `job ${job}: ${counted(numberOf(data.total), "item")}${numberOf(data.duplicates) > 0 ? `, ${count(numberOf(data.duplicates))} of them duplicates` : ""}`,
     ),
-  "job.progress": (job, data) => info(`job ${job}: ${progressText(data)}`),
+  "job.progress": (job, data) => info(`job ${job}: ${progressText(data)}`, "progress"),
   "job.waiting": (job, data) => info(`job ${job} waits${because(data)}`),
   "job.retrying": (job, data) =>
     warning(`job ${job} failed and is tried again in ${duration(numberOf(data.delayMs))}${because(data)}`),

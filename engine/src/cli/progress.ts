@@ -5,7 +5,7 @@
  * lines are at most about two a second, errors excepted, and what is left out is counted; (3) after `stop` nothing is drawn.
  */
 import type { Tenuto } from "../open.ts";
-import { boardLines, phaseLine } from "./board.ts";
+import { boardLines, busiestJob, jobParts, phaseLine } from "./board.ts";
 import { counted } from "./figures.ts";
 import type { CliIo } from "./io.ts";
 import type { LiveArea, Output } from "./output.ts";
@@ -162,11 +162,17 @@ class PlainLines implements Teller {
     this.toldAt = now;
     for (const { view, news } of changes) {
       const lead = this.several ? `${view.run.id}: ` : "";
-      for (const entry of news) this.line(lead + entry.text, entry.weight === "error" || entry.weight === "step");
+      for (const entry of news) {
+        // How far a job is, is told with the phase.
+        if (entry.weight !== "progress")
+          this.line(lead + entry.text, entry.weight === "error" || entry.weight === "step");
+      }
       const phase = phaseLine(view);
       if (view.over || phase === this.phases.get(view) || this.allowance < 1) continue;
       this.phases.set(view, phase);
-      this.line(lead + phase, false);
+      const busiest = busiestJob(view);
+      const details = busiest === null ? [] : jobParts(busiest, Date.now());
+      this.line(`${lead}${phase}${busiest === null ? "" : ` (${busiest.id}: ${details.join(", ")})`}`, false);
     }
   }
 

@@ -8,7 +8,7 @@ import { isRunEnd, type RunSeq, type StageRow } from "../core/model.ts";
 import type { EventRow } from "../core/unit.ts";
 import type { Tenuto } from "../open.ts";
 import type { RunRecord } from "../ports/ledger.ts";
-import { eventText } from "./event-text.ts";
+import { type EventText, eventText } from "./event-text.ts";
 import { percent } from "./figures.ts";
 
 export interface ActiveJob {
@@ -31,7 +31,7 @@ export interface ActiveJob {
 
 export interface News {
   at: number;
-  weight: "step" | "job" | "warning" | "error";
+  weight: EventText["weight"];
   text: string;
 }
 

@@ -23,6 +23,8 @@ export interface Batch {
   at: number;
   cache: RowCache;
   memory: ClaimMemory;
+  /** Earlier transactions have put consequences off. */
+  unfinished: boolean;
 }
 
 /** What earlier commits of this process have shown; forgotten together with the row cache. */
@@ -59,19 +61,20 @@ export function execute(statements: Statements, batch: Batch, failpoint: (point:
     outcomes.push(decide(unit, loader, change, numbers));
     if (unit.todo.length > 0) budget = drain(unit, loader, budget);
   }
-  if (batch.changes.length === 0) budget = resume(unit, loader, statements, budget);
+  if (batch.unfinished) budget = resume(unit, loader, statements, Math.max(budget, PROPAGATION_BATCH));
   while (unit.settle()) {
     if (budget > 0) budget = drain(unit, loader, budget);
     if (budget <= 0) break;
   }
   const claimed = batch.claims.map((request) => claim(unit, loader, statements, batch.memory, request));
   while (unit.todo.length > 0 || unit.settle()) if (drain(unit, loader, PROPAGATION_BATCH) <= 0) break;
-  const unfinished = unit.todo.length > 0;
-  if (unfinished) unit.postpone();
+  const postponed = unit.todo.length > 0;
+  if (postponed) unit.postpone();
   failpoint("save");
   save(statements, unit);
   for (const job of unit.claimable) if (job.claimable === 1) unit.hints.ready = true;
   if (unit.hints.ready) batch.memory.nothingFor.clear();
+  const unfinished = postponed || (batch.unfinished && loader.propagations(1).length > 0);
   return { outcomes, claimed, hints: unit.hints, unfinished };
 }
 

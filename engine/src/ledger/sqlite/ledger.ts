@@ -171,7 +171,14 @@ export class SqliteWriter {
       this.checkCache();
       const committed = execute(
         this.statements,
-        { changes, claims, at: this.options.clock.now(), cache: this.cache, memory: this.memory },
+        {
+          changes,
+          claims,
+          at: this.options.clock.now(),
+          cache: this.cache,
+          memory: this.memory,
+          unfinished: this.unfinished,
+        },
         failpoint,
       );
       failpoint("commit");
