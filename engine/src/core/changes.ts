@@ -95,6 +95,12 @@ export const whileLeased = (seq: JobSeq, lease: Lease, effects: readonly Effect[
       : leaseLost(slice.job, lease.epoch),
 });
 
+/** One step of a running job. A ledger may save it by one statement that is guarded by the lease itself. */
+export const recordStep = (lease: Lease, row: StepRow) => ({
+  ...whileLeased(row.job, lease, [{ type: "step", row }]),
+  guardedStep: { lease, row },
+});
+
 /** The same for an item, whose lease is its window. */
 export const whileWindowHeld = (seq: JobSeq, start: number, lease: Lease, effects: readonly Effect[]) => ({
   select: { kind: "window" as const, job: seq, start },
@@ -189,10 +195,6 @@ export const haltRun = (seq: RunSeq, error: StoredError) => ({
   decide: (slice: { run: RunRow }, at: number): Verdict<void> =>
     isRunEnd(slice.run.state) ? { ok: true } : { ok: true, ...job.haltPatch(slice.run, error, at) },
 });
-
-export function stepEffect(row: StepRow): Effect {
-  return { type: "step", row };
-}
 
 export interface Reopened {
   jobs: number;

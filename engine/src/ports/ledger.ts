@@ -14,6 +14,7 @@ import type {
   StepRow,
   Verdict,
 } from "../core/decision.ts";
+import type { Lease } from "../core/job.ts";
 import type { WindowChoice } from "../core/fanout.ts";
 import type {
   BootRow,
@@ -69,6 +70,8 @@ export type Selector =
 export interface Change<K extends keyof SliceOf = keyof SliceOf, R = unknown> {
   select: Selector & { kind: K };
   decide(slice: SliceOf[K], at: number, numbers: Numbers): Verdict<R>;
+  /** The whole effect of this change, if it is one step under a lease: may be saved by one guarded statement. */
+  guardedStep?: { lease: Lease; row: StepRow };
 }
 
 /** What a worker asks for: at most this much of what it offers. */

@@ -10,7 +10,7 @@
  */
 import type { ChildOutcome, SpawnSpec, StepKey } from "../core/agent.ts";
 import * as changes from "../core/changes.ts";
-import type { Effect } from "../core/decision.ts";
+import type { Effect, StepRow } from "../core/decision.ts";
 import type { JobSpec } from "../core/document.ts";
 import { TenutoError } from "../core/errors.ts";
 import type { Lease } from "../core/job.ts";
@@ -64,6 +64,10 @@ export class Execution extends AttemptScope {
 
   async guarded(effects: readonly Effect[]): Promise<void> {
     await this.parts.ledger.apply(changes.whileLeased(this.facts.job.seq, this.current, effects));
+  }
+
+  protected override async saveStep(row: StepRow): Promise<void> {
+    await this.parts.ledger.apply(changes.recordStep(this.current, row));
   }
 
   override enter(): Promise<void> | null {

@@ -54,6 +54,11 @@ export abstract class AttemptScope {
   }
 
   abstract get lease(): Lease;
+  /** Commits a step under the lease. @throws lease_lost */
+  protected async saveStep(row: StepRow): Promise<void> {
+    await this.guarded([{ type: "step", row }]);
+  }
+
   /** Commits effects under the lease. @throws lease_lost */
   abstract guarded(effects: readonly Effect[]): Promise<void>;
   /** Called around everything that must not be interrupted by a wait. */
@@ -102,7 +107,7 @@ export abstract class AttemptScope {
     if (text === "")
       throw new TenutoError("invalid_input", "a step's key is empty", { hint: "Give each step a name of its own." });
     const place: { stack?: string } = {};
-    Error.captureStackTrace(place, caller);
+    captureCaller(place, caller);
     this.places ??= new Map();
     const before = this.places.get(text);
     if (before !== undefined) throw duplicateKey(text, before, place);
@@ -139,7 +144,7 @@ export abstract class AttemptScope {
       startedAt,
       endedAt: this.parts.clock.now(),
     };
-    await this.guarded([{ type: "step", row }]);
+    await this.saveStep(row);
   }
 
   async artifact(
@@ -271,6 +276,14 @@ export async function loadDataset(parts: Parts, sha256: string): Promise<Dataset
       hint: "It was made by another ledger or has been pruned.",
     });
   return { sha256, count: row.count, bytes: row.bytes, ...parts.datasets.decodeOffsets(row.offsets) };
+}
+
+/** Only the line that called is wanted; a whole stack would cost more than the rest of a step. */
+function captureCaller(place: object, caller: (...args: never[]) => unknown): void {
+  const limit = Error.stackTraceLimit;
+  Error.stackTraceLimit = 1;
+  Error.captureStackTrace(place, caller);
+  Error.stackTraceLimit = limit;
 }
 
 function duplicateKey(key: string, before: { stack?: string }, now: { stack?: string }): TenutoError {

@@ -36,6 +36,9 @@ const MAX_CACHED_ROWS = 40_000;
 const FOREIGN_POLL_MS = 250;
 /** Pages of the write-ahead log (4 KiB each) after which the main connection checkpoints itself. */
 const CHECKPOINT_PAGES = 16_384;
+const CHECK_LOG_EVERY = 512;
+const WORTH_PAGES = 2_000;
+const FEW_PAGES = 400;
 
 /** Writing half of the ledger; `reads.ts` and `upkeep.ts` complete it. */
 export class SqliteWriter {
@@ -138,6 +141,7 @@ export class SqliteWriter {
     if (entries === this.queue) this.queue = [];
     const tickets = this.collectTickets(entries);
     if (entries.length === 0 && tickets.length === 0 && !this.unfinished) return;
+    if (tickets.length === 0 && entries.length === 1 && !this.unfinished && this.saveGuarded(entries[0]!)) return;
     const result = this.transact(
       entries.map((entry) => entry.change),
       tickets.map((ticket) => ticket.request),
@@ -147,6 +151,38 @@ export class SqliteWriter {
     if (result instanceof Error) this.failBatch(entries, tickets, result);
     else this.answer(entries, tickets, result);
     if (this.queue.length > 0 || this.claims.length > 0 || this.unfinished) this.schedule();
+  }
+
+  /**
+   * A step that comes alone is saved by one statement, guarded by the lease, without a transaction around it. False if it
+   * has to go the usual way: the lease is gone (the rejection says how), or the lock is taken.
+   */
+  private saveGuarded(entry: Entry): boolean {
+    const step = entry.change.guardedStep;
+    if (step === undefined || this.options.failpoint !== undefined) return false;
+    const { lease, row } = step;
+    try {
+      const { changes } = this.statements
+        .of(SQL.putStepGuarded)
+        .run(
+          row.job,
+          row.item,
+          row.key,
+          row.inputHash,
+          row.output,
+          row.startedAt,
+          row.endedAt,
+          row.job,
+          lease.epoch,
+          lease.boot,
+        );
+      if (changes === 0) return false;
+    } catch {
+      return false;
+    }
+    this.keepLogShort();
+    entry.resolve(undefined);
+    return true;
   }
 
   private collectTickets(entries: readonly Entry[]): ClaimTicket[] {
@@ -210,12 +246,17 @@ export class SqliteWriter {
     this.cacheVersion = -1;
   }
 
-  /** A checkpoint in the background never catches up with steady writing; this one does, rarely. */
+  /**
+   * A checkpoint in the background never quite catches up with steady writing. When little is left this connection does
+   * the rest, after which the log is written from its beginning again instead of growing.
+   */
   private keepLogShort(): void {
     this.commits += 1;
-    if (this.commits % 4_096 !== 0 || this.options.path === ":memory:") return;
+    if (this.commits % CHECK_LOG_EVERY !== 0 || this.options.path === ":memory:") return;
     const [state] = this.db.pragma("wal_checkpoint(NOOP)") as { log: number; checkpointed: number }[];
-    if (state !== undefined && state.log > CHECKPOINT_PAGES) this.db.pragma("wal_checkpoint(PASSIVE)");
+    if (state === undefined || state.log < WORTH_PAGES) return;
+    const left = state.log - state.checkpointed;
+    if (left < FEW_PAGES || state.log > CHECKPOINT_PAGES) this.db.pragma("wal_checkpoint(PASSIVE)");
   }
 
   private answer(entries: Entry[], tickets: ClaimTicket[], committed: Committed): void {

@@ -235,6 +235,9 @@ export const SQL = {
   clearItemKeys: "DELETE FROM item_key WHERE scope = ? AND job = ?",
   putStep:
     "INSERT INTO step (job, item, key, input_hash, output, started_at, ended_at) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (job, item, key) DO UPDATE SET input_hash = excluded.input_hash, output = excluded.output, started_at = excluded.started_at, ended_at = excluded.ended_at",
+  putStepGuarded: `INSERT INTO step (job, item, key, input_hash, output, started_at, ended_at) SELECT ?, ?, ?, ?, ?, ?, ?
+    WHERE EXISTS (SELECT 1 FROM job WHERE seq = ? AND state = 'running' AND epoch = ? AND boot = ?)
+    ON CONFLICT (job, item, key) DO UPDATE SET input_hash = excluded.input_hash, output = excluded.output, started_at = excluded.started_at, ended_at = excluded.ended_at`,
   putLimiter:
     "INSERT INTO limiter (name, key, data) VALUES (?, ?, ?) ON CONFLICT (name, key) DO UPDATE SET data = excluded.data",
   hold: "INSERT INTO hold (limiter, key, job, epoch, item) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
