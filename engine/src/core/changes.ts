@@ -2,17 +2,17 @@
  * Every change that the engine makes, by name: the selector and the rule that decides. Runtime code applies these and
  * nothing else, so this page is the list of all writes.
  */
-import type { Decision, Effect, ItemRow, ProcessRow, Slice, StepRow, Verdict } from "./decision.ts";
-import { errorJson, leaseLost, reject } from "./decision.ts";
+import type { Effect, ItemRow, ProcessRow, Slice, StepRow, Verdict } from "./decision.ts";
+import { errorJson, leaseLost } from "./decision.ts";
 import type { StoredError } from "./errors.ts";
 import * as fanout from "./fanout.ts";
 import type { FailurePolicy, Lease, Wait } from "./job.ts";
 import * as job from "./job.ts";
-import type { BootSeq, JobRow, JobSeq, JobState, Json, RunRow, RunSeq, StageRow } from "./model.ts";
-import { isJobEnd, isRunEnd } from "./model.ts";
+import type { BootSeq, JobRow, JobSeq, Json, RunRow, RunSeq } from "./model.ts";
+import { isRunEnd } from "./model.ts";
+import { type Reopened, type ReopenSlice, reopen } from "./reopen.ts";
 import type { Numbers, SpawnRequest, StartRequest, StartSlice } from "./run.ts";
 import * as run from "./run.ts";
-import type { EdgeRow } from "./decision.ts";
 
 export const startRun = (request: StartRequest) => ({
   select: {
@@ -176,7 +176,7 @@ export const breakDeadlock = (seq: RunSeq) => ({
   select: { kind: "run" as const, run: seq },
   decide: (slice: { run: RunRow }): Verdict<void> =>
     slice.run.state === "waiting" && slice.run.liveJobs === 0
-      ? { ok: true, effects: [{ type: "propagate", row: { kind: "deadlock", run: seq, subject: 0, cursor: 0 } }] }
+      ? { ok: true, effects: [{ type: "propagate", row: { kind: "deadlock", run: seq, subject: 1, cursor: 0 } }] }
       : { ok: true },
 });
 
@@ -196,16 +196,8 @@ export const haltRun = (seq: RunSeq, error: StoredError) => ({
     isRunEnd(slice.run.state) ? { ok: true } : { ok: true, ...job.haltPatch(slice.run, error, at) },
 });
 
-export interface Reopened {
-  jobs: number;
-}
-
-interface ReopenSlice {
-  run: RunRow;
-  jobs: Slice[];
-  edges: EdgeRow[];
-  state(job: JobSeq): JobState | undefined;
-  stages: StageRow[];
+export function stepEffect(row: StepRow): Effect {
+  return { type: "step", row };
 }
 
 /** Reopens a run that failed or was cancelled: what did not complete is pending again, with its dependencies counted anew. */
@@ -213,51 +205,3 @@ export const reopenRun = (seq: RunSeq) => ({
   select: { kind: "reopen" as const, run: seq },
   decide: (slice: ReopenSlice, at: number): Verdict<Reopened> => reopen(slice, at),
 });
-
-function reopen(slice: ReopenSlice, at: number): Verdict<Reopened> {
-  const row = slice.run;
-  if (!isRunEnd(row.state))
-    return reject(
-      "illegal_transition",
-      `run ${row.id} is ${row.state}; only a failed or cancelled run can be retried`,
-      { run: row.id, from: row.state },
-    );
-  if (row.state === "completed")
-    return reject("cannot_resume", `run ${row.id} is completed; there is nothing to retry`, { run: row.id });
-  const needed = new Map<JobSeq, number>();
-  const unsatisfiable = new Set<JobSeq>();
-  for (const edge of slice.edges) {
-    const state = slice.state(edge.from);
-    if (state === "completed" && edge.on === "failure") unsatisfiable.add(edge.to);
-    else if (state !== "completed") needed.set(edge.to, (needed.get(edge.to) ?? 0) + 1);
-  }
-  const reopening = slice.jobs.filter(
-    (entry) => isJobEnd(entry.job.state) && entry.job.state !== "completed" && !unsatisfiable.has(entry.job.seq),
-  );
-  const unsettled = new Set(reopening.map((entry) => entry.job.stage));
-  const decision: Decision<Reopened> = {
-    ok: true,
-    run: { state: "running", endedAt: null, cancelRequestedAt: null, haltedAt: null },
-    effects: [
-      { type: "event", name: "run.reopened", job: null, data: { jobs: reopening.length } },
-      { type: "propagate", row: { kind: "begin", run: row.seq, subject: 0, cursor: 0 } },
-    ],
-    then: reopening.map((entry) => ({
-      slice: entry,
-      decide: () => {
-        const barrier = entry.job.barrier === 1 && stageBlocks(entry.job.stage - 1, unsettled) ? 1 : 0;
-        const verdict = job.reopenJob(entry, (needed.get(entry.job.seq) ?? 0) + barrier, at);
-        return verdict.ok && entry.fanout !== null
-          ? { ...verdict, fanout: fanout.reopenFanout(entry.fanout) }
-          : verdict;
-      },
-    })),
-    result: { jobs: reopening.length },
-  };
-  return decision;
-}
-
-/** Whether the stage before still has to settle. A failed stage always holds a job that is being reopened. */
-function stageBlocks(before: number, unsettled: ReadonlySet<number>): boolean {
-  return unsettled.has(before);
-}

@@ -88,13 +88,14 @@ export type PropagationKind =
   | "deadlock"
   | "replace"
   | "keyFreed"
-  | "child";
+  | "child"
+  | "orphans";
 
 /** Consequences still to be decided: at once up to a bound, the rest from a durable row. */
 export interface Propagation {
   kind: PropagationKind;
   run: RunSeq;
-  /** The job whose end is propagated, or the stage's ordinal for a barrier. */
+  /** The job whose end is propagated, the stage's ordinal for a barrier, the successor for a replacement. */
   subject: number;
   /** Seq of the last job that has been worked off. */
   cursor: number;

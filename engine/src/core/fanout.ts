@@ -115,6 +115,7 @@ export function leaseWindow(
   const held = slice.window;
   if (held !== null && held.boot !== boot) return leaseLost(job, held.epoch);
   const slots = held !== null ? held.slots : Math.min(wantSlots, fanout.concurrency - fanout.slotsUsed);
+  if (held === null && wantSlots <= 0) return { ok: true, result: null };
   if (held === null && slots <= 0) return nothingToLease(slice);
   const epoch = fanout.windowEpoch + 1;
   const spent = held !== null && held.open === 0;
@@ -150,12 +151,13 @@ export function leaseWindow(
   } else {
     return {
       ok: true,
-      fanout: { retryCursor: null },
+      fanout: fanout.released > 0 ? {} : { retryCursor: null },
       job: job.kind === "fanout" ? { claimable: 0 } : {},
       result: null,
     };
   }
   effects.push({ type: "insertWindow", row: window });
+  if (spent) effects.push(...freeHolds(job, held));
   const next = { ...fanout, ...patch };
   return {
     ok: true,
@@ -236,6 +238,15 @@ export function settleItems(
   return windowDone(slice, next, counters, effects, result, at);
 }
 
+/** Limiters that items of a window still hold: their worker may have died before it could give them back. */
+function freeHolds(job: JobRow, window: WindowRow | null): Effect[] {
+  return window === null || job.holding === 0 ? [] : holdsOf(window);
+}
+
+function holdsOf(window: WindowRow): Effect[] {
+  return [{ type: "release", limiter: null, key: null, job: window.job, epoch: window.epoch, item: null }];
+}
+
 function windowDone(
   slice: Slice,
   next: FanoutRow,
@@ -246,6 +257,7 @@ function windowDone(
 ): Verdict<ItemsSettled> {
   counters.slotsUsed = next.slotsUsed = next.slotsUsed - (slice.window?.slots ?? 0);
   counters.leased = next.leased = next.leased - 1;
+  effects.push(...freeHolds(slice.job, slice.window));
   return { ok: true, fanout: counters, window: "drop", ...followUp(slice, next, effects, at), result };
 }
 
@@ -315,12 +327,20 @@ export function releaseWindow(slice: Slice, lease: Lease, at: number): Verdict<b
     ok: true,
     fanout: patch,
     window: spent ? "drop" : { boot: null, slots: 0 },
-    ...followUp(slice, next, [], at),
+    ...followUp(slice, next, holdsOf(window), at),
     result: true,
   };
 }
 
-/** A reopened fan-out: failed and skipped items are pending again, completed ones stay. */
+/** A reopened fan-out: failed and skipped items are pending again, completed ones stay; windows are cut anew. */
 export function reopenFanout(fanout: FanoutRow): Partial<FanoutRow> {
-  return { failed: 0, skipped: fanout.duplicates, stopped: 0, retryCursor: 0 };
+  return {
+    failed: 0,
+    skipped: fanout.duplicates,
+    stopped: 0,
+    retryCursor: 0,
+    released: 0,
+    leased: 0,
+    slotsUsed: 0,
+  };
 }

@@ -9,7 +9,17 @@ import type { Decision, Effect, Slice, Verdict } from "./decision.ts";
 import { errorJson, leaseLost, reject } from "./decision.ts";
 import type { StoredError } from "./errors.ts";
 import { mayMoveJob } from "./lifecycle.ts";
-import type { AttemptState, BootSeq, DependencyType, JobRow, JobState, Json, RunRow, StageRow } from "./model.ts";
+import type {
+  AttemptState,
+  BootSeq,
+  DependencyType,
+  FanoutRow,
+  JobRow,
+  JobState,
+  Json,
+  RunRow,
+  StageRow,
+} from "./model.ts";
 import { isJobEnd, isRunEnd } from "./model.ts";
 import { rankInRun } from "./schedule.ts";
 
@@ -286,33 +296,48 @@ export interface Wait {
   knownOpenChildren?: number;
 }
 
+/** No item is left that a worker holds or may take; nobody would wake the job. */
+function nothingOpen(fanout: FanoutRow): boolean {
+  const ended = fanout.completed + fanout.failed + fanout.skipped >= fanout.total;
+  return fanout.leased === 0 && (ended || fanout.stopped === 1);
+}
+
 /** `running → waiting`: gives slot and lease back. Result `missed` if a child ended in the meantime: look again. */
 export function parkJob(slice: Slice, lease: Lease, wait: Wait, at: number): Verdict<"parked" | "missed"> {
   const { run, job } = slice;
   if (!holds(job, lease)) return leaseLost(job, lease.epoch);
   if (wait.knownOpenChildren !== undefined && job.openChildren !== wait.knownOpenChildren)
     return { ok: true, result: "missed" };
+  if (job.kind !== "fanout" && wait.dueAt === null && job.openChildren === 0) return { ok: true, result: "missed" };
   if (run.cancelRequestedAt !== null) {
     const ended = cancelReport(slice, lease, at);
     return ended.ok ? { ...ended, result: "parked" } : ended;
   }
-  const fanout = slice.fanout;
+  const effects = closing(job, "completed", at, null);
+  if (run.haltedAt !== null) {
+    const ended = endJob(slice, { state: "skipped", at, reason: "halted", effects });
+    return ended.ok ? { ...ended, result: "parked" } : ended;
+  }
+  const { fanout } = slice;
+  effects.push({ type: "event", name: "job.waiting", job: job.id, data: { reason: wait.reason } });
+  if (fanout !== null && nothingOpen(fanout)) {
+    effects.push({ type: "ready", job });
+    return { ok: true, job: readyPatch(run, job, at, null), effects, result: "parked" };
+  }
   return {
     ok: true,
     run: countRun(run, "running", "waiting"),
     job: {
       state: "waiting",
       boot: null,
+      holding: 0,
       attemptBoot: null,
       dueAt: wait.dueAt,
       reason: wait.reason,
       claimable: job.kind === "fanout" && fanout !== null ? 1 : 0,
       rank: rankInRun(job.priority, at, run.createdAt),
     },
-    effects: [
-      attemptEnd(job, "completed", at, null),
-      { type: "event", name: "job.waiting", job: job.id, data: { reason: wait.reason } },
-    ],
+    effects,
     result: "parked",
   };
 }
@@ -412,7 +437,7 @@ export function dependencyEnded(
 
 /** The stage before has settled; well or not. */
 export function barrierOpened(slice: Slice, well: boolean, stageName: string, at: number): Verdict {
-  if (slice.job.state !== "pending") return { ok: true };
+  if (slice.job.state !== "pending" || slice.job.blockers === 0) return { ok: true };
   if (!well) return endJob(slice, { state: "skipped", at, reason: `stage_failed:${stageName}` });
   return unblock(slice, at);
 }
@@ -451,8 +476,8 @@ export function endIdle(
   return end.ok ? { ...end, result: true } : end;
 }
 
-/** `failed | skipped | cancelled → pending`, with its dependencies counted anew. */
-export function reopenJob(slice: Slice, blockers: number, at: number): Verdict {
+/** `failed | skipped | cancelled → pending`, with its dependencies and open children counted anew. */
+export function reopenJob(slice: Slice, blockers: number, openChildren: number, at: number): Verdict {
   const { run, stage, job } = slice;
   if (!mayMoveJob(job.state, "pending")) return illegal(job, "pending");
   const failed = job.state === "failed" && job.allowFailure === 0;
@@ -470,6 +495,7 @@ export function reopenJob(slice: Slice, blockers: number, at: number): Verdict {
     job: {
       state: "pending",
       blockers,
+      openChildren,
       failures: 0,
       crashes: 0,
       endedAt: null,

@@ -8,7 +8,7 @@ import { leaseLost } from "./decision.ts";
 import type { LimiterSpec } from "./document.ts";
 import type { Lease } from "./job.ts";
 import { acquire, confirm, type LimiterRow, newLimiter, reportOutcome, reserve, spend } from "./limiter.ts";
-import type { JobRow, JobSeq } from "./model.ts";
+import type { JobRow, JobSeq, WindowRow } from "./model.ts";
 
 export interface LimiterName {
   name: string;
@@ -19,6 +19,7 @@ export interface LimiterName {
 interface LimiterSlice {
   state: LimiterState | null;
   job: JobRow | null;
+  window: WindowRow | null;
   holders: number;
 }
 
@@ -33,11 +34,12 @@ function rowOf(slice: LimiterSlice, limiter: LimiterName, at: number): LimiterRo
   return { ...row, holders: slice.holders };
 }
 
-const select = (limiter: LimiterName, job: JobSeq | null) => ({
+const select = (limiter: LimiterName, holder: Holder) => ({
   kind: "limiter" as const,
   name: limiter.name,
   key: limiter.key,
-  job,
+  job: holder.job,
+  window: holder.window ?? null,
 });
 const stateOf = (limiter: LimiterName, row: LimiterRow): LimiterState => ({
   name: limiter.name,
@@ -50,18 +52,28 @@ export interface Holder {
   lease: Lease;
   /** -1 for the job itself. */
   item: number;
+  /** Start of the window that the item is in; it carries the item's lease. */
+  window?: number;
+}
+
+/** A holder whose lease is gone takes nothing any more. */
+function lost(slice: LimiterSlice, holder: Holder) {
+  const { job, window } = slice;
+  const { epoch, boot } = holder.lease;
+  if (job === null) return null;
+  const held =
+    holder.item < 0
+      ? job.state === "running" && job.epoch === epoch && job.boot === boot
+      : holder.window === undefined || (window !== null && window.epoch === epoch && window.boot === boot);
+  return held ? null : leaseLost(job, epoch);
 }
 
 /** Asks a limiter to let one use go, now (`reservation` false) or at a time of its own. */
 export const passLimiter = (limiter: LimiterName, holder: Holder, reservation: boolean) => ({
-  select: select(limiter, holder.job),
+  select: select(limiter, holder),
   decide: (slice: LimiterSlice, at: number): Verdict<Permission> => {
-    if (
-      holder.item < 0 &&
-      slice.job !== null &&
-      (slice.job.state !== "running" || slice.job.epoch !== holder.lease.epoch)
-    )
-      return leaseLost(slice.job, holder.lease.epoch);
+    const refused = lost(slice, holder);
+    if (refused !== null) return refused;
     const row = rowOf(slice, limiter, at);
     const name = holderName(holder);
     const answer = reservation
@@ -95,8 +107,10 @@ export const passLimiter = (limiter: LimiterName, holder: Holder, reservation: b
 
 /** Asks at the reserved time whether it still holds. */
 export const confirmPass = (limiter: LimiterName, holder: Holder, reservation: { goAt: number; trial: boolean }) => ({
-  select: select(limiter, holder.job),
+  select: select(limiter, holder),
   decide: (slice: LimiterSlice, at: number): Verdict<Permission> => {
+    const refused = lost(slice, holder);
+    if (refused !== null) return refused;
     const answer = confirm(limiter.spec, rowOf(slice, limiter, at), at, { ...reservation, holder: holderName(holder) });
     if (!answer.ok)
       return { ok: true, result: { go: false, wait: answer.wait, retryAt: answer.retryAt, code: answer.code ?? null } };
@@ -109,8 +123,10 @@ export const confirmPass = (limiter: LimiterName, holder: Holder, reservation: {
 });
 
 export const spendBudget = (limiter: LimiterName, holder: Holder, amount: number) => ({
-  select: select(limiter, holder.job),
+  select: select(limiter, holder),
   decide: (slice: LimiterSlice, at: number): Verdict<Permission> => {
+    const refused = lost(slice, holder);
+    if (refused !== null) return refused;
     const answer = spend(limiter.spec, rowOf(slice, limiter, at), amount, at);
     if (!answer.ok)
       return { ok: true, result: { go: false, wait: answer.wait, retryAt: answer.retryAt, code: answer.code ?? null } };
@@ -123,7 +139,7 @@ export const spendBudget = (limiter: LimiterName, holder: Holder, amount: number
 });
 
 export const tellBreaker = (limiter: LimiterName, holder: Holder, ok: boolean) => ({
-  select: select(limiter, holder.job),
+  select: select(limiter, holder),
   decide: (slice: LimiterSlice, at: number): Verdict<void> => {
     if (limiter.spec.breaker === undefined) return { ok: true };
     const { row } = reportOutcome(limiter.spec, rowOf(slice, limiter, at), ok, at, { holder: holderName(holder) });

@@ -5,6 +5,7 @@
 import type { EdgeRow, Propagation, Slice, Verdict } from "./decision.ts";
 import { barrierOpened, childEnded, dependencyEnded, endIdle, makeReady } from "./job.ts";
 import type { JobRow, JobSeq, RunRow, RunSeq, StageRow } from "./model.ts";
+import { isJobEnd, isRunEnd } from "./model.ts";
 import { beginRun, requestCancel } from "./run.ts";
 import type { Unit } from "./unit.ts";
 
@@ -19,6 +20,10 @@ export interface PropagationSource {
   jobs(run: RunSeq, states: readonly JobRow["state"][], after: JobSeq, before: JobSeq, limit: number): JobSeq[];
   /** The oldest pending run with this concurrency key, unless another run of that key is active. */
   nextOfKey(key: string): RunSeq | undefined;
+  /** The next run of the key in (after, before) that has not ended. */
+  openOfKey(key: string, after: RunSeq, before: RunSeq): RunSeq | undefined;
+  /** Jobs of kind `map` below this one that may be open. */
+  maps(parent: JobSeq): JobSeq[];
 }
 
 const IDLE: readonly JobRow["state"][] = ["pending", "ready", "waiting"];
@@ -39,18 +44,45 @@ export function propagate(unit: Unit, source: PropagationSource, step: Propagati
         slice.job.blockers === 0 ? makeReady(slice, unit.at) : { ok: true },
       );
     case "cancel":
+      // The run may have ended and been reopened since.
+      if (run.cancelRequestedAt === null) return 1;
       return sweep(unit, source, step, IDLE, limit, (slice) =>
         endIdle(slice, "cancelled", "run_cancelled", null, unit.at),
       );
     case "halt":
+      if (run.haltedAt === null) return 1;
       return sweep(unit, source, step, IDLE, limit, (slice) => endIdle(slice, "skipped", "halted", null, unit.at));
     case "deadlock":
       return deadlock(unit, source, step, run, limit);
     case "replace":
-      return mergeRun(unit, run, requestCancel(run, "replaced", unit.at));
+      return replace(unit, source, step, run);
     case "keyFreed":
       return keyFreed(unit, source, run);
+    case "orphans":
+      return orphans(unit, source, step.subject);
+    default:
+      // A row that a newer or damaged ledger holds: nothing follows from it here.
+      return 1;
   }
+}
+
+/** A new run takes the place of all runs of its key before it, queued ones included. */
+function replace(unit: Unit, source: PropagationSource, step: Propagation, run: RunRow): number {
+  mergeRun(unit, run, requestCancel(run, "replaced", unit.at));
+  if (run.concurrencyKey === null) return 1;
+  const next = source.openOfKey(run.concurrencyKey, run.seq, step.subject);
+  if (next !== undefined) unit.todo.push({ ...step, run: next });
+  return 1;
+}
+
+/** A `map` has its closure in its parent's process; when the parent has ended, nobody can run it any more. */
+function orphans(unit: Unit, source: PropagationSource, seq: JobSeq): number {
+  const parent = source.job(seq);
+  if (parent === undefined || !isJobEnd(parent.state)) return 1;
+  const maps = source.maps(seq);
+  for (const map of maps)
+    decide(unit, source, map, (slice) => endIdle(slice, "skipped", "parent_ended", null, unit.at));
+  return maps.length;
 }
 
 function mergeRun(unit: Unit, run: RunRow, verdict: Verdict): number {
@@ -68,7 +100,7 @@ function decide(unit: Unit, source: PropagationSource, job: JobSeq, rule: (slice
 
 function dependents(unit: Unit, source: PropagationSource, step: Propagation, limit: number): number {
   const ended = source.job(step.subject);
-  if (ended === undefined) return 1;
+  if (ended === undefined || !isJobEnd(ended.state)) return 1;
   const edges = source.edges(step.subject, step.cursor, limit);
   for (const edge of edges)
     decide(unit, source, edge.to, (slice) => dependencyEnded(slice, edge.on, ended.id, ended.state, unit.at));
@@ -82,8 +114,8 @@ function barrier(unit: Unit, source: PropagationSource, step: Propagation, limit
   const before = source.stage(step.run, step.subject - 1);
   if (stage === undefined || before === undefined || before.settled < before.total) return 1;
   const well = before.failed === 0 && before.tainted === 0;
-  if (!well && stage.tainted === 0) {
-    stage.tainted = 1;
+  if (stage.tainted !== (well ? 0 : 1)) {
+    stage.tainted = well ? 0 : 1;
     unit.dirtyStages.add(stage);
   }
   const from = Math.max(step.cursor, stage.firstJob - 1);
@@ -94,6 +126,9 @@ function barrier(unit: Unit, source: PropagationSource, step: Propagation, limit
     );
   const last = jobs.at(-1);
   if (jobs.length === limit && last !== undefined) unit.todo.unshift({ ...step, cursor: last });
+  // A stage whose jobs had all ended before does not settle once more; the next one still hears whether it did well.
+  else if (stage.settled === stage.total && stage.ordinal + 1 < (source.run(step.run)?.stageCount ?? 0))
+    unit.todo.push({ ...step, subject: stage.ordinal + 1, cursor: 0 });
   return jobs.length;
 }
 
@@ -112,9 +147,18 @@ function sweep(
   return jobs.length;
 }
 
-/** Nothing runs, nothing waits, yet jobs are open: they are named and skipped, and the run fails. */
+/**
+ * Nothing runs, nothing waits, yet jobs are open: they are named and skipped, and the run fails. With subject 1 jobs do
+ * wait, for each other. Looked at again here, because other consequences may have come between.
+ */
 function deadlock(unit: Unit, source: PropagationSource, step: Propagation, run: RunRow, limit: number): number {
-  if (run.haltedAt === null) {
+  if (step.cursor === 0) {
+    const stands = run.liveJobs === 0 && run.openJobs > 0 && (run.waitingJobs === 0 || step.subject === 1);
+    const ending = isRunEnd(run.state) || run.cancelRequestedAt !== null || run.haltedAt !== null;
+    if (!stands || ending || run.propagating > 0 || unit.todo.some((other) => other.run === run.seq)) {
+      unit.patchRun(run, {});
+      return 1;
+    }
     const names = source
       .jobs(run.seq, IDLE, 0, Number.MAX_SAFE_INTEGER, 20)
       .map((seq) => source.job(seq)?.id ?? String(seq));

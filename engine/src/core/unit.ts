@@ -220,6 +220,8 @@ export class Unit {
         return;
       case "ready":
         this.noteReady(effect.job);
+        if (effect.job.kind === "map" && effect.job.parent !== null)
+          this.todo.push({ kind: "orphans", run: effect.job.run, subject: effect.job.parent, cursor: 0 });
         return;
       case "ended":
         this.noteEnd(effect.job, effect.state);
@@ -245,11 +247,14 @@ export class Unit {
         this.writes.fanouts.push(effect.row);
         return;
       case "insertWindow":
-        this.windows.set(windowKey(effect.row.job, effect.row.start), effect.row);
-        this.writes.windows.push(effect.row);
+        this.addWindow(effect.row);
         return;
       case "items":
         this.writes.items.push(effect);
+        return;
+      case "reopenItems":
+        this.forgetWindows(effect.job);
+        this.writes.others.push(effect);
         return;
       case "step":
         this.writes.steps.push(effect.row);
@@ -274,6 +279,25 @@ export class Unit {
     this.writes.jobs.push(job);
     if (job.row.claimable === 1) this.claimable.add(job.row);
     if (job.row.kind !== "single") this.fanouts.set(job.row.seq, null);
+  }
+
+  /** A window that was given back and is leased again in one transaction is written once, as it is now. */
+  private addWindow(row: WindowRow): void {
+    const key = windowKey(row.job, row.start);
+    const before = this.windows.get(key);
+    if (before != null) this.dirtyWindows.delete(before);
+    this.windows.set(key, row);
+    this.writes.windows.push(row);
+  }
+
+  /** Reopening makes one list of all items without an end; the windows of the former life are gone. */
+  private forgetWindows(job: JobSeq): void {
+    for (const [key, window] of this.windows) {
+      if (window?.job !== job) continue;
+      this.windows.set(key, null);
+      this.dirtyWindows.delete(window);
+    }
+    this.writes.windows = this.writes.windows.filter((window) => window.job !== job);
   }
 
   private addEdge(edge: EdgeRow): void {
@@ -312,6 +336,7 @@ export class Unit {
     this.hints.endedJobs.push({ run: job.run, job: job.seq, parent: job.parent, state });
     if (job.hasDependents === 1) this.todo.push({ kind: "dependents", run: job.run, subject: job.seq, cursor: 0 });
     if (job.parent !== null) this.todo.push({ kind: "child", run: job.run, subject: job.parent, cursor: 0 });
+    if (job.openChildren > 0) this.todo.push({ kind: "orphans", run: job.run, subject: job.seq, cursor: 0 });
     const stage = this.stages.get(stageKey(job.run, job.stage));
     if (stage !== undefined && stage.settled === stage.total) {
       const run = this.runs.get(job.run);
@@ -338,7 +363,9 @@ export class Unit {
       const settled = settleRun(run, this.at);
       if (settled === null) continue;
       if (settled.deadlock) {
-        this.todo.push({ kind: "deadlock", run: run.seq, subject: 0, cursor: 0 });
+        // What is still to be decided may make jobs ready; the run is looked at again afterwards.
+        if (this.todo.some((step) => step.run === run.seq)) this.touchedRuns.add(run);
+        else this.todo.push({ kind: "deadlock", run: run.seq, subject: 0, cursor: 0 });
         continue;
       }
       this.merge({ run }, settled.decision as Verdict & { ok: true });

@@ -30,6 +30,7 @@ import type {
   StageRow,
   WindowRow,
 } from "../core/model.ts";
+import type { ReopenSlice } from "../core/reopen.ts";
 import type { Numbers, StartSlice } from "../core/run.ts";
 import type { EventRow, Hints } from "../core/unit.ts";
 
@@ -43,16 +44,10 @@ export interface SliceOf {
   spawn: Slice & { twin: JobRow | null };
   window: Slice;
   nextWindow: Slice & { choice: WindowChoice };
-  limiter: { state: LimiterState | null; job: JobRow | null; holders: number };
+  limiter: { state: LimiterState | null; job: JobRow | null; window: WindowRow | null; holders: number };
   /** Which ordinal of this job has each key. */
   itemKeys: { job: JobRow; owners: (number | null)[] };
-  reopen: {
-    run: RunRow;
-    jobs: Slice[];
-    edges: EdgeRow[];
-    state(job: JobSeq): JobState | undefined;
-    stages: StageRow[];
-  };
+  reopen: ReopenSlice;
 }
 
 export type Selector =
@@ -63,7 +58,7 @@ export type Selector =
   | { kind: "spawn"; job: JobSeq; stage: number | null; childId: string }
   | { kind: "window"; job: JobSeq; start: number }
   | { kind: "nextWindow"; job: JobSeq; held: number | null }
-  | { kind: "limiter"; name: string; key: string; job: JobSeq | null }
+  | { kind: "limiter"; name: string; key: string; job: JobSeq | null; window: number | null }
   | { kind: "itemKeys"; job: JobSeq; scope: number; hashes: readonly Uint8Array[] }
   | { kind: "reopen"; run: RunSeq };
 

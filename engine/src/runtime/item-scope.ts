@@ -27,6 +27,10 @@ export class ItemScope extends AttemptScope {
     await super.limit(name);
   }
 
+  override holder() {
+    return { ...super.holder(), window: this.windowStart };
+  }
+
   releaseHolds() {
     return releaseHolder(this.facts.job.seq, this.lease.epoch, this.facts.item);
   }

@@ -2,15 +2,16 @@
  * One transaction: decides a batch of changes in order on shared rows, follows their consequences, saves, makes the claims
  * that travel with it, and commits. Synchronous from BEGIN to COMMIT, as SQLite is.
  */
-import { type ErrorCode, TenutoError } from "../../core/errors.ts";
+
 import type { Rejection, Slice, Verdict } from "../../core/decision.ts";
+import { type ErrorCode, TenutoError } from "../../core/errors.ts";
 import { leaseWindow } from "../../core/fanout.ts";
 import { claimJob } from "../../core/job.ts";
 import { PROPAGATION_BATCH } from "../../core/limits.ts";
 import { propagate } from "../../core/propagate.ts";
 import type { Numbers } from "../../core/run.ts";
 import { type Hints, type RowCache, Unit } from "../../core/unit.ts";
-import type { Change, ClaimRequest, Claimed } from "../../ports/ledger.ts";
+import type { Change, Claimed, ClaimRequest } from "../../ports/ledger.ts";
 import { Loader, type Statements } from "./load.ts";
 import { save } from "./save.ts";
 import { SQL } from "./sql.ts";
@@ -23,8 +24,8 @@ export interface Batch {
   at: number;
   cache: RowCache;
   memory: ClaimMemory;
-  /** Earlier transactions have put consequences off. */
-  unfinished: boolean;
+  /** Whether to take up what earlier transactions have put off: all of it, or one row by its number. */
+  resume: boolean | number;
 }
 
 /** What earlier commits of this process have shown; forgotten together with the row cache. */
@@ -44,7 +45,8 @@ export class ClaimMemory {
 
 export interface Committed {
   outcomes: Outcome[];
-  claimed: Claimed[][];
+  /** For each request what it got, or why it got nothing. */
+  claimed: (Claimed[] | TenutoError)[];
   hints: Hints;
   /** Consequences were put off; another transaction should follow. */
   unfinished: boolean;
@@ -61,21 +63,30 @@ export function execute(statements: Statements, batch: Batch, failpoint: (point:
     outcomes.push(decide(unit, loader, change, numbers));
     if (unit.todo.length > 0) budget = drain(unit, loader, budget);
   }
-  if (batch.unfinished) budget = resume(unit, loader, statements, Math.max(budget, PROPAGATION_BATCH));
-  while (unit.settle()) {
-    if (budget > 0) budget = drain(unit, loader, budget);
-    if (budget <= 0) break;
+  if (batch.resume !== false) {
+    const rows = loader
+      .propagations(PROPAGATION_BATCH)
+      .filter((row) => batch.resume === true || batch.resume === row.seq);
+    budget = resume(unit, loader, statements, rows, Math.max(budget, PROPAGATION_BATCH));
   }
+  follow(unit, loader, budget);
   const claimed = batch.claims.map((request) => claim(unit, loader, statements, batch.memory, request));
-  while (unit.todo.length > 0 || unit.settle()) if (drain(unit, loader, PROPAGATION_BATCH) <= 0) break;
+  follow(unit, loader, PROPAGATION_BATCH);
   const postponed = unit.todo.length > 0;
   if (postponed) unit.postpone();
   failpoint("save");
   save(statements, unit);
   for (const job of unit.claimable) if (job.claimable === 1) unit.hints.ready = true;
   if (unit.hints.ready) batch.memory.nothingFor.clear();
-  const unfinished = postponed || (batch.unfinished && loader.propagations(1).length > 0);
+  const unfinished = postponed || (batch.resume !== false && loader.propagations(1).length > 0);
   return { outcomes, claimed, hints: unit.hints, unfinished };
+}
+
+/** Works off consequences within the budget; the states of runs are derived after the last of them in any case. */
+function follow(unit: Unit, loader: Loader, budget: number): void {
+  let left = budget;
+  if (unit.todo.length > 0) left = drain(unit, loader, left);
+  while (unit.settle() && left > 0) left = drain(unit, loader, left);
 }
 
 /** Jobs are numbered from blocks that a process takes at once; what it does not use up stays unused. */
@@ -145,9 +156,15 @@ function drain(unit: Unit, loader: Loader, budget: number): number {
 }
 
 /** Takes up consequences that an earlier transaction put off. */
-function resume(unit: Unit, loader: Loader, statements: Statements, budget: number): number {
+function resume(
+  unit: Unit,
+  loader: Loader,
+  statements: Statements,
+  rows: ReturnType<Loader["propagations"]>,
+  budget: number,
+): number {
   let left = budget;
-  for (const row of loader.propagations(PROPAGATION_BATCH)) {
+  for (const row of rows) {
     if (left <= 0) break;
     const run = loader.run(row.run);
     statements.of(SQL.dropPropagation).run(row.seq);
@@ -172,14 +189,14 @@ function claim(
   statements: Statements,
   memory: ClaimMemory,
   request: ClaimRequest,
-): Claimed[] {
+): Claimed[] | TenutoError {
   const claimed: Claimed[] = [];
   const known = memory.nothingFor.get(request.boot) === request.offersVersion;
   if (known && unit.claimable.size === 0) return claimed;
   if (!memory.alive.has(request.boot)) {
     const boot = statements.of(SQL.bootState).get(request.boot) as { state: string } | undefined;
     if (boot?.state !== "alive")
-      throw new TenutoError(
+      return new TenutoError(
         "lease_lost",
         `worker boot ${request.boot} has been declared ${boot?.state ?? "unknown"}; it may not claim`,
       );
@@ -187,11 +204,15 @@ function claim(
   }
   let { slots } = request;
   let suspects = request.suspects;
+  let left = false;
   const { found, all } = candidates(unit, statements, known, request);
   for (const candidate of found) {
     if (slots <= 0) break;
     if (candidate.state === "ready") {
-      if (candidate.crashes > 0 && !suspects) continue;
+      if (candidate.crashes > 0 && !suspects) {
+        left = true;
+        continue;
+      }
       const slice = loader.slice(candidate.seq);
       if (slice === undefined) continue;
       const verdict = claimJob(slice, request.boot, unit.at);
@@ -201,7 +222,7 @@ function claim(
       slots -= 1;
       if (candidate.crashes > 0) suspects = false;
       claimed.push({ run: slice.run, job: slice.job, window: null });
-    } else {
+    } else if (candidate.state === "waiting") {
       const slice = loader.nextWindow(candidate.seq, null);
       if (slice === undefined) continue;
       const verdict = leaseWindow(slice, slice.choice, request.boot, request.itemSlots, unit.at);
@@ -217,7 +238,7 @@ function claim(
       });
     }
   }
-  if (slots > 0 && all) memory.nothingFor.set(request.boot, request.offersVersion);
+  if (slots > 0 && all && !left) memory.nothingFor.set(request.boot, request.offersVersion);
   return claimed;
 }
 

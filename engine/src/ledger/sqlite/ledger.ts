@@ -6,12 +6,13 @@
  * (4) a batch that cannot be saved is taken apart, so that one impossible change fails alone.
  */
 import { TenutoError } from "../../core/errors.ts";
+import { PROPAGATION_BATCH } from "../../core/limits.ts";
 import { type Hints, RowCache } from "../../core/unit.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { Change, Claimed, ClaimRequest, ClaimTicket, SliceOf } from "../../ports/ledger.ts";
 import { ClaimMemory, type Committed, execute, type Outcome } from "./commit.ts";
 import { Statements } from "./load.ts";
-import { type Connection, openDatabase, type OpenOptions } from "./open.ts";
+import { type Connection, type OpenOptions, openDatabase } from "./open.ts";
 import { SQL } from "./sql.ts";
 
 export interface SqliteOptions extends OpenOptions {
@@ -20,6 +21,12 @@ export interface SqliteOptions extends OpenOptions {
   lockWaitMs?: number;
   /** Test hook, called at each point where a crash must be survivable. */
   failpoint?: (point: string) => void;
+}
+
+interface Ticket extends ClaimTicket {
+  refuse(error: Error): void;
+  /** The ledger was locked: nothing is decided. */
+  again(): void;
 }
 
 interface Entry {
@@ -34,6 +41,7 @@ const MAY_READY: ReadonlySet<string> = new Set(["start", "run", "job", "spawn", 
 const MAX_BATCH = 2_000;
 const MAX_CACHED_ROWS = 40_000;
 const FOREIGN_POLL_MS = 250;
+const RESUME_AGAIN_MS = 1_000;
 /** Pages of the write-ahead log (4 KiB each) after which the main connection checkpoints itself. */
 const CHECKPOINT_PAGES = 16_384;
 const CHECK_LOG_EVERY = 512;
@@ -59,6 +67,7 @@ export class SqliteWriter {
   private readonly memory = new ClaimMemory();
   private cacheVersion = -1;
   private unfinished = false;
+  private resumeTimer: NodeJS.Timeout | null = null;
   private busySince: number | null = null;
   private commits = 0;
   protected closed = false;
@@ -68,9 +77,14 @@ export class SqliteWriter {
     this.db = openDatabase(options);
     this.statements = new Statements(this.db);
     this.lastDataVersion = this.dataVersion();
-    this.unfinished =
-      (this.statements.of("SELECT EXISTS (SELECT 1 FROM propagation) AS n").get() as { n: number }).n === 1;
-    if (this.unfinished) this.schedule();
+    this.lookForUnfinished();
+  }
+
+  /** Another process may have ended before it had worked off all consequences of what it wrote. */
+  private lookForUnfinished(): void {
+    if (this.statements.of(SQL.pendingPropagations).get(1) === undefined) return;
+    this.unfinished = true;
+    this.schedule();
   }
 
   now(): number {
@@ -124,6 +138,7 @@ export class SqliteWriter {
     const version = this.dataVersion();
     if (version === this.lastDataVersion) return;
     this.lastDataVersion = version;
+    this.lookForUnfinished();
     for (const listener of this.foreign) listener();
   }
 
@@ -140,17 +155,22 @@ export class SqliteWriter {
     const entries = this.queue.length > MAX_BATCH ? this.queue.splice(0, MAX_BATCH) : this.queue;
     if (entries === this.queue) this.queue = [];
     const tickets = this.collectTickets(entries);
-    if (entries.length === 0 && tickets.length === 0 && !this.unfinished) return;
-    if (tickets.length === 0 && entries.length === 1 && !this.unfinished && this.saveGuarded(entries[0]!)) return;
+    const resume = this.unfinished && this.resumeTimer === null;
+    if (entries.length === 0 && tickets.length === 0 && !resume) return;
+    if (tickets.length === 0 && entries.length === 1 && !resume && this.saveGuarded(entries[0]!)) return;
     const result = this.transact(
       entries.map((entry) => entry.change),
       tickets.map((ticket) => ticket.request),
+      resume,
     );
     if (result === "busy") return this.waitForLock(entries, tickets);
     this.busySince = null;
-    if (result instanceof Error) this.failBatch(entries, tickets, result);
-    else this.answer(entries, tickets, result);
-    if (this.queue.length > 0 || this.claims.length > 0 || this.unfinished) this.schedule();
+    if (result instanceof Error) {
+      this.failBatch(entries, tickets, result, false, resume);
+      if (resume) this.resumeOneByOne();
+    } else this.answer(entries, tickets, result);
+    if (this.queue.length > 0 || this.claims.length > 0 || (this.unfinished && this.resumeTimer === null))
+      this.schedule();
   }
 
   /**
@@ -185,18 +205,38 @@ export class SqliteWriter {
     return true;
   }
 
-  private collectTickets(entries: readonly Entry[]): ClaimTicket[] {
-    const tickets: ClaimTicket[] = this.claims.map(({ request, resolve }) => ({ request, done: resolve }));
+  private collectTickets(entries: readonly Entry[]): Ticket[] {
+    const tickets: Ticket[] = this.claims.map((claim) => ({
+      request: claim.request,
+      done: claim.resolve,
+      refuse: claim.reject,
+      again: () => void this.claims.push(claim),
+    }));
     this.claims = [];
     if (tickets.length > 0 || !entries.some((entry) => MAY_READY.has(entry.change.select.kind))) return tickets;
     for (const hook of this.hooks) {
       const ticket = hook();
-      if (ticket !== null) tickets.push(ticket);
+      // Who asks before a commit hears of a refusal with the next claim of its own.
+      if (ticket !== null) tickets.push({ ...ticket, refuse: () => ticket.done([]), again: () => ticket.done([]) });
     }
     return tickets;
   }
 
-  private transact(changes: Change[], claims: ClaimRequest[]): Committed | "busy" | Error {
+  /** What was put off could not be worked off together: one by one, so that one impossible row does not hold the others. */
+  private resumeOneByOne(): void {
+    const rows = this.statements.of(SQL.pendingPropagations).all(PROPAGATION_BATCH) as { seq: number }[];
+    for (const { seq } of rows) {
+      const result = this.transact([], [], seq);
+      if (result instanceof Error) this.reportFailure(result);
+    }
+    this.unfinished = true;
+    this.resumeTimer ??= setTimeout(() => {
+      this.resumeTimer = null;
+      this.schedule();
+    }, RESUME_AGAIN_MS).unref();
+  }
+
+  private transact(changes: Change[], claims: ClaimRequest[], resume: boolean | number): Committed | "busy" | Error {
     const failpoint = this.options.failpoint ?? (() => {});
     try {
       this.statements.of(SQL.begin).run();
@@ -213,14 +253,14 @@ export class SqliteWriter {
           at: this.options.clock.now(),
           cache: this.cache,
           memory: this.memory,
-          unfinished: this.unfinished,
+          resume,
         },
         failpoint,
       );
       failpoint("commit");
       this.statements.of(SQL.commit).run();
       failpoint("committed");
-      this.unfinished = committed.unfinished;
+      if (resume === true || committed.unfinished) this.unfinished = committed.unfinished;
       this.keepLogShort();
       return committed;
     } catch (error) {
@@ -259,17 +299,21 @@ export class SqliteWriter {
     if (left < FEW_PAGES || state.log > CHECKPOINT_PAGES) this.db.pragma("wal_checkpoint(PASSIVE)");
   }
 
-  private answer(entries: Entry[], tickets: ClaimTicket[], committed: Committed): void {
+  private answer(entries: Entry[], tickets: Ticket[], committed: Committed): void {
     for (const [index, entry] of entries.entries()) {
       const outcome = committed.outcomes[index] as Outcome;
       if (outcome.ok) entry.resolve(outcome.value);
       else entry.reject(outcome.error);
     }
-    for (const [index, ticket] of tickets.entries()) ticket.done(committed.claimed[index] ?? []);
+    for (const [index, ticket] of tickets.entries()) {
+      const claimed = committed.claimed[index] ?? [];
+      if (claimed instanceof Error) ticket.refuse(claimed);
+      else ticket.done(claimed);
+    }
     for (const listener of this.listeners) listener(committed.hints);
   }
 
-  private waitForLock(entries: Entry[], tickets: ClaimTicket[]): void {
+  private waitForLock(entries: Entry[], tickets: Ticket[]): void {
     const now = performance.now();
     this.busySince ??= now;
     if (now - this.busySince > (this.options.lockWaitMs ?? 60_000)) {
@@ -281,7 +325,7 @@ export class SqliteWriter {
       return this.failBatch(entries, tickets, error, true);
     }
     this.queue = entries.concat(this.queue);
-    for (const ticket of tickets) ticket.done([]);
+    for (const ticket of tickets) ticket.again();
     this.retryTimer = setTimeout(() => {
       this.retryTimer = null;
       this.flush();
@@ -289,19 +333,22 @@ export class SqliteWriter {
   }
 
   /** One change that cannot be saved must not take others with it: each is tried alone. */
-  private failBatch(entries: Entry[], tickets: ClaimTicket[], error: Error, final = false): void {
+  private failBatch(entries: Entry[], tickets: Ticket[], error: Error, final = false, resumed = false): void {
     for (const ticket of tickets) ticket.done([]);
     if (entries.length === 0) {
-      if (tickets.length === 0) this.unfinished = false;
       this.reportFailure(error);
       return;
     }
-    if (final || entries.length === 1 || (error instanceof TenutoError && error.category === "critical")) {
+    if (
+      final ||
+      (entries.length === 1 && !resumed) ||
+      (error instanceof TenutoError && error.category === "critical")
+    ) {
       for (const entry of entries) entry.reject(error);
       return;
     }
     for (const entry of entries) {
-      const result = this.transact([entry.change], []);
+      const result = this.transact([entry.change], [], false);
       if (result === "busy") this.queue.push(entry);
       else if (result instanceof Error) entry.reject(result);
       else this.answer([entry], [], result);
@@ -318,12 +365,18 @@ export class SqliteWriter {
   protected stopTimers(): void {
     if (this.foreignTimer !== null) clearInterval(this.foreignTimer);
     if (this.retryTimer !== null) clearTimeout(this.retryTimer);
+    if (this.resumeTimer !== null) clearTimeout(this.resumeTimer);
     if (this.scheduled !== null) clearImmediate(this.scheduled);
   }
 
-  /** Commits what has been handed in. */
+  /** Commits what has been handed in; what another process's lock keeps out is refused, never forgotten. */
   protected drainQueue(): void {
-    if (this.queue.length > 0) this.flush();
+    while ((this.queue.length > 0 || this.claims.length > 0) && this.retryTimer === null) this.flush();
+    const error = new TenutoError("ledger_unavailable", "the ledger was closed before this could be committed", {
+      category: "retryable",
+    });
+    for (const entry of this.queue.splice(0)) entry.reject(error);
+    for (const claim of this.claims.splice(0)) claim.reject(error);
   }
 }
 
@@ -350,6 +403,11 @@ export function storageError(error: unknown): Error {
       cause: error,
     });
   }
+  if (code.startsWith("SQLITE_CONSTRAINT") || code === "SQLITE_MISMATCH" || code === "SQLITE_TOOBIG")
+    return new TenutoError("internal", `the ledger refused an impossible change: ${text}`, {
+      hint: "This is a fault in Tenuto; please report it.",
+      cause: error,
+    });
   if (code.startsWith("SQLITE_"))
     return new TenutoError("ledger_unavailable", `the ledger refused a change: ${text}`, {
       category: "critical",

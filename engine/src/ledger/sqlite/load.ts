@@ -5,8 +5,8 @@ import type { Statement } from "better-sqlite3";
 import type { EdgeRow, LimiterState, Propagation, Slice } from "../../core/decision.ts";
 import type { WindowChoice } from "../../core/fanout.ts";
 import type { FanoutRow, JobRow, JobSeq, JobState, RunRow, RunSeq, StageRow, WindowRow } from "../../core/model.ts";
-import { stageKey, limiterKey, type Unit, windowKey } from "../../core/unit.ts";
 import type { PropagationSource } from "../../core/propagate.ts";
+import { limiterKey, stageKey, type Unit, windowKey } from "../../core/unit.ts";
 import type { Selector, SliceOf } from "../../ports/ledger.ts";
 import type { Connection } from "./open.ts";
 import { SQL } from "./sql.ts";
@@ -119,39 +119,71 @@ export class Loader implements PropagationSource {
   }
 
   jobs(run: RunSeq, states: readonly JobState[], after: JobSeq, before: JobSeq, limit: number): JobSeq[] {
-    const fresh = this.freshJobs(run, states, after, before, limit);
-    if (fresh !== null) return fresh;
-    const rows =
-      before === Number.MAX_SAFE_INTEGER
-        ? this.all<{ seq: number }>(SQL.jobsInState(states.length), run, after, before, ...states, limit)
-        : this.all<{ seq: number }>(SQL.jobsInRange(states.length), after, before, run, ...states, limit);
-    return rows.map((row) => row.seq).filter((seq) => states.includes(this.unit.jobs.get(seq)?.state ?? states[0]!));
+    const changed = this.changedJobs(run, after, before);
+    const found = [...changed.values()].filter((row) => states.includes(row.state)).map((row) => row.seq);
+    // What this transaction has changed is not in the database yet; as many rows more are needed to fill the limit.
+    const wanted = limit + changed.size;
+    const stored = this.unit.writes.runs.some((entry) => entry.row.seq === run)
+      ? []
+      : before === Number.MAX_SAFE_INTEGER
+        ? this.all<{ seq: number }>(SQL.jobsInState(states.length), run, after, before, ...states, wanted)
+        : this.all<{ seq: number }>(SQL.jobsInRange(states.length), after, before, run, ...states, wanted);
+    if (changed.size === 0) return stored.map((row) => row.seq);
+    for (const { seq } of stored) if (!changed.has(seq)) found.push(seq);
+    return found.sort((a, b) => a - b).slice(0, limit);
   }
 
-  /** Jobs of a run that this very transaction inserts are not in the database yet. */
-  private freshJobs(
-    run: RunSeq,
-    states: readonly JobState[],
-    after: JobSeq,
-    before: JobSeq,
-    limit: number,
-  ): JobSeq[] | null {
-    if (!this.unit.writes.runs.some((entry) => entry.row.seq === run)) return null;
-    const found: JobSeq[] = [];
-    for (const { row } of this.unit.writes.jobs) {
-      if (found.length === limit) break;
-      if (row.run === run && row.seq > after && row.seq < before && states.includes(row.state)) found.push(row.seq);
-    }
-    return found;
+  /** Jobs of a run that this transaction has inserted or changed. */
+  private changedJobs(run: RunSeq, after: JobSeq, before: JobSeq): Map<JobSeq, JobRow> {
+    const changed = new Map<JobSeq, JobRow>();
+    const look = (row: JobRow) => {
+      if (row.run === run && row.seq > after && row.seq < before) changed.set(row.seq, row);
+    };
+    for (const row of this.unit.dirtyJobs.keys()) look(row);
+    for (const { row } of this.unit.writes.jobs) look(row);
+    return changed;
+  }
+
+  /** Runs of a concurrency key that this transaction has inserted or changed. */
+  private changedRuns(key: string): Map<RunSeq, RunRow> {
+    const changed = new Map<RunSeq, RunRow>();
+    for (const row of this.unit.dirtyRuns.keys()) if (row.concurrencyKey === key) changed.set(row.seq, row);
+    for (const { row } of this.unit.writes.runs) if (row.concurrencyKey === key) changed.set(row.seq, row);
+    return changed;
+  }
+
+  /** The first run of the key in (after, before) that passes, by what is stored and what has changed since. */
+  private firstOfKey(
+    key: string,
+    after: RunSeq,
+    before: RunSeq,
+    test: (row: RunRow) => boolean,
+    sql: string,
+  ): RunRow | undefined {
+    const changed = this.changedRuns(key);
+    const stored = this.all<RunRow>(sql, key, after, before, changed.size + 1).filter((row) => !changed.has(row.seq));
+    return [...stored, ...changed.values()]
+      .filter((row) => row.seq > after && row.seq < before && row.endedAt === null && test(row))
+      .sort((a, b) => a.seq - b.seq)[0];
+  }
+
+  openOfKey(key: string, after: RunSeq, before: RunSeq): RunSeq | undefined {
+    return this.firstOfKey(key, after, before, () => true, SQL.openOfKey)?.seq;
   }
 
   nextOfKey(key: string): RunSeq | undefined {
-    for (const row of this.unit.dirtyRuns.keys())
-      if (row.concurrencyKey === key && row.endedAt === null && row.state !== "pending") return undefined;
-    const active = this.all<{ seq: number }>(SQL.activeOfKey, key).find(
-      (row) => (this.unit.runs.get(row.seq)?.endedAt ?? null) === null,
-    );
-    return active === undefined ? this.value<number>(SQL.nextOfKey, key) : undefined;
+    const all = Number.MAX_SAFE_INTEGER;
+    const active = this.firstOfKey(key, 0, all, (row) => row.state !== "pending", SQL.activeOfKey);
+    if (active !== undefined) return undefined;
+    const waits = (row: RunRow) => row.state === "pending" && row.cancelRequestedAt === null;
+    return this.firstOfKey(key, 0, all, waits, SQL.waitingOfKey)?.seq;
+  }
+
+  maps(parent: JobSeq): JobSeq[] {
+    const stored = this.all<{ seq: number }>(SQL.openMaps, parent).map((row) => row.seq);
+    const fresh = this.unit.writes.jobs.filter(({ row }) => row.parent === parent && row.kind === "map");
+    const changed = [...this.unit.dirtyJobs.keys()].filter((row) => row.parent === parent && row.kind === "map");
+    return [...new Set([...stored, ...fresh.map(({ row }) => row.seq), ...changed.map((row) => row.seq)])];
   }
 
   propagations(limit: number): (Propagation & { seq: number })[] {
@@ -182,7 +214,7 @@ export class Loader implements PropagationSource {
       case "nextWindow":
         return this.nextWindow(selector.job, selector.held);
       case "limiter":
-        return this.limiterSlice(selector.name, selector.key, selector.job);
+        return this.limiterSlice(selector.name, selector.key, selector.job, selector.window);
       case "itemKeys": {
         const job = this.job(selector.job);
         return job === undefined
@@ -208,16 +240,14 @@ export class Loader implements PropagationSource {
           ? { seq: fresh.row.seq, id: fresh.row.id, requestHash: fresh.facts.requestHash }
           : (this.get<NonNullable<SliceOf["start"]["twin"]>>(SQL.twin, idempotencyKey) ?? null);
     }
-    if (concurrencyKey !== null) {
-      const stored = this.all<{ seq: number; id: string }>(SQL.holder, concurrencyKey).find(
-        (row) => (this.unit.runs.get(row.seq)?.endedAt ?? null) === null,
-      );
-      const fresh = this.unit.writes.runs.find(
-        (entry) => entry.row.concurrencyKey === concurrencyKey && entry.row.endedAt === null,
-      );
-      slice.holder = stored ?? (fresh === undefined ? null : { seq: fresh.row.seq, id: fresh.row.id });
-    }
+    if (concurrencyKey !== null) slice.holder = this.holderOf(concurrencyKey, null);
     return slice;
+  }
+
+  /** The oldest run of the key that has not ended, another than this one. */
+  private holderOf(key: string, self: RunSeq | null): { seq: RunSeq; id: string } | null {
+    const row = this.firstOfKey(key, 0, Number.MAX_SAFE_INTEGER, (run) => run.seq !== self, SQL.openOfKey);
+    return row === undefined ? null : { seq: row.seq, id: row.id };
   }
 
   private spawnSlice(parent: JobSeq, stage: number | null, childId: string): SliceOf["spawn"] | undefined {
@@ -254,13 +284,18 @@ export class Loader implements PropagationSource {
   private releasedWindow(job: JobSeq): WindowRow | null {
     for (const window of this.unit.windows.values())
       if (window !== null && window.job === job && window.boot === null) return window;
-    const row = this.get<WindowRow>(SQL.releasedWindow, job);
-    if (row === undefined) return null;
-    const key = windowKey(job, row.start);
-    const known = this.unit.windows.get(key);
-    if (known !== undefined) return known !== null && known.boot === null ? known : null;
-    this.unit.windows.set(key, row);
-    return row;
+    for (let after = -1; ; ) {
+      const row = this.get<WindowRow>(SQL.releasedWindow, job, after);
+      if (row === undefined) return null;
+      const key = windowKey(job, row.start);
+      const known = this.unit.windows.get(key);
+      if (known === undefined) {
+        this.unit.windows.set(key, row);
+        return row;
+      }
+      // Leased or dropped in this transaction.
+      after = row.start;
+    }
   }
 
   private reopened(job: JobSeq, fanout: FanoutRow): WindowChoice["reopened"] {
@@ -272,7 +307,7 @@ export class Loader implements PropagationSource {
       : { first: first.ordinal, last: last.ordinal, count: ordinals.length };
   }
 
-  private limiterSlice(name: string, key: string, job: JobSeq | null): SliceOf["limiter"] {
+  private limiterSlice(name: string, key: string, job: JobSeq | null, window: number | null): SliceOf["limiter"] {
     const id = limiterKey(name, key);
     let state = this.unit.limiters.get(id);
     if (state === undefined) {
@@ -282,24 +317,52 @@ export class Loader implements PropagationSource {
     return {
       state,
       job: job === null ? null : (this.job(job) ?? null),
-      holders: this.value<number>(SQL.holders, name, key) ?? 0,
+      window: job === null || window === null ? null : this.window(job, window),
+      holders: this.holders(name, key),
     };
+  }
+
+  /** Holders as stored, with what this transaction has added and taken away. */
+  private holders(name: string, key: string): number {
+    const pending = this.unit.writes.others.filter((effect) => effect.type === "hold" || effect.type === "release");
+    if (pending.length === 0) return this.value<number>(SQL.holders, name, key) ?? 0;
+    const held = new Map<string, { job: JobSeq; epoch: number; item: number }>();
+    const idOf = (row: { job: JobSeq; epoch: number; item: number }) => `${row.job}.${row.epoch}.${row.item}`;
+    for (const row of this.all<{ job: JobSeq; epoch: number; item: number }>(SQL.holdersOf, name, key))
+      held.set(idOf(row), row);
+    for (const effect of pending) {
+      const other = (effect.limiter ?? name) !== name || (effect.key ?? key) !== key;
+      if (other) continue;
+      if (effect.type === "hold") held.set(idOf(effect), effect);
+      else
+        for (const [id, row] of held)
+          if (row.job === effect.job && row.epoch === effect.epoch && (effect.item ?? row.item) === row.item)
+            held.delete(id);
+    }
+    return held.size;
   }
 
   private reopenSlice(seq: RunSeq): SliceOf["reopen"] | undefined {
     const run = this.run(seq);
     if (run === undefined) return undefined;
-    const states = new Map(
-      this.all<{ seq: number; state: JobState }>(SQL.statesOfRun, seq).map((row) => [row.seq, row.state]),
-    );
+    const rows = this.all<{ seq: number; state: JobState; children: number }>(SQL.statesOfRun, seq);
+    const states = new Map(rows.map((row) => [row.seq, this.unit.jobs.get(row.seq)?.state ?? row.state]));
     const jobs: Slice[] = [];
-    for (const [job, state] of states) {
-      if (state === "completed") continue;
+    for (const { seq: job, children } of rows) {
+      if (states.get(job) === "completed" && children === 0) continue;
       const slice = this.slice(job);
       if (slice !== undefined) jobs.push(slice);
     }
     const stages: StageRow[] = [];
     for (let ordinal = 0; ordinal < run.stageCount; ordinal++) stages.push(this.stage(seq, ordinal)!);
-    return { run, jobs, edges: this.all<EdgeRow>(SQL.edgesOfRun, seq), state: (job) => states.get(job), stages };
+    const holder = run.concurrencyKey === null ? null : this.holderOf(run.concurrencyKey, seq);
+    return {
+      run,
+      jobs,
+      edges: this.all<EdgeRow>(SQL.edgesOfRun, seq),
+      state: (job) => states.get(job),
+      stages,
+      holder,
+    };
   }
 }

@@ -4,8 +4,9 @@
  * Invariant: an update that changes no row means that somebody else wrote between load and save; the transaction fails and
  * is decided again.
  */
-import { invariant } from "../../core/errors.ts";
+
 import type { Effect, ItemRow } from "../../core/decision.ts";
+import { invariant } from "../../core/errors.ts";
 import type { FanoutRow, JobRow, RunRow, StageRow, WindowRow } from "../../core/model.ts";
 import type { Unit } from "../../core/unit.ts";
 import type { Statements } from "./load.ts";
@@ -403,6 +404,8 @@ function fanoutValues(row: FanoutRow): unknown[] {
 function saveOther(statements: Statements, effect: Effect, at: number): void {
   switch (effect.type) {
     case "reopenItems":
+      statements.of(SQL.uncoverItems).run(effect.job, effect.job);
+      statements.of(SQL.dropWindows).run(effect.job);
       statements.of(SQL.reopenItems).run(effect.job);
       return;
     case "itemKeys":
@@ -411,6 +414,7 @@ function saveOther(statements: Statements, effect: Effect, at: number): void {
       return;
     case "clearItemKeys":
       statements.of(SQL.clearItemKeys).run(effect.scope, effect.job);
+      statements.of(SQL.dropLooseItems).run(effect.job, effect.job);
       return;
     case "putLimiter":
       statements.of(SQL.putLimiter).run(effect.row.name, effect.row.key, effect.row.data);

@@ -153,7 +153,7 @@ export const SQL = {
   job: `SELECT ${jobs} FROM job WHERE seq = ?`,
   fanout: `SELECT ${list(FANOUT_COLUMNS)} FROM fanout WHERE job = ?`,
   window: `SELECT ${list(WINDOW_COLUMNS)} FROM item_window WHERE job = ? AND start = ?`,
-  releasedWindow: `SELECT ${list(WINDOW_COLUMNS)} FROM item_window WHERE job = ? AND boot IS NULL ORDER BY start LIMIT 1`,
+  releasedWindow: `SELECT ${list(WINDOW_COLUMNS)} FROM item_window WHERE job = ? AND start > ? AND boot IS NULL ORDER BY start LIMIT 1`,
   reopenedItems:
     "SELECT ordinal FROM item WHERE job = ? AND state = 'pending' AND ordinal >= ? ORDER BY ordinal LIMIT ?",
   rowsInRange: "SELECT count(*) FROM item WHERE job = ? AND ordinal >= ? AND ordinal < ? AND state <> 'pending'",
@@ -166,15 +166,16 @@ export const SQL = {
     `SELECT seq FROM job WHERE seq > ? AND seq < ? AND run = ? AND state IN (${Array(states).fill("?").join(", ")}) ORDER BY seq LIMIT ?`,
   edgesOfRun:
     'SELECT d.source AS "from", d.target AS "to", d.type AS "on" FROM job j JOIN dependency d ON d.source = j.seq WHERE j.run = ?',
-  statesOfRun: "SELECT seq, state FROM job WHERE run = ?",
+  statesOfRun: "SELECT seq, state, children FROM job WHERE run = ? ORDER BY seq",
   twin: "SELECT seq, id, request_hash AS requestHash FROM run WHERE idempotency_key = ?",
-  holder: "SELECT seq, id FROM run WHERE concurrency_key = ? AND ended_at IS NULL ORDER BY seq LIMIT 1",
-  activeOfKey: "SELECT seq FROM run WHERE concurrency_key = ? AND ended_at IS NULL AND state <> 'pending' LIMIT 1",
-  nextOfKey:
-    "SELECT seq FROM run WHERE concurrency_key = ? AND ended_at IS NULL AND state = 'pending' AND cancel_requested_at IS NULL ORDER BY seq LIMIT 1",
+  openOfKey: `SELECT ${runs} FROM run WHERE concurrency_key = ? AND ended_at IS NULL AND seq > ? AND seq < ? ORDER BY seq LIMIT ?`,
+  activeOfKey: `SELECT ${runs} FROM run WHERE concurrency_key = ? AND ended_at IS NULL AND seq > ? AND seq < ? AND state <> 'pending' ORDER BY seq LIMIT ?`,
+  waitingOfKey: `SELECT ${runs} FROM run WHERE concurrency_key = ? AND ended_at IS NULL AND seq > ? AND seq < ? AND state = 'pending' AND cancel_requested_at IS NULL ORDER BY seq LIMIT ?`,
+  openMaps: "SELECT seq FROM job WHERE parent = ? AND kind = 'map' AND ended_at IS NULL",
   keyOwner: "SELECT ordinal FROM item_key WHERE scope = ? AND hash = ? AND job = ?",
   limiter: "SELECT name, key, data FROM limiter WHERE name = ? AND key = ?",
   holders: "SELECT count(*) FROM hold WHERE limiter = ? AND key = ?",
+  holdersOf: "SELECT job, epoch, item FROM hold WHERE limiter = ? AND key = ?",
   takeNumbers: "UPDATE number SET next = next + ? WHERE name = ? RETURNING next - ?",
   agentsReady: `WITH RECURSIVE a (agent) AS (SELECT min(agent) FROM job WHERE claimable = 1 UNION ALL
     SELECT (SELECT min(agent) FROM job WHERE claimable = 1 AND agent > a.agent) FROM a WHERE a.agent IS NOT NULL) SELECT agent FROM a WHERE agent IS NOT NULL`,
@@ -231,6 +232,13 @@ export const SQL = {
     due_at = excluded.due_at, ended_at = excluded.ended_at WHERE item.state = 'pending'`,
   reopenItems:
     "UPDATE item SET state = 'pending', attempts = 0, error = NULL, due_at = NULL, ended_at = NULL WHERE job = ? AND state IN ('failed', 'skipped', 'cancelled') AND attempts > 0",
+  // Items of windows that nobody finished get rows, so that the retry cursor finds them.
+  uncoverItems: `WITH RECURSIVE open (ordinal, stop) AS (
+      SELECT start, stop FROM item_window WHERE job = ?
+      UNION ALL SELECT ordinal + 1, stop FROM open WHERE ordinal + 1 < stop
+    ) INSERT INTO item (job, ordinal, state, attempts) SELECT ?, ordinal, 'pending', 0 FROM open WHERE true ON CONFLICT DO NOTHING`,
+  dropWindows: "DELETE FROM item_window WHERE job = ?",
+  dropLooseItems: "DELETE FROM item WHERE job = ? AND NOT EXISTS (SELECT 1 FROM fanout WHERE job = ?)",
   putItemKey: "INSERT INTO item_key (scope, hash, job, ordinal) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
   clearItemKeys: "DELETE FROM item_key WHERE scope = ? AND job = ?",
   putStep:

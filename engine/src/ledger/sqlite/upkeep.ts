@@ -106,6 +106,7 @@ export class SqliteLedger extends SqliteReader implements Ledger {
       .prepare("SELECT seq, id FROM run WHERE ended_at IS NOT NULL AND ended_at < ? ORDER BY ended_at LIMIT ?")
       .all(olderThan, limit) as { seq: number; id: string }[];
     for (const run of runs) {
+      if (!(await this.write(() => this.markForPruning(run.seq, olderThan)))) continue;
       result.items += await this.pruneItems(run.seq);
       result.jobs += await this.write(() => this.pruneRun(run.seq));
       result.runs += 1;
@@ -114,6 +115,13 @@ export class SqliteLedger extends SqliteReader implements Ledger {
     }
     await this.pruneLeftovers(olderThan);
     return result;
+  }
+
+  /** From here on the run can't be reopened, as if it had consequences left; false if it has been reopened already. */
+  private markForPruning(run: number, olderThan: number): boolean {
+    const mark =
+      "UPDATE run SET propagating = propagating + 1, row_version = row_version + 1 WHERE seq = ? AND ended_at < ?";
+    return this.db.prepare(mark).run(run, olderThan).changes === 1;
   }
 
   private async pruneItems(run: number): Promise<number> {
@@ -209,9 +217,9 @@ export class SqliteLedger extends SqliteReader implements Ledger {
   async close(): Promise<void> {
     if (this.closed) return;
     this.drainQueue();
-    for (const keeper of [...this.keepers]) await keeper.stop();
     this.closed = true;
     this.stopTimers();
+    for (const keeper of [...this.keepers]) await keeper.stop();
     this.db.close();
   }
 }

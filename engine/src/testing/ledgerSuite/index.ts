@@ -1,0 +1,20 @@
+/** The conformance suite that any ledger must pass. Owner: testing. */
+import { cancel } from "./cancel.ts";
+import { claim } from "./claim.ts";
+import { fanouts } from "./fanout.ts";
+import { fencing } from "./fencing.ts";
+import { graphs } from "./graph.ts";
+import { limits } from "./limits.ts";
+import { records } from "./records.ts";
+import { reopen } from "./reopen.ts";
+import { start } from "./start.ts";
+import { type LedgerContract, type Runner, runTopics } from "./suite.ts";
+import { upkeep } from "./upkeep.ts";
+
+export type { LedgerContract, LedgerUnderTest, Runner } from "./suite.ts";
+
+const TOPICS = [start, claim, fencing, graphs, fanouts, limits, records, cancel, reopen, upkeep];
+
+export function ledgerSuite(name: string, contract: LedgerContract, runner: Runner): void {
+  runTopics(name, contract, runner, TOPICS);
+}
