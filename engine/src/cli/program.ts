@@ -48,7 +48,7 @@ export function buildProgram(io: CliIo, runner: Runner): Command {
     .option("--no-color", "no colours (also NO_COLOR; FORCE_COLOR forces them)")
     .addHelpText("after", EXAMPLES)
     .exitOverride()
-    .configureHelp({ showGlobalOptions: true, helpWidth: helpWidth(io) })
+    .configureHelp({ showGlobalOptions: true, helpWidth: helpWidth(io), subcommandTerm: termOf })
     .configureOutput({
       writeOut: (text) => io.stdout.write(text),
       writeErr: (text) => io.stdout.write(text),
@@ -70,6 +70,12 @@ function helpWidth(io: CliIo): number {
   return io.stdout.isTTY ? Math.min(io.stdout.columns, 100) : 80;
 }
 
+/** A command in the list of commands: its options are told in its own help. */
+function termOf(command: Command): string {
+  const args = command.registeredArguments.map((arg) => (arg.required ? `<${arg.name()}>` : `[${arg.name()}]`));
+  return [command.name(), ...args].join(" ");
+}
+
 const collect = (value: string, before: string[]): string[] => [...before, value];
 
 const WORK_OPTIONS = {
@@ -83,10 +89,12 @@ function addStarting(program: Command, start: Start): void {
   program.commandsGroup("Start:");
   program
     .command("init [folder]")
+    .summary("Write a configuration and a first pipeline.")
     .description("Write a configuration and a first pipeline; nothing that is there is changed.")
     .action((folder) => start(async (cli) => (await import("./commands/init.ts")).init(cli, folder)));
   program
     .command("run <pipeline>")
+    .summary("Run a pipeline or a file until it ends.")
     .description("Run a pipeline of the configuration, or of a file (FILE, or FILE#NAME), and watch it until it ends.")
     .option("-p, --param <name=value>", "a param; may be repeated", collect, [])
     .option("--params <file>", "params from a JSON or YAML file; - reads stdin")
@@ -102,6 +110,7 @@ function addStarting(program: Command, start: Start): void {
     );
   program
     .command("resume [run]")
+    .summary("Go on with everything that is open.")
     .description("Go on with everything that is open in the ledger until it ends; with RUN, until that one has ended.")
     .addOption(WORK_OPTIONS.pipeline())
     .addOption(WORK_OPTIONS.concurrency())
@@ -119,7 +128,7 @@ function addStarting(program: Command, start: Start): void {
 
 function addRuns(program: Command, start: Start): void {
   program.commandsGroup("Look and act:");
-  const runs = program.command("runs").description("List, show, watch, cancel, retry and report runs.");
+  const runs = program.command("runs").description("List, show, watch, cancel, retry, rerun, report.");
   runs
     .command("list")
     .description("Runs, the newest first.")
@@ -162,6 +171,16 @@ function addRuns(program: Command, start: Start): void {
     .addOption(WORK_OPTIONS.drain())
     .action((id, options) => start(async (cli) => (await import("./commands/resume.ts")).retry(cli, id, options)));
   runs
+    .command("rerun <run>")
+    .description("Start a new run of the same pipeline with the same params.")
+    .option("-p, --param <name=value>", "another value for a param; may be repeated", collect, [])
+    .option("--detach", "start it and leave the work to a worker")
+    .addOption(WORK_OPTIONS.concurrency())
+    .addOption(WORK_OPTIONS.drain())
+    .action((id, options) =>
+      start(async (cli) => (await import("./commands/runs-rerun.ts")).runsRerun(cli, id, options)),
+    );
+  runs
     .command("report <run>")
     .description("A report on a run, whatever its state.")
     .addOption(new Option("--format <format>", "of the report").choices(["md", "html", "json"]))
@@ -174,6 +193,7 @@ function addRuns(program: Command, start: Start): void {
 function addReading(program: Command, start: Start): void {
   program
     .command("logs <run> [job]")
+    .summary("Log lines of a run, the engine's among them.")
     .description("Log lines of a run, those of the engine among them.")
     .option("-f, --follow", "go on until the run ends")
     .option("--level <level>", "the least that is shown: info, warning, error")
@@ -215,21 +235,25 @@ function addUpkeep(program: Command, start: Start): void {
   program.commandsGroup("Keep in order:");
   program
     .command("prune")
+    .summary("Remove runs that ended long ago.")
     .description("Remove runs that ended long ago, with their logs and workspaces.")
     .requiredOption("--older-than <time>", "for example 30d")
     .option("--dry-run", "only say what would go")
     .action((options) => start(async (cli) => (await import("./commands/prune.ts")).prune(cli, options)));
   program
     .command("backup <file>")
+    .summary("Copy the ledger while others work with it.")
     .description("Copy the ledger as it is now, while others work with it.")
     .action((file) => start(async (cli) => (await import("./commands/backup.ts")).backup(cli, file)));
   program
     .command("migrate")
+    .summary("Bring the ledger to this Tenuto's schema.")
     .description("Bring the ledger to the schema of this Tenuto; a backup is made before.")
     .option("--plan", "only show what would be done")
     .action((options) => start(async (cli) => (await import("./commands/migrate.ts")).migrate(cli, options)));
   program
     .command("doctor")
+    .summary("Look for what is wrong.")
     .description("Look for what is wrong: Node, SQLite, home, ledger, artifacts, leftovers, disk.")
     .action(() => start(async (cli) => (await import("./commands/doctor.ts")).doctor(cli)));
 }

@@ -29,9 +29,15 @@ export interface RunOptions extends AttendOptions {
   detach?: boolean;
 }
 
-export async function runPipeline(cli: Cli, given: string, options: RunOptions): Promise<number> {
+/** `base`: params that hold unless the options give others. */
+export async function runPipeline(
+  cli: Cli,
+  given: string,
+  options: RunOptions,
+  base: Record<string, Json> = {},
+): Promise<number> {
   const { project, pipeline } = await choosePipeline(cli, given);
-  const params = await paramsOf(cli, pipeline, options);
+  const params = { ...base, ...(await paramsOf(cli, pipeline, options)) };
   if (options.dryRun === true) return dryRun(cli, project, pipeline, params);
   const concurrency =
     options.concurrency === undefined ? {} : { concurrency: parseCount(options.concurrency, "--concurrency") };
