@@ -3,8 +3,8 @@
  * them.
  */
 import { createHash, randomBytes } from "node:crypto";
-import { copyFile, link, mkdir, rm } from "node:fs/promises";
 import { mkdirSync } from "node:fs";
+import { copyFile, link, mkdir, rm } from "node:fs/promises";
 import { isAbsolute, join, resolve } from "node:path";
 import {
   decodeOffsets,
@@ -34,8 +34,7 @@ import type { Clock, Entropy } from "./ports/clock.ts";
 import type { Datasets } from "./ports/datasets.ts";
 import type { CommandAttempt, ProcessIdentity } from "./ports/executor.ts";
 import type { Ledger } from "./ports/ledger.ts";
-import type { RunHandle, StartOptions } from "./runtime/client.ts";
-import { Client } from "./runtime/client.ts";
+import type { Client, RunHandle, StartOptions } from "./runtime/client.ts";
 import { Engine } from "./runtime/engine.ts";
 import type { EngineOptions, Files, KnownPipeline, Params, Parts } from "./runtime/parts.ts";
 

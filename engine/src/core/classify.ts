@@ -10,10 +10,10 @@
  * 4. What is stored is bounded, well-formed and free of NUL, so that every ledger accepts it.
  */
 import type { ErrorRule } from "./document.ts";
-import type { ErrorCategory, StoredError } from "./errors.ts";
-import { ERROR_CATEGORIES } from "./errors.ts";
 import { type ErrorFacts, factsOf } from "./error-facts.ts";
 import { boundedDetails, cleanText } from "./error-text.ts";
+import type { ErrorCategory, StoredError } from "./errors.ts";
+import { ERROR_CATEGORIES } from "./errors.ts";
 
 const RETRYABLE_NAMES = new Set(["TimeoutError", "ConnectionError", "RateLimitError"]);
 const SKIPPABLE_NAMES = new Set(["NotFoundError", "ForbiddenError", "ParseError"]);

@@ -4,8 +4,9 @@
  * Owner: core. Everything here is plain JSON. Placeholders (`{{ params.x }}`) stay unexpanded until a job starts.
  * Seconds are used where people write figures; the engine converts to milliseconds at its edge.
  */
-import type { DependencyType, Json, Priority } from "./model.ts";
+
 import type { ErrorCategory } from "./errors.ts";
+import type { DependencyType, Json, Priority } from "./model.ts";
 
 /** A string that may hold placeholders: `{{ params.x }}`, `{{ jobs.a.output.y }}`, `{{ item }}`, `{{ index }}`, `{{ run.id }}`. */
 export type Template = string;

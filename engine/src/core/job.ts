@@ -5,22 +5,22 @@
  * until a person reopens it; (3) attempt, failures and crashes are three counters, a wait or a graceful stop changes only
  * the first; (4) the counters of run and stage change in the same decision as the job.
  */
-import type { Decision, Effect, Slice, Verdict } from "./decision.ts";
+import type { Effect, Slice, Verdict } from "./decision.ts";
 import { errorJson, leaseLost, reject } from "./decision.ts";
 import type { StoredError } from "./errors.ts";
-import { mayMoveJob } from "./lifecycle.ts";
-import type {
-  AttemptState,
-  BootSeq,
-  DependencyType,
-  FanoutRow,
-  JobRow,
-  JobState,
-  Json,
-  RunRow,
-  StageRow,
-} from "./model.ts";
-import { isJobEnd, isRunEnd } from "./model.ts";
+import {
+  attemptEnd,
+  barredByRun,
+  closing,
+  countRun,
+  endJob,
+  illegal,
+  type JobEnd,
+  readyPatch,
+  releasing,
+} from "./job-end.ts";
+import type { BootSeq, FanoutRow, JobRow, RunRow } from "./model.ts";
+import { isRunEnd } from "./model.ts";
 import { rankInRun } from "./schedule.ts";
 
 export interface Lease {
@@ -38,131 +38,6 @@ export interface FailurePolicy {
 
 function holds(job: JobRow, lease: Lease): boolean {
   return job.state === "running" && job.epoch === lease.epoch && job.boot === lease.boot;
-}
-
-function illegal(job: JobRow, to: JobState) {
-  return reject("illegal_transition", `job ${job.id} is ${job.state} and cannot become ${to}`, {
-    job: job.id,
-    from: job.state,
-    to,
-  });
-}
-
-function isLive(state: JobState): boolean {
-  return state === "ready" || state === "running";
-}
-
-/** Patch of the run's counters when a job goes from one state to another. */
-function countRun(run: RunRow, from: JobState, to: JobState): Partial<RunRow> {
-  const live = (isLive(to) ? 1 : 0) - (isLive(from) ? 1 : 0);
-  const waiting = (to === "waiting" ? 1 : 0) - (from === "waiting" ? 1 : 0);
-  const patch: Partial<RunRow> = {};
-  if (live !== 0) patch.liveJobs = run.liveJobs + live;
-  if (waiting !== 0) patch.waitingJobs = run.waitingJobs + waiting;
-  return patch;
-}
-
-function attemptEnd(job: JobRow, state: AttemptState, at: number, error: StoredError | null): Effect {
-  return {
-    type: "attempt",
-    row: {
-      job: job.seq,
-      number: job.attempt,
-      epoch: job.epoch,
-      boot: job.attemptBoot,
-      state,
-      startedAt: job.startedAt ?? at,
-      endedAt: at,
-      error: error === null ? null : errorJson(error),
-    },
-  };
-}
-
-export interface JobEnd {
-  state: "completed" | "failed" | "skipped" | "cancelled";
-  at: number;
-  reason?: string | null;
-  output?: string | null;
-  error?: StoredError | null;
-  /** Effects that belong before the end, such as the attempt's own end. */
-  effects?: Effect[];
-}
-
-/** The one place where a job ends, whatever the cause. */
-export function endJob(slice: Slice, end: JobEnd): Verdict {
-  const { run, stage, job } = slice;
-  if (!mayMoveJob(job.state, end.state)) return illegal(job, end.state);
-  const counts = end.state === "failed" && job.allowFailure === 0;
-  const stagePatch: Partial<StageRow> = { settled: stage.settled + 1 };
-  if (end.state === "completed") stagePatch.completed = stage.completed + 1;
-  else if (end.state === "skipped") stagePatch.skipped = stage.skipped + 1;
-  else if (end.state === "cancelled") stagePatch.cancelled = stage.cancelled + 1;
-  else if (counts) stagePatch.failed = stage.failed + 1;
-  const runPatch = countRun(run, job.state, end.state);
-  runPatch.openJobs = run.openJobs - 1;
-  if (counts) runPatch.failedJobs = run.failedJobs + 1;
-  const effects: Effect[] = end.effects ?? [];
-  if (end.output != null || end.error != null) {
-    effects.push({
-      type: "payload",
-      job: job.seq,
-      output: end.output ?? null,
-      error: end.error ? errorJson(end.error) : null,
-    });
-  }
-  const data: { [key: string]: Json } | undefined = end.error
-    ? { code: end.error.code, message: end.error.message }
-    : end.reason
-      ? { reason: end.reason }
-      : undefined;
-  effects.push(
-    data === undefined
-      ? { type: "event", name: `job.${end.state}`, job: job.id }
-      : { type: "event", name: `job.${end.state}`, job: job.id, data },
-  );
-  effects.push({ type: "ended", job, state: end.state });
-  return {
-    ok: true,
-    run: runPatch,
-    stage: stagePatch,
-    job: {
-      state: end.state,
-      claimable: 0,
-      boot: null,
-      dueAt: null,
-      holding: 0,
-      attemptBoot: end.effects?.some((effect) => effect.type === "attempt") ? null : job.attemptBoot,
-      endedAt: end.at,
-      reason: end.reason ?? null,
-    },
-    effects,
-  };
-}
-
-/** `pending → ready`. */
-export function makeReady(slice: Slice, at: number): Verdict {
-  const { run, job } = slice;
-  if (!mayMoveJob(job.state, "ready")) return illegal(job, "ready");
-  return {
-    ok: true,
-    run: countRun(run, job.state, "ready"),
-    job: readyPatch(run, job, at, null),
-    effects: [{ type: "ready", job }],
-  };
-}
-
-function readyPatch(run: RunRow, job: JobRow, at: number, dueAt: number | null): Partial<JobRow> {
-  return {
-    state: "ready",
-    boot: null,
-    attemptBoot: null,
-    holding: 0,
-    claimable: dueAt === null && job.kind !== "map" ? 1 : 0,
-    dueAt,
-    rank: rankInRun(job.priority, dueAt ?? at, run.createdAt),
-    readyAt: at,
-    reason: null,
-  };
 }
 
 /** A worker takes the job. A run under cancel or halt ends the job instead; the result says so. */
@@ -195,14 +70,6 @@ function started(job: JobRow): Effect {
   return job.attempt === 0 ? event : { ...event, data: { attempt: job.attempt + 1 } };
 }
 
-/** The end of a job that has not started because its run is being cancelled or was halted; null if neither. */
-export function barredByRun(slice: Slice, at: number): Verdict | null {
-  const { run } = slice;
-  if (run.cancelRequestedAt !== null) return endJob(slice, { state: "cancelled", at, reason: "run_cancelled" });
-  if (run.haltedAt !== null) return endJob(slice, { state: "skipped", at, reason: "halted" });
-  return null;
-}
-
 export function completeJob(slice: Slice, lease: Lease, output: string | null, at: number): Verdict {
   if (!holds(slice.job, lease)) return leaseLost(slice.job, lease.epoch);
   return endJob(slice, { state: "completed", at, output, effects: releasing(slice.job) });
@@ -224,19 +91,6 @@ export function skipJob(slice: Slice, lease: Lease, reason: string, error: Store
   if (!holds(slice.job, lease)) return leaseLost(slice.job, lease.epoch);
   const effects = error === null ? releasing(slice.job) : closing(slice.job, "failed", at, error);
   return endJob(slice, { state: "skipped", at, reason, error, effects });
-}
-
-/** The end of an attempt with a row of its own, and of the limiters that it held. */
-function closing(job: JobRow, state: AttemptState, at: number, error: StoredError | null): Effect[] {
-  return [attemptEnd(job, state, at, error), ...releasing(job)];
-}
-
-/** A good attempt that ends the job is described by the job's own row; only limiters are to be given back. */
-function releasing(job: JobRow): Effect[] {
-  const effects: Effect[] = [];
-  if (job.holding === 1)
-    effects.push({ type: "release", limiter: null, key: null, job: job.seq, epoch: job.epoch, item: null });
-  return effects;
 }
 
 /** A failed attempt: tried again, skipped, failed, or the whole run halted, by the error's category. */
@@ -416,99 +270,6 @@ export function loseLease(slice: Slice, boot: BootSeq, maxCrashes: number, at: n
   if (run.haltedAt !== null) return finish(endJob(slice, { state: "skipped", at, reason: "halted", effects }));
   effects.push({ type: "event", name: "job.lost", job: job.id, data: { crashes } }, { type: "ready", job });
   return { ok: true, job: { ...readyPatch(run, job, at, null), crashes }, effects, result: true };
-}
-
-/** One dependency of a pending job has ended in `state`. */
-export function dependencyEnded(
-  slice: Slice,
-  on: DependencyType,
-  source: string,
-  state: JobState,
-  at: number,
-): Verdict {
-  const { job, run } = slice;
-  if (job.state !== "pending") return { ok: true };
-  const satisfied = on === "always" || (on === "success" ? state === "completed" : state === "failed");
-  if (!satisfied || (on === "always" && state === "cancelled" && run.cancelRequestedAt !== null)) {
-    return endJob(slice, { state: "skipped", at, reason: `dependency_${state}:${source}` });
-  }
-  return unblock(slice, at);
-}
-
-/** The stage before has settled; well or not. */
-export function barrierOpened(slice: Slice, well: boolean, stageName: string, at: number): Verdict {
-  if (slice.job.state !== "pending" || slice.job.blockers === 0) return { ok: true };
-  if (!well) return endJob(slice, { state: "skipped", at, reason: `stage_failed:${stageName}` });
-  return unblock(slice, at);
-}
-
-function unblock(slice: Slice, at: number): Verdict {
-  const blockers = slice.job.blockers - 1;
-  if (blockers > 0 || slice.run.state === "pending") return { ok: true, job: { blockers } };
-  const barred = barredByRun(slice, at);
-  if (barred !== null) return barred;
-  const ready = makeReady(slice, at);
-  return ready.ok ? { ...ready, job: { ...ready.job, blockers } } : ready;
-}
-
-/** A child has ended: the parent, if it waits, looks again. */
-export function childEnded(slice: Slice, at: number): Verdict {
-  const { job } = slice;
-  const openChildren = job.openChildren - 1;
-  if (job.state !== "waiting" || job.kind !== "single") return { ok: true, job: { openChildren } };
-  const woken = wakeJob(slice, at);
-  return woken.ok ? { ...woken, job: { ...woken.job, openChildren } } : woken;
-}
-
-/** Ends a job that has no attempt under way; used by cancel, halt and deadlock sweeps. */
-export function endIdle(
-  slice: Slice,
-  state: "cancelled" | "skipped" | "failed",
-  reason: string,
-  error: StoredError | null,
-  at: number,
-): Verdict<boolean> {
-  const { job } = slice;
-  if (isJobEnd(job.state) || job.state === "running") return { ok: true, result: false };
-  if (job.state === "waiting" && job.kind === "fanout" && slice.fanout !== null && slice.fanout.leased > 0)
-    return { ok: true, job: { claimable: 0 }, result: false };
-  const end = endJob(slice, { state, at, reason, error });
-  return end.ok ? { ...end, result: true } : end;
-}
-
-/** `failed | skipped | cancelled → pending`, with its dependencies and open children counted anew. */
-export function reopenJob(slice: Slice, blockers: number, openChildren: number, at: number): Verdict {
-  const { run, stage, job } = slice;
-  if (!mayMoveJob(job.state, "pending")) return illegal(job, "pending");
-  const failed = job.state === "failed" && job.allowFailure === 0;
-  const stagePatch: Partial<StageRow> = { settled: stage.settled - 1, tainted: 0 };
-  if (failed) stagePatch.failed = stage.failed - 1;
-  else if (job.state === "skipped") stagePatch.skipped = stage.skipped - 1;
-  else if (job.state === "cancelled") stagePatch.cancelled = stage.cancelled - 1;
-  const effects: Effect[] = [{ type: "payload", job: job.seq, output: null, error: null }];
-  if (job.attemptBoot !== null) effects.push(attemptEnd(job, "completed", job.endedAt ?? at, null));
-  if (job.kind !== "single") effects.push({ type: "reopenItems", job: job.seq });
-  const decision: Decision = {
-    ok: true,
-    run: { openJobs: run.openJobs + 1, ...(failed ? { failedJobs: run.failedJobs - 1 } : {}) },
-    stage: stagePatch,
-    job: {
-      state: "pending",
-      blockers,
-      openChildren,
-      failures: 0,
-      crashes: 0,
-      endedAt: null,
-      dueAt: null,
-      reason: null,
-      firstStartedAt: null,
-      cancelRequestedAt: null,
-      attemptBoot: null,
-      readyAt: at,
-    },
-    effects,
-  };
-  return decision;
 }
 
 /** Whether reports about this run's jobs still matter. */

@@ -3,9 +3,10 @@
  * sweeps of cancel and halt. Ledgers load what a step names and call `propagate` until the unit has nothing left to do.
  */
 import type { EdgeRow, Propagation, Slice, Verdict } from "./decision.ts";
-import { barrierOpened, childEnded, dependencyEnded, endIdle, makeReady } from "./job.ts";
+import { makeReady } from "./job-end.ts";
 import type { JobRow, JobSeq, RunRow, RunSeq, StageRow } from "./model.ts";
 import { isJobEnd, isRunEnd } from "./model.ts";
+import { barrierOpened, childEnded, dependencyEnded, endIdle } from "./release.ts";
 import { beginRun, requestCancel } from "./run.ts";
 import type { Unit } from "./unit.ts";
 

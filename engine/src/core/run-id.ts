@@ -7,7 +7,7 @@
  * 3. Times are UTC: {timestamp} is 20261120T233113Z, {date} is 2026-11-20. {seq:4} pads with zeros.
  */
 import { TenutoError } from "./errors.ts";
-import { didYouMean, NAME_RULE, isName } from "./names.ts";
+import { didYouMean, isName, NAME_RULE } from "./names.ts";
 
 export const DEFAULT_RUN_ID = "{pipeline}-{seq}";
 

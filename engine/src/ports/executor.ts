@@ -2,8 +2,9 @@
  * Port: how an agent's work is carried out. The runtime resolves everything (input, policy, limits) and hands over one
  * attempt; the executor returns an outcome and never touches the ledger itself.
  */
-import type { StoredError } from "../core/errors.ts";
+
 import type { CommandSpec, ErrorRule } from "../core/document.ts";
+import type { StoredError } from "../core/errors.ts";
 import type { BootSeq, JobSeq, Json } from "../core/model.ts";
 import type { LogLevel } from "./log-sink.ts";
 

@@ -14,8 +14,8 @@ import type {
   StepRow,
   Verdict,
 } from "../core/decision.ts";
-import type { Lease } from "../core/job.ts";
 import type { WindowChoice } from "../core/fanout.ts";
+import type { Lease } from "../core/job.ts";
 import type {
   BootRow,
   BootSeq,

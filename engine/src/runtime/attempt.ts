@@ -5,8 +5,8 @@
  */
 import type { Agent, FunctionAgent } from "../core/agent.ts";
 import * as changes from "../core/changes.ts";
-import { evaluate } from "../core/condition.ts";
 import { storedErrorFrom } from "../core/classify.ts";
+import { evaluate } from "../core/condition.ts";
 import type { CommandSpec } from "../core/document.ts";
 import { type StoredError, TenutoError } from "../core/errors.ts";
 import type { Lease } from "../core/job.ts";
@@ -15,11 +15,11 @@ import { checkPayload } from "../core/payload.ts";
 import { expand, expandText, type Scope } from "../core/placeholders.ts";
 import { retryDelayMs } from "../core/retry.ts";
 import type { AttemptApi, ExecutionOutcome } from "../ports/executor.ts";
+import { AttemptContext, type ContextHost } from "./context.ts";
 import { checkContract } from "./contracts.ts";
 import type { ResolvedJob } from "./definitions.ts";
 import { findLimiter, pass, stopped } from "./limiting.ts";
 import type { Parts } from "./parts.ts";
-import { AttemptContext, type ContextHost } from "./context.ts";
 import { type AttemptScope, SkipSignal } from "./scope.ts";
 
 /** How an attempt went; what the worker reports. */

@@ -5,7 +5,7 @@
 import * as changes from "../core/changes.ts";
 import type { ItemRow } from "../core/decision.ts";
 import { type StoredError, TenutoError } from "../core/errors.ts";
-import { type ItemState, type JobState, type Json, type Priority, type RunRow, type RunSeq } from "../core/model.ts";
+import type { ItemState, JobState, Json, Priority, RunRow, RunSeq } from "../core/model.ts";
 import { checkPayload } from "../core/payload.ts";
 import { canonicalJson } from "../core/pipeline.ts";
 import { expandText } from "../core/placeholders.ts";

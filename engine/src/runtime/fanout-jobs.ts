@@ -2,20 +2,21 @@
  * Fan-out jobs on this worker: the claim that fixes the list, the windows that come with later claims, the claim that
  * collects. One driver per job, whatever the number of windows.
  */
-import { storedErrorFrom } from "../core/classify.ts";
+
 import * as changes from "../core/changes.ts";
+import { storedErrorFrom } from "../core/classify.ts";
+import { evaluate } from "../core/condition.ts";
 import type { StoredError } from "../core/errors.ts";
 import { isHopeless, isSettled } from "../core/fanout.ts";
 import type { Lease } from "../core/job.ts";
 import type { FanoutRow, JobRow, JobSeq, Json, RunRow, RunSeq } from "../core/model.ts";
-import { evaluate } from "../core/condition.ts";
 import { expand, expandText, type Scope } from "../core/placeholders.ts";
-import { attemptWork, deadlineError, passDeclared, reportChange, type Result, resultOf } from "./attempt.ts";
+import { attemptWork, deadlineError, passDeclared, type Result, reportChange, resultOf } from "./attempt.ts";
 import type { ResolvedJob } from "./definitions.ts";
 import { Execution } from "./execution.ts";
 import { collect, expandList } from "./fanout.ts";
-import { type GrantedWindow, type ItemOutcome, ItemsDriver, type ItemTask } from "./items.ts";
 import { ItemScope } from "./item-scope.ts";
+import { type GrantedWindow, type ItemOutcome, ItemsDriver, type ItemTask } from "./items.ts";
 import { ProgressReports } from "./progress.ts";
 import { loadDataset } from "./scope.ts";
 import type { Worker } from "./worker.ts";
@@ -23,6 +24,8 @@ import type { Worker } from "./worker.ts";
 interface Driving {
   run: RunSeq;
   driver: ItemsDriver | null;
+  /** Why it must end, if that came before there was a driver. */
+  early: "cancel" | "stop" | "lease" | null;
 }
 
 export class FanoutJobs {
@@ -44,21 +47,22 @@ export class FanoutJobs {
   }
 
   stopAll(reason: "stop" | "lease"): void {
-    for (const entry of this.driving.values()) entry.driver?.stop(reason);
+    for (const entry of this.driving.values()) end(entry, reason);
   }
 
   stopRun(run: RunSeq, reason: "cancel" | "stop"): void {
-    for (const entry of this.driving.values()) if (entry.run === run) entry.driver?.stop(reason);
+    for (const entry of this.driving.values()) if (entry.run === run) end(entry, reason);
   }
 
   async take(run: RunRow, claimed: JobRow, window: GrantedWindow | null): Promise<void> {
     const job = { ...claimed };
+    const { boot } = this.worker;
     const present = this.driving.get(job.seq);
-    if (present !== undefined && present.driver !== null && window !== null) {
+    if (window !== null && present?.driver?.isOpen === true) {
       await present.driver.add(window);
       return;
     }
-    const entry: Driving = { run: run.seq, driver: null };
+    const entry: Driving = { run: run.seq, driver: null, early: null };
     this.driving.set(job.seq, entry);
     try {
       const resolved = await this.worker.definitions.resolve(run, job);
@@ -66,10 +70,17 @@ export class FanoutJobs {
       else await this.drive(entry, run, job, resolved, window);
     } catch (error) {
       this.worker.onFault(error);
+      if (window === null) await this.worker.giveUp(job.seq, { epoch: job.epoch, boot }, error);
+      else if (entry.driver === null) await this.giveBack(job.seq, { ...window, boot });
     } finally {
-      this.driving.delete(job.seq);
+      // The commit that fixes the list may already have claimed the first window, which took this entry's place.
+      if (this.driving.get(job.seq) === entry) this.driving.delete(job.seq);
       this.worker.released();
     }
+  }
+
+  private async giveBack(job: JobSeq, window: { start: number; epoch: number; boot: number }): Promise<void> {
+    await this.worker.insist(changes.releaseWindow(job, window.start, window)).catch(() => {});
   }
 
   /** An attempt of the job itself: either its list is still to be fixed, or its items have ended. */
@@ -98,7 +109,7 @@ export class FanoutJobs {
       result = resultOf(scope, error);
     }
     if (result === null) return;
-    await parts.ledger.apply(reportChange(scope, lease, result));
+    await this.worker.insist(reportChange(scope, lease, result));
   }
 
   private async expand(scope: Execution, lease: Lease): Promise<Result | null> {
@@ -155,7 +166,7 @@ export class FanoutJobs {
   ): Promise<void> {
     const { parts, definitions } = this.worker;
     const fanout = await parts.ledger.fanout(job.seq);
-    if (fanout === null) return;
+    if (fanout === null) throw new Error(`job ${job.id} has a window and no list`);
     const data = await definitions.scope(run, resolved);
     const driver = new ItemsDriver({
       parts,
@@ -166,10 +177,12 @@ export class FanoutJobs {
       source: await loadDataset(parts, fanout.source),
       total: fanout.total,
       batch: resolved.spec.forEach?.batch ?? null,
+      insist: (change) => this.worker.insist(change),
       work: (task) => this.work(run, job, resolved, data, task),
       halt: (error) => this.halt(run, error),
     });
     entry.driver = driver;
+    if (entry.early !== null) driver.stop(entry.early);
     await driver.run(window, 0);
   }
 
@@ -216,6 +229,11 @@ export class FanoutJobs {
       if (scope.holds) void parts.ledger.apply(scope.releaseHolds()).catch(() => {});
     }
   }
+}
+
+function end(entry: Driving, reason: "cancel" | "stop" | "lease"): void {
+  entry.early ??= reason;
+  entry.driver?.stop(reason);
 }
 
 export function itemOutcome(scope: ItemScope, result: Result): ItemOutcome {

@@ -4,13 +4,12 @@
  */
 import type { DatasetRef, FanoutResult, MapSource } from "../core/agent.ts";
 import * as changes from "../core/changes.ts";
-import type { Effect } from "../core/decision.ts";
-import { TenutoError } from "../core/errors.ts";
+import type { Effect, ItemRow } from "../core/decision.ts";
+import { type StoredError, TenutoError } from "../core/errors.ts";
 import type { Lease } from "../core/job.ts";
 import { MAX_ITEMS, WINDOW_ITEMS } from "../core/limits.ts";
 import type { FanoutRow, JobSeq, Json } from "../core/model.ts";
 import type { DatasetInfo } from "../ports/artifact-store.ts";
-import { describeFailures } from "./items.ts";
 import type { Parts } from "./parts.ts";
 import { type AttemptScope, loadDataset } from "./scope.ts";
 
@@ -151,7 +150,7 @@ export async function collect(
 ): Promise<FanoutResult> {
   const bad = fanout.failed + fanout.skipped - fanout.duplicates;
   if (bad > fanout.errorRate * fanout.total)
-    throw describeFailures(fanout, await parts.ledger.items(job, { states: ["failed", "skipped"], limit: 5 }), job);
+    throw tooManyFailures(fanout, await parts.ledger.items(job, { states: ["failed", "skipped"], limit: 5 }), job);
   const info = await parts.datasets.write(results(parts, job, batch), { raw: true, batched: true });
   const effects = scope.datasetEffects(`${scope.facts.job.id}.results`, info);
   const result: FanoutResult = {
@@ -194,4 +193,29 @@ async function* results(parts: Parts, job: JobSeq, batch: number | null): AsyncG
     else
       yield rows.flatMap((row) => (JSON.parse(row.result ?? "[]") as Json[]).map((record) => JSON.stringify(record)));
   }
+}
+
+function tooManyFailures(fanout: FanoutRow, rows: readonly ItemRow[], job: JobSeq): TenutoError {
+  const bad = fanout.failed + fanout.skipped - fanout.duplicates;
+  const share = fanout.total === 0 ? 0 : (bad / fanout.total) * 100;
+  const first = rows.slice(0, 5).map((row) => ({
+    ordinal: row.ordinal,
+    state: row.state,
+    error: row.error === null ? null : (JSON.parse(row.error) as StoredError).message,
+  }));
+  return new TenutoError(
+    "error_rate_exceeded",
+    `${bad} of ${fanout.total} items failed or were skipped (${share.toFixed(1)} %), ${(fanout.errorRate * 100).toFixed(1)} % are tolerated`,
+    {
+      hint: "List them with `tenuto runs show RUN --items failed,skipped`; `tenuto runs retry RUN` runs only these again.",
+      details: {
+        job,
+        failed: fanout.failed,
+        skipped: fanout.skipped,
+        duplicates: fanout.duplicates,
+        total: fanout.total,
+        first,
+      },
+    },
+  );
 }

@@ -13,6 +13,7 @@ import type { ItemsSettled } from "../core/fanout.ts";
 import type { BootSeq, FanoutRow, JobRow, JobSeq, Json, RunRow } from "../core/model.ts";
 import { retriesExhausted, retryDelayMs } from "../core/retry.ts";
 import type { DatasetInfo } from "../ports/artifact-store.ts";
+import type { Change, SliceOf } from "../ports/ledger.ts";
 import type { ResolvedJob } from "./definitions.ts";
 import type { Parts } from "./parts.ts";
 
@@ -51,6 +52,8 @@ export interface ItemsHost {
   source: DatasetInfo;
   total: number;
   batch: number | null;
+  /** Hands a change in until the ledger can write. */
+  insist<K extends keyof SliceOf, R>(change: Change<K, R>): Promise<R>;
   /** Works on one item; never throws. */
   work(task: ItemTask): Promise<ItemOutcome>;
   /** A critical error of an item stops the run. */
@@ -115,6 +118,11 @@ export class ItemsDriver {
     if (this.failure !== null) throw this.failure;
   }
 
+  /** Whether windows can still be added. */
+  get isOpen(): boolean {
+    return this.finish !== null;
+  }
+
   /** Adds slots that another claim of the same fan-out has granted. */
   async add(window: GrantedWindow): Promise<void> {
     await this.take(window);
@@ -158,7 +166,7 @@ export class ItemsDriver {
 
   private async lease(wantSlots: number): Promise<void> {
     const holder = this.windows.find((window) => window.slots > 0) ?? null;
-    const lease = await this.host.parts.ledger.apply(
+    const lease = await this.host.insist(
       changes.leaseWindow(this.host.job.seq, this.host.boot, holder?.start ?? null, wantSlots),
     );
     if (lease === null) {
@@ -329,7 +337,7 @@ export class ItemsDriver {
     window.outbox = [];
     try {
       const keep = !this.exhausted || this.windows.length > 1;
-      const settled = await this.host.parts.ledger.apply(
+      const settled = await this.host.insist(
         changes.settleItems(this.host.job.seq, window.start, { epoch: window.epoch, boot: this.host.boot }, rows, keep),
       );
       this.settled(window, settled, keep);
@@ -370,13 +378,13 @@ export class ItemsDriver {
   }
 
   private async releaseAll(): Promise<void> {
-    const { parts, job, boot } = this.host;
+    const { job, boot } = this.host;
     const open = this.windows;
     this.windows = [];
     await Promise.all(
       open.map((window) =>
-        parts.ledger
-          .apply(changes.releaseWindow(job.seq, window.start, { epoch: window.epoch, boot }))
+        this.host
+          .insist(changes.releaseWindow(job.seq, window.start, { epoch: window.epoch, boot }))
           .catch(() => false),
       ),
     );
@@ -387,29 +395,4 @@ function chunk(raw: readonly string[], size: number): string[] {
   const batches: string[] = [];
   for (let at = 0; at < raw.length; at += size) batches.push(`[${raw.slice(at, at + size).join(",")}]`);
   return batches;
-}
-
-export function describeFailures(fanout: FanoutRow, rows: readonly ItemRow[], job: JobSeq): TenutoError {
-  const bad = fanout.failed + fanout.skipped - fanout.duplicates;
-  const share = fanout.total === 0 ? 0 : (bad / fanout.total) * 100;
-  const first = rows.slice(0, 5).map((row) => ({
-    ordinal: row.ordinal,
-    state: row.state,
-    error: row.error === null ? null : (JSON.parse(row.error) as StoredError).message,
-  }));
-  return new TenutoError(
-    "error_rate_exceeded",
-    `${bad} of ${fanout.total} items failed or were skipped (${share.toFixed(1)} %), ${(fanout.errorRate * 100).toFixed(1)} % are tolerated`,
-    {
-      hint: "List them with `tenuto runs show RUN --items failed,skipped`; `tenuto runs retry RUN` runs only these again.",
-      details: {
-        job,
-        failed: fanout.failed,
-        skipped: fanout.skipped,
-        duplicates: fanout.duplicates,
-        total: fanout.total,
-        first,
-      },
-    },
-  );
 }

@@ -11,13 +11,13 @@ import type { JobRow, JobSeq, Json } from "../core/model.ts";
 import { checkPayload } from "../core/payload.ts";
 import { mergePolicies } from "../core/retry.ts";
 import { resultOf } from "./attempt.ts";
+import { AttemptContext } from "./context.ts";
 import type { ResolvedJob } from "./definitions.ts";
 import { Execution } from "./execution.ts";
-import { itemOutcome } from "./fanout-jobs.ts";
 import { collect, expandList } from "./fanout.ts";
-import { type ItemOutcome, ItemsDriver, type ItemTask } from "./items.ts";
+import { itemOutcome } from "./fanout-jobs.ts";
 import { ItemScope } from "./item-scope.ts";
-import { AttemptContext } from "./context.ts";
+import { type ItemOutcome, ItemsDriver, type ItemTask } from "./items.ts";
 import { loadDataset } from "./scope.ts";
 import type { Worker } from "./worker.ts";
 
@@ -116,6 +116,7 @@ async function workOn(
       source: await loadDataset(parts, fanout.source),
       total: fanout.total,
       batch,
+      insist: (change) => worker.insist(change),
       work: (task) => workItem(worker, scope, work, task),
       halt: async (error) => {
         await parts.ledger.apply(changes.haltRun(run.seq, error));

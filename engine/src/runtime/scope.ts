@@ -9,10 +9,10 @@ import type { Lease } from "../core/job.ts";
 import type { JobRow, Json, RunRow } from "../core/model.ts";
 import { checkPayload } from "../core/payload.ts";
 import { canonicalJson } from "../core/pipeline.ts";
+import { stepKeyText } from "../core/step-key.ts";
 import type { DatasetInfo } from "../ports/artifact-store.ts";
 import type { LogLevel } from "../ports/log-sink.ts";
 import type { ResolvedJob } from "./definitions.ts";
-import { stepKeyText } from "../core/step-key.ts";
 import { findLimiter, pass, sleep, spendFrom, stopped, tellOutcome } from "./limiting.ts";
 import type { Parts } from "./parts.ts";
 

@@ -7,14 +7,15 @@
  */
 import type { ChildOutcome, MapOptions, MapResult, MapSource, SpawnSpec } from "../core/agent.ts";
 import * as changes from "../core/changes.ts";
+import { storedErrorFrom } from "../core/classify.ts";
 import { TenutoError } from "../core/errors.ts";
 import type { Lease } from "../core/job.ts";
 import type { BootSeq, JobSeq, RunSeq } from "../core/model.ts";
 import type { Hints } from "../core/unit.ts";
 import type { AttemptApi } from "../ports/executor.ts";
-import type { Claimed, ClaimTicket, KeepAlive } from "../ports/ledger.ts";
+import type { Change, Claimed, ClaimTicket, KeepAlive, SliceOf } from "../ports/ledger.ts";
 import { apiOf } from "./api.ts";
-import { type AttemptHost, attemptJob, reportChange, type Result, resultOf } from "./attempt.ts";
+import { type AttemptHost, attemptJob, type Result, reportChange, resultOf } from "./attempt.ts";
 import type { Definitions } from "./definitions.ts";
 import { Execution } from "./execution.ts";
 import { FanoutJobs } from "./fanout-jobs.ts";
@@ -28,6 +29,8 @@ interface Running {
   run: RunSeq;
   job: JobSeq;
   suspect: boolean;
+  /** Why it must end, if that came before there was anything to abort. */
+  early: "cancel" | "stop" | "lease" | null;
   timer: { cancel(): void } | null;
   ended: Promise<void>;
 }
@@ -51,6 +54,10 @@ export class Worker implements AttemptHost {
   private lent = 0;
   private births = 0;
   private claimsUnderWay = 0;
+  private beingReborn = false;
+  private reporting = 0;
+  private drainOver = false;
+  private stopped = false;
   private unsubscribe: (() => void)[] = [];
   private idle: (() => void) | null = null;
   /** Told of faults that no run can be blamed for. */
@@ -98,16 +105,25 @@ export class Worker implements AttemptHost {
 
   /** This boot was declared dead, after a long stop of the process for example: everything it held is lost. */
   private async reborn(): Promise<void> {
-    if (this.stopping) return;
-    const old = this.keeper;
-    this.keeper = null;
-    for (const entry of [...this.running.values(), ...this.parked.values()]) entry.execution.abort("lease");
-    this.fanouts.stopAll("lease");
-    await Promise.allSettled([...this.running.values()].map((entry) => entry.ended));
-    this.parked.clear();
-    await old?.stop();
-    if (this.stopping) return;
-    await this.register();
+    // The news comes again with each heartbeat until the keeper has stopped.
+    if (this.stopping || this.beingReborn) return;
+    this.beingReborn = true;
+    try {
+      const old = this.keeper;
+      this.keeper = null;
+      for (const entry of [...this.running.values(), ...this.parked.values()]) end(entry, "lease");
+      this.fanouts.stopAll("lease");
+      await Promise.allSettled([...this.running.values()].map((entry) => entry.ended));
+      this.parked.clear();
+      await old?.stop();
+      if (this.stopping) return;
+      await this.register();
+    } catch (error) {
+      this.onFault(error);
+      this.parts.clock.after(TROUBLE_RETRY_MS, () => void this.reborn());
+    } finally {
+      this.beingReborn = false;
+    }
     this.wantClaim = true;
     this.claimSoon();
   }
@@ -131,10 +147,11 @@ export class Worker implements AttemptHost {
     const slots = this.freeSlots - this.claimsUnderWay;
     if (this.stopping || this.troubled || slots <= 0 || this.keeper === null) return null;
     this.claimsUnderWay += slots;
+    const { boot } = this;
     const suspects = ![...this.running.values()].some((entry) => entry.suspect);
     return {
       request: {
-        boot: this.boot,
+        boot,
         slots,
         itemSlots: Number.MAX_SAFE_INTEGER,
         offers: (agent) => this.offers(agent),
@@ -143,8 +160,11 @@ export class Worker implements AttemptHost {
       },
       done: (claimed) => {
         this.claimsUnderWay -= slots;
-        this.wantClaim = claimed.length >= slots;
-        for (const claim of claimed) this.take(claim);
+        // A suspect that was passed over is asked for again when the one before it has ended.
+        this.wantClaim = claimed.length >= slots || !suspects || claimed.some((claim) => claim.job.crashes > 0);
+        // What a boot claimed that has been declared dead since is taken from it by the sweep.
+        if (boot === this.boot) for (const claim of claimed) this.take(claim);
+        if (this.stopping) this.tellIdle();
       },
     };
   }
@@ -209,6 +229,7 @@ export class Worker implements AttemptHost {
       run: run.seq,
       job: job.seq,
       suspect: job.crashes > 0,
+      early: this.drainOver ? "stop" : null,
       timer: null,
       ended: placeholder,
     };
@@ -233,16 +254,19 @@ export class Worker implements AttemptHost {
         },
       );
       entry.execution = execution;
+      if (entry.early !== null) execution.abort(entry.early);
       this.armTimeout(entry);
       const result = await this.carryOut(execution);
       entry.timer?.cancel();
       await this.report(entry, result);
     } catch (error) {
       this.onFault(error);
+      await this.giveUp(job.seq, lease, error);
     } finally {
       entry.timer?.cancel();
-      this.running.delete(job.seq);
-      this.parked.delete(job.seq);
+      // By now another claim of the same job may have taken its place.
+      if (this.running.get(job.seq) === entry) this.running.delete(job.seq);
+      if (this.parked.get(job.seq) === entry) this.parked.delete(job.seq);
       settle();
       this.slotFreed();
     }
@@ -268,24 +292,47 @@ export class Worker implements AttemptHost {
   /** Reports until the ledger has taken it or refused it for good. */
   private async report(entry: Running, result: Result): Promise<void> {
     const { execution } = entry;
+    if (execution.aborted === "lease") return;
+    if (this.running.get(entry.job) === entry) this.running.delete(entry.job);
+    this.reporting += 1;
+    try {
+      await this.insist(reportChange(execution, execution.lease, result), () => this.running.set(entry.job, entry));
+    } catch (error) {
+      if (error instanceof TenutoError && error.code === "lease_lost") return this.noteLost(execution);
+      throw error;
+    } finally {
+      this.reporting -= 1;
+    }
+    if (result.kind === "failed" && result.error.category === "critical") this.haltRun(entry.run);
+  }
+
+  /** Hands a change in until the ledger can write again. @throws what the ledger refuses for good */
+  async insist<K extends keyof SliceOf, R>(change: Change<K, R>, inTrouble: () => void = () => {}): Promise<R> {
     for (;;) {
-      if (execution.aborted === "lease") return;
-      const change = reportChange(execution, execution.lease, result);
-      this.running.delete(entry.job);
       try {
-        await this.parts.ledger.apply(change);
+        const result = await this.parts.ledger.apply(change);
         this.troubled = false;
-        return;
+        return result;
       } catch (error) {
-        if (!(error instanceof TenutoError)) throw error;
-        if (error.code === "lease_lost") return this.noteLost(execution);
+        if (this.stopped || !(error instanceof TenutoError)) throw error;
         if (error.category !== "critical" && error.code !== "ledger_busy") throw error;
-        this.running.set(entry.job, entry);
         this.troubled = true;
         this.onFault(error);
+        inTrouble();
         await sleep(this.parts.clock, TROUBLE_RETRY_MS);
       }
     }
+  }
+
+  /** A fault outside of the attempt's own work must not leave the job in the hands of a worker that does nothing. */
+  async giveUp(job: JobSeq, lease: Lease, fault: unknown): Promise<void> {
+    const error = storedErrorFrom(fault);
+    const passing = error.category === "critical" || error.category === "retryable";
+    await this.insist(
+      passing
+        ? changes.giveBack(job, lease, TROUBLE_RETRY_MS, "fault")
+        : changes.failJob(job, lease, error, { maxRetries: 0, delayMs: 0, onExhausted: "fail" }),
+    ).catch(() => {});
   }
 
   private noteLost(execution: Execution): void {
@@ -302,8 +349,13 @@ export class Worker implements AttemptHost {
   }
 
   private slotFreed(): void {
-    if (this.running.size === 0 && this.fanouts.size === 0) this.idle?.();
+    this.tellIdle();
     if (this.wantClaim) this.claimSoon();
+  }
+
+  private tellIdle(): void {
+    const atWork = this.running.size + this.fanouts.size + this.claimsUnderWay + this.reporting;
+    if (atWork === 0) this.idle?.();
   }
 
   /** Called by the fan-outs when one of them gives its slot back. */
@@ -333,7 +385,7 @@ export class Worker implements AttemptHost {
   }
 
   private cancelRun(run: RunSeq): void {
-    for (const entry of this.running.values()) if (entry.run === run) entry.execution?.abort("cancel");
+    for (const entry of this.running.values()) if (entry.run === run) end(entry, "cancel");
     for (const [job, entry] of this.parked) {
       if (entry.run !== run) continue;
       entry.execution.abort("cancel");
@@ -350,12 +402,13 @@ export class Worker implements AttemptHost {
     for (const seq of runs) {
       const run = await this.parts.ledger.run(seq);
       if (run !== null && run.cancelRequestedAt !== null) this.cancelRun(seq);
+      else if (run !== null && run.haltedAt !== null) this.haltRun(seq);
     }
   }
 
   /** Running attempts of a halted run are stopped gracefully. */
   haltRun(run: RunSeq): void {
-    for (const entry of this.running.values()) if (entry.run === run) entry.execution?.abort("stop");
+    for (const entry of this.running.values()) if (entry.run === run) end(entry, "stop");
     this.fanouts.stopRun(run, "stop");
   }
 
@@ -411,8 +464,8 @@ export class Worker implements AttemptHost {
     for (const off of this.unsubscribe) off();
     const drained = new Promise<void>((resolve) => {
       this.idle = resolve;
-      if (this.running.size === 0 && this.fanouts.size === 0) resolve();
     });
+    this.tellIdle();
     this.fanouts.stopAll("stop");
     const deadline = drainMs <= 0 ? null : this.parts.clock.after(drainMs, () => this.stopAll());
     if (deadline === null) this.stopAll();
@@ -422,12 +475,19 @@ export class Worker implements AttemptHost {
     this.parked.clear();
     this.tickTimer?.cancel();
     await this.keeper?.stop();
+    this.stopped = true;
     if (this.boot !== 0) await this.parts.ledger.endBoot(this.boot, "stopped").catch(() => {});
   }
 
   private stopAll(): void {
-    for (const entry of this.running.values()) entry.execution?.abort("stop");
+    this.drainOver = true;
+    for (const entry of this.running.values()) end(entry, "stop");
   }
+}
+
+function end(entry: Running, reason: "cancel" | "stop" | "lease"): void {
+  entry.early ??= reason;
+  entry.execution?.abort(reason);
 }
 
 function notInItem(what: string): TenutoError {

@@ -14,6 +14,7 @@ import { ClaimMemory, type Committed, execute, type Outcome } from "./commit.ts"
 import { Statements } from "./load.ts";
 import { type Connection, type OpenOptions, openDatabase } from "./open.ts";
 import { SQL } from "./sql.ts";
+import { isBusy, storageError } from "./storage-error.ts";
 
 export interface SqliteOptions extends OpenOptions {
   clock: Clock;
@@ -378,40 +379,4 @@ export class SqliteWriter {
     for (const entry of this.queue.splice(0)) entry.reject(error);
     for (const claim of this.claims.splice(0)) claim.reject(error);
   }
-}
-
-export function isBusy(error: unknown): boolean {
-  const code = (error as { code?: unknown }).code;
-  return typeof code === "string" && (code.startsWith("SQLITE_BUSY") || code.startsWith("SQLITE_LOCKED"));
-}
-
-/** An error of SQLite in Tenuto's words; anything else as it is. */
-export function storageError(error: unknown): Error {
-  const code = String((error as { code?: unknown }).code ?? "");
-  const text = error instanceof Error ? error.message : String(error);
-  if (code === "SQLITE_FULL" || code === "ENOSPC" || code.startsWith("SQLITE_IOERR")) {
-    return new TenutoError("disk_full", `the ledger cannot be written: ${text}`, {
-      hint: "Free space on the ledger's disk; work goes on by itself afterwards.",
-      category: "critical",
-      cause: error,
-    });
-  }
-  if (code.startsWith("SQLITE_CORRUPT") || code === "SQLITE_NOTADB") {
-    return new TenutoError("ledger_corrupt", `the ledger is damaged: ${text}`, {
-      hint: "Stop all engines and restore a backup made with `tenuto backup`.",
-      category: "critical",
-      cause: error,
-    });
-  }
-  if (code.startsWith("SQLITE_CONSTRAINT") || code === "SQLITE_MISMATCH" || code === "SQLITE_TOOBIG")
-    return new TenutoError("internal", `the ledger refused an impossible change: ${text}`, {
-      hint: "This is a fault in Tenuto; please report it.",
-      cause: error,
-    });
-  if (code.startsWith("SQLITE_"))
-    return new TenutoError("ledger_unavailable", `the ledger refused a change: ${text}`, {
-      category: "critical",
-      cause: error,
-    });
-  return error instanceof Error ? error : new Error(text);
 }

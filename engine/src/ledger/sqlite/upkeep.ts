@@ -8,10 +8,11 @@ import { Worker } from "node:worker_threads";
 import { TenutoError } from "../../core/errors.ts";
 import type { BootRow, BootSeq, JobSeq } from "../../core/model.ts";
 import type { KeepAlive, Ledger, PruneResult } from "../../ports/ledger.ts";
-import { isBusy, type SqliteOptions, storageError } from "./ledger.ts";
+import type { SqliteOptions } from "./ledger.ts";
 import { SqliteReader } from "./reads.ts";
 import { EVENTS_PER_RUN } from "./save.ts";
 import { SQL } from "./sql.ts";
+import { isBusy, storageError } from "./storage-error.ts";
 
 const PRUNE_ROWS = 2_000;
 

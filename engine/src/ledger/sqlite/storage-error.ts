@@ -1,0 +1,38 @@
+/** What SQLite raises, in Tenuto's words. */
+import { TenutoError } from "../../core/errors.ts";
+
+export function isBusy(error: unknown): boolean {
+  const code = (error as { code?: unknown }).code;
+  return typeof code === "string" && (code.startsWith("SQLITE_BUSY") || code.startsWith("SQLITE_LOCKED"));
+}
+
+/** An error of SQLite in Tenuto's words; anything else as it is. */
+export function storageError(error: unknown): Error {
+  const code = String((error as { code?: unknown }).code ?? "");
+  const text = error instanceof Error ? error.message : String(error);
+  if (code === "SQLITE_FULL" || code === "ENOSPC" || code.startsWith("SQLITE_IOERR")) {
+    return new TenutoError("disk_full", `the ledger cannot be written: ${text}`, {
+      hint: "Free space on the ledger's disk; work goes on by itself afterwards.",
+      category: "critical",
+      cause: error,
+    });
+  }
+  if (code.startsWith("SQLITE_CORRUPT") || code === "SQLITE_NOTADB") {
+    return new TenutoError("ledger_corrupt", `the ledger is damaged: ${text}`, {
+      hint: "Stop all engines and restore a backup made with `tenuto backup`.",
+      category: "critical",
+      cause: error,
+    });
+  }
+  if (code.startsWith("SQLITE_CONSTRAINT") || code === "SQLITE_MISMATCH" || code === "SQLITE_TOOBIG")
+    return new TenutoError("internal", `the ledger refused an impossible change: ${text}`, {
+      hint: "This is a fault in Tenuto; please report it.",
+      cause: error,
+    });
+  if (code.startsWith("SQLITE_"))
+    return new TenutoError("ledger_unavailable", `the ledger refused a change: ${text}`, {
+      category: "critical",
+      cause: error,
+    });
+  return error instanceof Error ? error : new Error(text);
+}
