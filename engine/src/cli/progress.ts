@@ -14,6 +14,8 @@ import { widthOf } from "./terminal.ts";
 
 const DRAW_MS = 100;
 const PLAIN_MS = 250;
+/** With many runs, looking at all of them must not take the time from working on them. */
+const VIEW_MS = 10;
 const LINES_A_SECOND = 2;
 const BURST = 12;
 /** Errors may overdraw the allowance by this many lines. */
@@ -44,7 +46,8 @@ export class Progress {
       this.dirty = true;
     };
     this.offs = [ledger.onCommit(mark), ledger.onForeignWrite(mark), io.onResize(mark)];
-    this.timer = setInterval(() => void this.step(), out.animate ? DRAW_MS : PLAIN_MS);
+    const every = Math.max(out.animate ? DRAW_MS : PLAIN_MS, views.length * VIEW_MS);
+    this.timer = setInterval(() => void this.step(), every);
   }
 
   /** Refreshes and shows what is new. */
