@@ -3,7 +3,7 @@
  * written down here and nowhere else; a change that breaks readers gets a new number in its `schema`.
  */
 import type { ItemRow } from "../core/decision.ts";
-import type { Json, StageRow } from "../core/model.ts";
+import type { FanoutRow, Json, StageRow } from "../core/model.ts";
 import type { JobRecord, RunRecord } from "../ports/ledger.ts";
 import { storedError } from "./failure.ts";
 
@@ -50,6 +50,13 @@ export function jobDocument(job: JobRecord, stage: string, parent: string | null
     output: job.output === null ? null : (JSON.parse(job.output) as Json),
     error: storedError(job.error),
   };
+}
+
+/** Counts of a fan-out; null for other jobs. */
+export function itemsDocument(fanout: FanoutRow | null | undefined) {
+  if (fanout == null) return null;
+  const { total, completed, failed, skipped, duplicates, lastOrdinal } = fanout;
+  return { total, completed, failed, skipped: skipped - duplicates, duplicates, lastOrdinal };
 }
 
 export function itemDocument(job: string, item: ItemRow) {

@@ -45,9 +45,16 @@ function asTenutoError(error: unknown): TenutoError {
   });
 }
 
-/** A failure that was stored with a job or an item, in at most three lines. */
+const STDERR_LINES = 3;
+
+/** A failure that was stored with a job or an item: what, the last words of a program, how to mend it. */
 export function failureLines(error: StoredError, paint: Paint): string[] {
   const lines = [`${oneLine(error.message)} ${paint("dim", `(${error.code}, ${error.category})`)}`];
+  const { stderr } = error.details ?? {};
+  if (typeof stderr === "string" && stderr.trim() !== "") {
+    const last = stderr.trimEnd().split("\n").slice(-STDERR_LINES);
+    lines.push(...last.map((line) => paint("dim", `| ${oneLine(line)}`)));
+  }
   if (error.hint !== undefined) lines.push(`${paint("cyan", "hint:")} ${oneLine(error.hint)}`);
   return lines;
 }

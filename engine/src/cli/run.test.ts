@@ -139,6 +139,15 @@ describe("what is left of runs", () => {
       schema: "tenuto.run.details/1",
       jobs: [{ id: "breaks", error: { code: "Error" } }, { reason: "stage_failed:first" }],
     });
+    const fanout = await line.call("runs", "show", fanned, "--json");
+    expect(fanout.json.jobs[0].items).toEqual({
+      total: 40,
+      completed: 36,
+      failed: 0,
+      skipped: 4,
+      duplicates: 0,
+      lastOrdinal: 39,
+    });
     expect((await line.call("runs", "show", failed, "--job", "breaks")).out).toContain("Attempt 1  failed");
     expect((await line.call("runs", "show", failed, "--job", "braks")).code).toBe(3);
   });

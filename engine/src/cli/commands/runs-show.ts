@@ -1,12 +1,20 @@
 /** `tenuto runs show`: a run's stages and jobs; with `--checkpoint` where it stands, with `--items` single items. */
 import type { ItemRow } from "../../core/decision.ts";
-import type { ItemState, StageRow } from "../../core/model.ts";
+import type { FanoutRow, ItemState, StageRow } from "../../core/model.ts";
 import { suggest } from "../../core/names.ts";
 import type { Tenuto } from "../../open.ts";
 import type { JobRecord, RunRecord } from "../../ports/ledger.ts";
 import { signOfState, styleOf } from "../board.ts";
 import { checkpointOf } from "../checkpoint.ts";
-import { itemDocument, jobDocument, runDocument, stageDocument, stageState, time } from "../documents.ts";
+import {
+  itemDocument,
+  itemsDocument,
+  jobDocument,
+  runDocument,
+  stageDocument,
+  stageState,
+  time,
+} from "../documents.ts";
 import { reasonText } from "../event-text.ts";
 import { EXIT, failureLines, storedError, usage } from "../failure.ts";
 import { count, counted, parseCount, span, stamp } from "../figures.ts";
@@ -49,10 +57,10 @@ async function showRun(cli: Cli, tenuto: Tenuto, run: RunRecord, limit: number):
   const failed = all.length > limit ? await ledger.jobs(run.seq, { states: ["failed"], limit }) : [];
   const jobs =
     all.length > limit ? [...new Map([...failed, ...all].map((job) => [job.seq, job])).values()].slice(0, limit) : all;
-  const fanouts = new Map<number, string>();
+  const fanouts = new Map<number, FanoutRow>();
   for (const job of jobs) {
     const fanout = job.kind === "single" ? null : await ledger.fanout(job.seq);
-    if (fanout !== null) fanouts.set(job.seq, itemsText(fanout));
+    if (fanout !== null) fanouts.set(job.seq, fanout);
   }
   const parents = new Map(jobs.map((job) => [job.seq, job.id]));
   out.document("run.details", {
@@ -60,7 +68,7 @@ async function showRun(cli: Cli, tenuto: Tenuto, run: RunRecord, limit: number):
     stages: stages.map((stage) => stageDocument(stage, jobs)),
     jobs: jobs.map((job) => ({
       ...jobDocument(job, stages[job.stage]?.name ?? "", parentOf(job, parents)),
-      items: fanouts.get(job.seq) ?? null,
+      items: itemsDocument(fanouts.get(job.seq)),
     })),
     moreJobs: run.jobCount > jobs.length,
   });
@@ -119,7 +127,7 @@ function jobTable(
   cli: Cli,
   jobs: readonly JobRecord[],
   stages: readonly { name: string }[],
-  fanouts: ReadonlyMap<number, string>,
+  fanouts: ReadonlyMap<number, FanoutRow>,
 ): string[] {
   const { out } = cli;
   const now = Date.now();
@@ -150,10 +158,10 @@ function tries(job: JobRecord): number {
   return job.firstStartedAt === null ? 0 : Math.max(1, job.failures + job.crashes + (job.state === "failed" ? 0 : 1));
 }
 
-function noteOn(job: JobRecord, items: string | undefined, now: number): string {
+function noteOn(job: JobRecord, fanout: FanoutRow | undefined, now: number): string {
   const notes: string[] = [];
-  if (items !== undefined) notes.push(items);
-  if (job.reason !== null && !(items !== undefined && job.reason === "items")) notes.push(reasonText(job.reason));
+  if (fanout !== undefined) notes.push(itemsText(fanout));
+  if (job.reason !== null && !(fanout !== undefined && job.reason === "items")) notes.push(reasonText(job.reason));
   if (job.dueAt !== null) notes.push(`again in ${span(now, Math.max(now, job.dueAt), now)}`);
   const error = storedError(job.error);
   if (error !== null) notes.push(`${error.code}: ${oneLine(error.message)}`);
@@ -183,7 +191,7 @@ async function showJob(cli: Cli, tenuto: Tenuto, run: RunRecord, job: JobRecord)
   const fanout = job.kind === "single" ? null : await ledger.fanout(job.seq);
   const stage = stages[job.stage]?.name ?? "";
   out.document("job", {
-    job: { ...jobDocument(job, stage, parentOf(job, new Map())), items: fanout === null ? null : itemsText(fanout) },
+    job: { ...jobDocument(job, stage, parentOf(job, new Map())), items: itemsDocument(fanout) },
     attempts: attempts.map((attempt) => ({
       number: attempt.number,
       state: attempt.state,
