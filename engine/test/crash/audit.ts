@@ -1,11 +1,11 @@
 /**
- * What must be true of a ledger file that no engine is working on, read raw, from a process that is not the engine: the
- * oracle of the crash tests. Returns problems; none is a pass.
+ * What must be true of a ledger file, read raw from a process that is not the engine: the auditor's invariants, and beside
+ * them recounts in plain SQL that share no code with the core. Returns problems; none is a pass.
  */
-import { createHash } from "node:crypto";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import Database from "better-sqlite3";
+import { auditFile } from "../../src/testing/auditor.ts";
 
 type Db = Database.Database;
 
@@ -62,47 +62,28 @@ const QUIET_RULES: Record<string, string> = {
 export interface AuditOptions {
   /** All runs have ended. */
   quiet?: boolean;
-  /** Folder of the artifacts; default beside the ledger. False: not looked at. */
-  artifacts?: string | false;
+  /** Folder of the artifacts; default beside the ledger. */
+  artifacts?: string;
 }
 
-export function audit(database: string, options: AuditOptions = {}): string[] {
+export async function audit(database: string, options: AuditOptions = {}): Promise<string[]> {
+  const folder = options.artifacts ?? join(dirname(database), "artifacts");
+  const whole = await auditFile({ database, ...(existsSync(folder) ? { artifacts: folder } : {}) });
+  return [...whole.problems, ...ownProblems(database, options.quiet === true)];
+}
+
+function ownProblems(database: string, quiet: boolean): string[] {
   const db = openRaw(database);
   try {
     const problems: string[] = [];
-    for (const row of db.pragma("integrity_check(5)") as { integrity_check: string }[])
-      if (row.integrity_check !== "ok") problems.push(row.integrity_check);
-    for (const row of db.pragma("foreign_key_check") as { table: string }[]) problems.push(`foreign key of ${row.table}`);
-    const rules = { ...RULES, ...(options.quiet ? QUIET_RULES : {}) };
+    const rules = { ...RULES, ...(quiet ? QUIET_RULES : {}) };
     for (const [what, sql] of Object.entries(rules)) {
       const offenders = db.prepare(sql).all();
-      if (offenders.length > 0) problems.push(`${what} (${offenders.length}): ${JSON.stringify(offenders.slice(0, 3))}`);
+      if (offenders.length > 0)
+        problems.push(`${what} (${offenders.length}): ${JSON.stringify(offenders.slice(0, 3))}`);
     }
-    const folder = options.artifacts ?? join(dirname(database), "artifacts");
-    if (folder !== false) problems.push(...artifactProblems(db, folder));
     return problems;
   } finally {
     db.close();
   }
-}
-
-function artifactProblems(db: Db, folder: string): string[] {
-  const problems: string[] = [];
-  const hashes = db.prepare("SELECT sha256, max(bytes) AS bytes FROM artifact GROUP BY sha256").all() as { sha256: string; bytes: number }[];
-  for (const { sha256, bytes } of hashes) {
-    const path = pathOf(folder, sha256);
-    if (path === null) {
-      problems.push(`artifact ${sha256} is referred to and not there`);
-      continue;
-    }
-    const content = readFileSync(path);
-    if (content.length !== bytes || createHash("sha256").update(content).digest("hex") !== sha256)
-      problems.push(`artifact ${sha256} has ${content.length} bytes instead of ${bytes}, or another content`);
-  }
-  return problems;
-}
-
-function pathOf(folder: string, sha256: string): string | null {
-  const path = join(folder, "objects", sha256.slice(0, 2), sha256.slice(2));
-  return existsSync(path) ? path : null;
 }

@@ -43,7 +43,10 @@ test("R-02: the disk as it is at every point leads to a finished, sound ledger",
   const problems: Record<string, unknown> = {};
   for (const [index, home] of homes.entries()) {
     const database = join(home, "ledger.db");
-    const found = [...audit(database, { quiet: true }), ...proveResults(database, join(home, "journal")).problems];
+    const found = [
+      ...(await audit(database, { quiet: true })),
+      ...proveResults(database, join(home, "journal")).problems,
+    ];
     if (told[index].stuck) found.push("a run does not end");
     found.push(...told[index].faults);
     if (found.length > 0) problems[`${index} (${list.images[index]})`] = found;
@@ -53,7 +56,9 @@ test("R-02: the disk as it is at every point leads to a finished, sound ledger",
   console.log(`R-02: ${points} points, ${homes.length} distinct states of the disk, all recovered`);
 });
 
-test(`R-02: ${REAL_KILLS} real kills at points of work and of start`, { timeout: 60_000 + REAL_KILLS * 4_000 }, async () => {
+test(`R-02: ${REAL_KILLS} real kills at points of work and of start`, {
+  timeout: 60_000 + REAL_KILLS * 4_000,
+}, async () => {
   const random = seeded(SEED);
   const note = replay("crash-points.test.ts", { POINT_KILLS: REAL_KILLS });
   const home = bench("points");
@@ -66,14 +71,17 @@ test(`R-02: ${REAL_KILLS} real kills at points of work and of start`, { timeout:
     const ended = await Promise.race([engine.exited, engine.signal("done", 1, 30_000).catch(() => null)]);
     if (ended !== null && "signal" in ended) died += 1;
     await engine.kill();
-    expect(audit(home.database), `after point ${crashAt}; ${note}`).toEqual([]);
+    expect(await audit(home.database), `after point ${crashAt}; ${note}`).toEqual([]);
   }
   const last = await home.engine({}, { facts: {} });
-  const open = query<{ id: string }>(home.database, "SELECT id FROM run WHERE ended_at IS NULL AND pipeline = 'cancelled' AND cancel_requested_at IS NULL");
+  const open = query<{ id: string }>(
+    home.database,
+    "SELECT id FROM run WHERE ended_at IS NULL AND pipeline = 'cancelled' AND cancel_requested_at IS NULL",
+  );
   for (const run of open) await last.ask("cancel", run.id);
   for (const run of query<{ id: string }>(home.database, "SELECT id FROM run")) await last.ask("wait", run.id, 20_000);
   await last.stop();
-  expect(audit(home.database, { quiet: true }), note).toEqual([]);
+  expect(await audit(home.database, { quiet: true }), note).toEqual([]);
   expect(proveResults(home.database, home.journal).problems, note).toEqual([]);
   expect(survivors(home.home), note).toEqual([]);
   expect(died, note).toBeGreaterThan(REAL_KILLS / 2);

@@ -28,10 +28,12 @@ for (const [pipeline, what] of [
     const tookMs = performance.now() - since;
     await second.stop();
     expect(end.state).toBe("completed");
-    expect(audit(bench.database, { quiet: true })).toEqual([]);
+    expect(await audit(bench.database, { quiet: true })).toEqual([]);
     const proof = proveResults(bench.database, bench.journal);
     expect(proof.problems).toEqual([]);
-    expect(query<{ n: number }>(bench.database, "SELECT count(*) AS n FROM item WHERE state = 'completed'")[0]!.n).toBe(10_000);
+    expect(query<{ n: number }>(bench.database, "SELECT count(*) AS n FROM item WHERE state = 'completed'")[0]!.n).toBe(
+      10_000,
+    );
     const twice = [...byKey(readJournal(bench.journal)).values()].filter((key) => key.begins.length > 1).length;
     expect(twice).toBeLessThanOrEqual(100);
     console.log(`${what}: killed at ${before} of 10,000; the rest took ${tookMs.toFixed(0)} ms; ${twice} items twice`);

@@ -4,8 +4,8 @@
  */
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { audit, query } from "./audit.ts";
 import { JOBS_PER_RUN } from "./apps/mixed.app.ts";
+import { audit, query } from "./audit.ts";
 import { Bench, readLines, survivors } from "./process.ts";
 import { proveResults } from "./proof.ts";
 import { between, figure, replay, SEED, seeded } from "./seeded.ts";
@@ -29,19 +29,28 @@ test(`R-01: ${KILLS} kills while ${RUNS * JOBS_PER_RUN} jobs run`, { timeout: 90
     await engine.exited;
     clearTimeout(killed);
     // After each tenth kill a look from outside, while orphans of that engine may still be ending.
-    if (kill % 10 === 9) expect(audit(bench.database), `after kill ${kill}; ${note}`).toEqual([]);
+    if (kill % 10 === 9) expect(await audit(bench.database), `after kill ${kill}; ${note}`).toEqual([]);
   }
   const last = await bench.engine(OPEN, orders);
   await last.signal("fed", 1, 60_000 + JOBS * 20);
   await last.stop();
 
-  expect(audit(bench.database, { quiet: true }), note).toEqual([]);
-  expect(readLines(join(bench.home, "faults")).filter((line) => !line.includes("lease")), note).toEqual([]);
+  expect(await audit(bench.database, { quiet: true }), note).toEqual([]);
+  expect(
+    readLines(join(bench.home, "faults")).filter((line) => !line.includes("lease")),
+    note,
+  ).toEqual([]);
   const acked = readLines(acks);
   expect(new Set(acked).size, note).toBe(RUNS);
   const runs = query<{ id: string; state: string }>(bench.database, "SELECT id, state FROM run");
-  expect(runs.filter((run) => run.state !== "completed"), note).toEqual([]);
-  expect(acked.filter((id) => !runs.some((run) => run.id === id)), note).toEqual([]);
+  expect(
+    runs.filter((run) => run.state !== "completed"),
+    note,
+  ).toEqual([]);
+  expect(
+    acked.filter((id) => !runs.some((run) => run.id === id)),
+    note,
+  ).toEqual([]);
   const proof = proveResults(bench.database, bench.journal);
   expect(proof.problems, note).toEqual([]);
   expect(proof.checked, note).toBeGreaterThanOrEqual(RUNS * 40);

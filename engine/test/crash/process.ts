@@ -56,7 +56,13 @@ export class EngineProcess {
   constructor(orders: ChildOrders, env: Record<string, string> = {}, execArgv: string[] = []) {
     this.child = fork(CHILD, [JSON.stringify(orders)], {
       execArgv: ["--conditions=source", "--no-warnings", ...execArgv],
-      env: { ...process.env, NODE_COMPILE_CACHE: COMPILED, CRASH_HOME: orders.home, CRASH_JOURNAL: join(orders.home, "journal"), ...env },
+      env: {
+        ...process.env,
+        NODE_COMPILE_CACHE: COMPILED,
+        CRASH_HOME: orders.home,
+        CRASH_JOURNAL: join(orders.home, "journal"),
+        ...env,
+      },
       stdio: ["ignore", "ignore", "pipe", "ipc"],
     });
     this.child.stderr?.on("data", (chunk) => {
@@ -166,7 +172,11 @@ export class Bench {
   }
 
   /** Starts a process without waiting for its engine to be open. */
-  launch(open: Partial<OpenOptions> = {}, more: Partial<ChildOrders> = {}, env: Record<string, string> = {}): EngineProcess {
+  launch(
+    open: Partial<OpenOptions> = {},
+    more: Partial<ChildOrders> = {},
+    env: Record<string, string> = {},
+  ): EngineProcess {
     const started = new EngineProcess({ home: this.home, app: this.app, open, ...more }, env);
     this.started.push(started);
     return started;
@@ -233,7 +243,9 @@ export async function until(what: string, condition: () => boolean, timeoutMs = 
 
 export function readLines(path: string): string[] {
   try {
-    return readFileSync(path, "utf8").split("\n").filter((line) => line !== "");
+    return readFileSync(path, "utf8")
+      .split("\n")
+      .filter((line) => line !== "");
   } catch {
     return [];
   }

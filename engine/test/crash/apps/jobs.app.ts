@@ -1,6 +1,6 @@
 /** Small pipelines with one peculiarity each, for the tests that need a certain situation. */
 import { appendFileSync } from "node:fs";
-import { defineAgent, definePipeline, type Context, type Pipeline, type Tenuto } from "tenuto";
+import { type Context, defineAgent, definePipeline, type Pipeline, type Tenuto } from "tenuto";
 import { begin, effect } from "../journal.ts";
 import type { Tell } from "../process.ts";
 
@@ -19,7 +19,9 @@ const journalled = defineAgent({
 
 /** Blocks until it is aborted. */
 function untilAborted(ctx: Context): Promise<never> {
-  return new Promise((_, reject) => ctx.signal.addEventListener("abort", () => reject(new Error("aborted")), { once: true }));
+  return new Promise((_, reject) =>
+    ctx.signal.addEventListener("abort", () => reject(new Error("aborted")), { once: true }),
+  );
 }
 
 const block = defineAgent({
@@ -64,11 +66,14 @@ const sleeper = defineAgent({
 const spawner = defineAgent({
   name: "jobs/spawner",
   async run({ children, depth }: { children?: number; depth?: number }, ctx: Context) {
-    if (depth !== undefined) return (await ctx.spawn("deeper", { agent: "jobs/spawner", input: { depth: depth + 1 } })).state;
+    if (depth !== undefined)
+      return (await ctx.spawn("deeper", { agent: "jobs/spawner", input: { depth: depth + 1 } })).state;
     let made = 0;
     for (let index = 0; index < (children ?? 0); index += 100) {
       const size = Math.min(100, (children ?? 0) - index);
-      await Promise.all(Array.from({ length: size }, (_, k) => ctx.spawn(["c", index + k], { agent: "jobs/journalled" })));
+      await Promise.all(
+        Array.from({ length: size }, (_, k) => ctx.spawn(["c", index + k], { agent: "jobs/journalled" })),
+      );
       made += size;
     }
     return made;
@@ -99,10 +104,16 @@ const failsOnce = defineAgent({
   },
 });
 
-const TREE = 'printf "begin\\t%s\\t%s\\tsh\\t%s\\n" "$TENUTO_RUN_ID/$TENUTO_JOB_ID" "$TENUTO_ATTEMPT" "$$" >> "$JOURNAL"; sleep 600 & setsid sleep 600 & wait';
+const TREE =
+  'printf "begin\\t%s\\t%s\\tsh\\t%s\\n" "$TENUTO_RUN_ID/$TENUTO_JOB_ID" "$TENUTO_ATTEMPT" "$$" >> "$JOURNAL"; sleep 600 & setsid sleep 600 & wait';
 
 const wide = (id: string, count: number, agent: any, input?: unknown) =>
-  Array.from({ length: count }, (_, index) => ({ id: `${id}${index}`, agent, needs: [], ...(input === undefined ? {} : { input }) }));
+  Array.from({ length: count }, (_, index) => ({
+    id: `${id}${index}`,
+    agent,
+    needs: [],
+    ...(input === undefined ? {} : { input }),
+  }));
 
 export function pipelines(): Pipeline<any>[] {
   const agents = [journalled, block, poison, burn, sleeper, spawner, limited, retried, failsOnce];
@@ -110,7 +121,14 @@ export function pipelines(): Pipeline<any>[] {
     definePipeline({ name, jobs: [{ id: "job", agent, input, ...more }], agents });
   return [
     definePipeline({ name: "quick", jobs: [{ id: "job", agent: journalled, input: { ms: 0 } }], agents }),
-    definePipeline({ name: "pair", jobs: [{ id: "first", agent: journalled, input: { ms: 30 } }, { id: "second", agent: journalled, needs: ["first"] }], agents }),
+    definePipeline({
+      name: "pair",
+      jobs: [
+        { id: "first", agent: journalled, input: { ms: 30 } },
+        { id: "second", agent: journalled, needs: ["first"] },
+      ],
+      agents,
+    }),
     definePipeline({ name: "hundred", jobs: wide("j", 100, journalled, { ms: 0 }), agents }),
     definePipeline({ name: "hundredSlow", jobs: wide("j", 100, journalled, { ms: 150 }), agents }),
     single("block", block, null),
@@ -129,29 +147,54 @@ export function pipelines(): Pipeline<any>[] {
       limiters: { gate: { concurrency: 3 } },
       jobs: [
         ...wide("l", 12, limited).map((job) => ({ ...job, limits: ["gate"] })),
-        { id: "each", agent: limited, needs: [], limits: ["gate"], forEach: { source: Array.from({ length: 20 }, (_, n) => n), concurrency: 6, window: 4 } },
+        {
+          id: "each",
+          agent: limited,
+          needs: [],
+          limits: ["gate"],
+          forEach: { source: Array.from({ length: 20 }, (_, n) => n), concurrency: 6, window: 4 },
+        },
       ],
       defaults: { maxCrashes: 1_000 },
       agents,
     }),
-    definePipeline({ name: "tree", jobs: [{ id: "job", command: { shell: TREE, env: COMMAND_ENV, graceSeconds: 0.5 } }] }),
+    definePipeline({
+      name: "tree",
+      jobs: [{ id: "job", command: { shell: TREE, env: COMMAND_ENV, graceSeconds: 0.5 } }],
+    }),
     definePipeline({
       name: "trees",
-      jobs: Array.from({ length: 20 }, (_, n) => ({ id: `t${n}`, needs: [], command: { shell: TREE, env: COMMAND_ENV, graceSeconds: 0.5 } })),
+      jobs: Array.from({ length: 20 }, (_, n) => ({
+        id: `t${n}`,
+        needs: [],
+        command: { shell: TREE, env: COMMAND_ENV, graceSeconds: 0.5 },
+      })),
     }),
     definePipeline({
       name: "swarm",
-      jobs: [{ id: "each", agent: journalled, input: { ms: 1 }, forEach: { source: Array.from({ length: 10_000 }, (_, n) => n), concurrency: 100 } }],
+      jobs: [
+        {
+          id: "each",
+          agent: journalled,
+          input: { ms: 1 },
+          forEach: { source: Array.from({ length: 10_000 }, (_, n) => n), concurrency: 100 },
+        },
+      ],
       agents,
     }),
     definePipeline({
       name: "swarmCode",
       run: async (ctx: Context) => {
-        const done = await ctx.map("m", Array.from({ length: 10_000 }, (_, n) => n), async (_item: number, item: Context) => {
-          const nonce = begin(item.idempotencyKey, item.attempt);
-          await pause(1);
-          return { nonce: effect(item.idempotencyKey, item.attempt, nonce) };
-        }, { concurrency: 100 });
+        const done = await ctx.map(
+          "m",
+          Array.from({ length: 10_000 }, (_, n) => n),
+          async (_item: number, item: Context) => {
+            const nonce = begin(item.idempotencyKey, item.attempt);
+            await pause(1);
+            return { nonce: effect(item.idempotencyKey, item.attempt, nonce) };
+          },
+          { concurrency: 100 },
+        );
         return done.count;
       },
     }),
@@ -159,7 +202,13 @@ export function pipelines(): Pipeline<any>[] {
       name: "storm",
       limiters: { dead: { breaker: { failures: 5, openSeconds: 1 } } },
       defaults: { retry: { maxRetries: 2, baseSeconds: 0.2, factor: 1, jitter: 0.2 }, maxCrashes: 1_000 },
-      jobs: [{ id: "each", agent: stormAgent, forEach: { source: Array.from({ length: 60 }, (_, n) => n), concurrency: 20, errorRate: 1 } }],
+      jobs: [
+        {
+          id: "each",
+          agent: stormAgent,
+          forEach: { source: Array.from({ length: 60 }, (_, n) => n), concurrency: 20, errorRate: 1 },
+        },
+      ],
       agents: [stormAgent],
     }),
     zombiePipeline(),
@@ -170,7 +219,10 @@ const stormAgent = defineAgent({
   name: "jobs/storm",
   async run(_input: number, ctx: Context) {
     await ctx.limit("dead");
-    appendFileSync(process.env["CRASH_JOURNAL"]!, `begin\t${ctx.idempotencyKey}\t${ctx.attempt}\t${Date.now()}\t${process.pid}\n`);
+    appendFileSync(
+      process.env["CRASH_JOURNAL"]!,
+      `begin\t${ctx.idempotencyKey}\t${ctx.attempt}\t${Date.now()}\t${process.pid}\n`,
+    );
     await ctx.outcome("dead", false);
     throw Object.assign(new Error("connection refused"), { code: "ECONNREFUSED" });
   },
@@ -192,7 +244,10 @@ export function zombiePipeline(): Pipeline<any> {
             await new Promise<void>((resolve) => ctx.signal.addEventListener("abort", () => resolve(), { once: true }));
             const tried: Record<string, string> = {};
             const attempt = async (what: string, work: () => Promise<unknown>) => {
-              tried[what] = await work().then(() => "accepted", (error) => (error as { code?: string }).code ?? String(error));
+              tried[what] = await work().then(
+                () => "accepted",
+                (error) => (error as { code?: string }).code ?? String(error),
+              );
             };
             await attempt("step", () => ctx.step("late", () => "late"));
             await attempt("artifact", () => ctx.artifact("late", "late"));
@@ -203,15 +258,24 @@ export function zombiePipeline(): Pipeline<any> {
           },
         }),
       },
-      { id: "each", needs: [], agent: defineAgent({
+      {
+        id: "each",
+        needs: [],
+        agent: defineAgent({
           name: "jobs/zombieItem",
           async run(_input, ctx: Context) {
             begin(ctx.idempotencyKey, ctx.attempt);
             await pause(700);
             return { pid: process.pid };
           },
-        }), forEach: { source: [1, 2, 3], concurrency: 3 } },
-      { id: "tree", needs: [], command: { shell: `[ "$TENUTO_ATTEMPT" = 1 ] || exit 0; ${TREE}`, env: COMMAND_ENV, graceSeconds: 0.5 } },
+        }),
+        forEach: { source: [1, 2, 3], concurrency: 3 },
+      },
+      {
+        id: "tree",
+        needs: [],
+        command: { shell: `[ "$TENUTO_ATTEMPT" = 1 ] || exit 0; ${TREE}`, env: COMMAND_ENV, graceSeconds: 0.5 },
+      },
     ],
     agents: [journalled],
   });

@@ -2,10 +2,11 @@
  * Everything at once: stages with barriers, a graph with all dependency types, fan-outs (function and closure), spawns,
  * sleeps, retries, command jobs with grandchildren. Each body journals what it does; its result is the journal's nonce.
  */
-import { defineAgent, definePipeline, type Context, type Tenuto } from "tenuto";
+
 import { appendFileSync } from "node:fs";
+import { type Context, defineAgent, definePipeline, type Tenuto } from "tenuto";
 import { begin, effect } from "../journal.ts";
-import { readLines, type ChildOrders, type Tell } from "../process.ts";
+import { type ChildOrders, readLines, type Tell } from "../process.ts";
 
 const ITEMS = 24;
 const pause = (ms: number) => new Promise((next) => setTimeout(next, ms));
@@ -80,7 +81,11 @@ const SHELL = [
 ].join("\n");
 
 function command(id: string, needs: string[]) {
-  return { id, needs, command: { shell: SHELL, env: { JOURNAL: process.env["CRASH_JOURNAL"] ?? "" }, graceSeconds: 0.2 } };
+  return {
+    id,
+    needs,
+    command: { shell: SHELL, env: { JOURNAL: process.env["CRASH_JOURNAL"] ?? "" }, graceSeconds: 0.2 },
+  };
 }
 
 export function mixedPipeline(commands = true) {
@@ -103,7 +108,13 @@ export function mixedPipeline(commands = true) {
           { id: "onBad", agent: unit, needs: [{ job: "bad", on: "failure" as const }] },
           { id: "never", agent: unit, needs: [{ job: "b", on: "failure" as const }] },
           { id: "after", agent: unit, needs: [{ job: "never", on: "always" as const }] },
-          { id: "each", agent: unit, needs: ["d"], input: { ms: 1 }, forEach: { source: Array.from({ length: ITEMS }, (_, n) => n), concurrency: 6, window: 5 } },
+          {
+            id: "each",
+            agent: unit,
+            needs: ["d"],
+            input: { ms: 1 },
+            forEach: { source: Array.from({ length: ITEMS }, (_, n) => n), concurrency: 6, window: 5 },
+          },
           ...(commands ? [command("cmd", ["d"])] : []),
         ],
       },
@@ -130,7 +141,8 @@ export async function main(tenuto: Tenuto, orders: ChildOrders, tell: Tell): Pro
     open.add(ended);
     void ended.finally(() => open.delete(ended));
   };
-  for (const run of await tenuto.client.runs({ states: ["pending", "running", "waiting"], limit: 1_000 })) watch(run.id);
+  for (const run of await tenuto.client.runs({ states: ["pending", "running", "waiting"], limit: 1_000 }))
+    watch(run.id);
   for (let index = acked.length; index < feed.total; index++) {
     while (open.size >= feed.open) await Promise.race(open);
     const run = await tenuto.start("mixed", {}, { idempotencyKey: `feed-${index}` });

@@ -3,9 +3,18 @@
  * `facts.crashAt` kills at the k-th point, `facts.images` copies ledger, artifacts and journal at each point.
  */
 import { createHash } from "node:crypto";
-import { cpSync, copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
-import { defineAgent, definePipeline, type Context, type OpenOptions, systemClock, type Tenuto } from "tenuto";
+import { type Context, defineAgent, definePipeline, type OpenOptions, systemClock, type Tenuto } from "tenuto";
 import { openSqliteLedger } from "tenuto/sqlite";
 import { begin, effect } from "../journal.ts";
 import type { ChildOrders, Tell } from "../process.ts";
@@ -26,7 +35,9 @@ const unit = defineAgent({
 const code = defineAgent({
   name: "points/code",
   async run(_input, ctx: Context) {
-    const step = await ctx.step("s", (own_) => effect(own_.idempotencyKey, ctx.attempt, begin(own_.idempotencyKey, ctx.attempt)));
+    const step = await ctx.step("s", (own_) =>
+      effect(own_.idempotencyKey, ctx.attempt, begin(own_.idempotencyKey, ctx.attempt)),
+    );
     await ctx.sleep("nap", 5);
     const child = await ctx.spawn<{ nonce: string }>("kid", { agent: "points/unit" });
     const mapped = await ctx.map("m", [1, 2, 3], async (_item: number, item: Context) => ({
@@ -49,7 +60,13 @@ export const pipelines = () => [
         jobs: [
           { id: "a", agent: unit },
           { id: "b", agent: unit, needs: ["a"], input: { flaky: true } },
-          { id: "each", agent: unit, needs: ["a"], input: {}, forEach: { source: [1, 2, 3, 4], concurrency: 2, window: 2 } },
+          {
+            id: "each",
+            agent: unit,
+            needs: ["a"],
+            input: {},
+            forEach: { source: [1, 2, 3, 4], concurrency: 2, window: 2 },
+          },
           { id: "cmd", needs: ["a"], command: { shell: SHELL, graceSeconds: 0.1 } },
         ],
       },
@@ -84,7 +101,11 @@ const names: string[] = [];
 const images = new Map<string, string>();
 
 export async function prepare(orders: ChildOrders): Promise<Partial<OpenOptions>> {
-  const { crashAt, images: folder, fromStart } = orders.facts as { crashAt?: number; images?: string; fromStart?: boolean };
+  const {
+    crashAt,
+    images: folder,
+    fromStart,
+  } = orders.facts as { crashAt?: number; images?: string; fromStart?: boolean };
   const at = (name: string) => {
     if (!armed) return;
     count += 1;
@@ -106,7 +127,8 @@ function takeImage(home: string, folder: string, name: string): void {
   armed = false;
   names.push(name);
   const hash = createHash("sha256");
-  for (const file of ["ledger.db", "ledger.db-wal", "journal"]) if (existsSync(join(home, file))) hash.update(own.read(join(home, file)));
+  for (const file of ["ledger.db", "ledger.db-wal", "journal"])
+    if (existsSync(join(home, file))) hash.update(own.read(join(home, file)));
   const objects = join(home, "artifacts");
   for (const entry of existsSync(objects) ? (own.list(objects, { recursive: true }) as string[]).sort() : [])
     hash.update(`${entry} ${statSync(join(objects, entry)).size}\n`);

@@ -43,7 +43,8 @@ export async function wrapEverything(at: AtPoint): Promise<void> {
   probe.close();
   for (const method of ["fsyncSync", "renameSync", "linkSync", "unlinkSync", "mkdirSync"])
     around(fs, method, () => method, at);
-  for (const method of ["rename", "link", "unlink", "mkdir", "rm", "open"]) around(fs.promises, method, () => method, at);
+  for (const method of ["rename", "link", "unlink", "mkdir", "rm", "open"])
+    around(fs.promises, method, () => method, at);
   const handle = await fs.promises.open(process.execPath, "r");
   const handles = Object.getPrototypeOf(handle);
   for (const method of ["sync", "datasync", "write", "close"]) around(handles, method, () => `file ${method}`, at);
