@@ -1,5 +1,5 @@
 /** The public API of Tenuto, whole. */
-export { openTenuto, systemClock, type OpenOptions, type Tenuto } from "./open.ts";
+
 export { bindAgents, defineAgent, definePipeline, type Pipeline } from "./authoring/define.ts";
 export { type Config, defineConfig, loadConfig, loadPipelines } from "./authoring/load.ts";
 export { loadYamlPipeline } from "./authoring/yaml.ts";
@@ -20,11 +20,12 @@ export type {
   SpawnSpec,
   StepKey,
 } from "./core/agent.ts";
+export type { ItemRow } from "./core/decision.ts";
 export type * from "./core/document.ts";
 export { ERROR_CODES, type ErrorCategory, type ErrorCode, type StoredError, TenutoError } from "./core/errors.ts";
 export type { AttemptState, ItemState, JobState, Json, Priority, RunState } from "./core/model.ts";
-export type { ItemRow } from "./core/decision.ts";
 export type { EventRow } from "./core/unit.ts";
+export { type OpenOptions, openTenuto, systemClock, type Tenuto } from "./open.ts";
 export type { JobRecord, RunFilter, RunRecord } from "./ports/ledger.ts";
-export type { LogLine, LogLevel } from "./ports/log-sink.ts";
+export type { LogLevel, LogLine } from "./ports/log-sink.ts";
 export type { Client, RunEnd, RunHandle, StartOptions } from "./runtime/client.ts";

@@ -75,8 +75,8 @@ export interface Tenuto {
   readonly store: ArtifactStore;
   /** Starts a run. @throws unknown_pipeline, invalid_params, missing_prerequisites, concurrency_refused */
   start(pipeline: string | Pipeline<any>, params?: unknown, options?: StartOptions): Promise<RunHandle>;
-  /** Begins to work on what is ready; done by `openTenuto` unless `work` is false. */
-  work(): Promise<void>;
+  /** Begins to work on what is ready, or only on the run with this `seq`; done by `openTenuto` unless `work` is false. */
+  work(options?: { run?: number }): Promise<void>;
   close(options?: { drainMs?: number }): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
@@ -143,7 +143,7 @@ function facade(home: string, cwd: string, engine: Engine, parts: Parts): Tenuto
       }
       return await engine.client.start(document.name, params, how);
     },
-    work: () => engine.work(),
+    work: (how) => engine.work(how),
     close,
     [Symbol.asyncDispose]: () => close(),
   };

@@ -6,7 +6,8 @@
  * 2. A param that the schema does not know is refused, not dropped: a typing error must not start a run.
  * 3. All issues are listed, each with its path.
  */
-import { z } from "zod";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
 import type { Schema } from "../core/agent.ts";
 import type { PipelineDocument } from "../core/document.ts";
 import { TenutoError } from "../core/errors.ts";
@@ -21,6 +22,13 @@ type JsonSchema = { [key: string]: Json };
 interface WithParams {
   document: PipelineDocument;
   paramsSchema?: Schema<any>;
+}
+
+/** Loaded when a schema is first asked for: most commands of the command line never do, and it takes as long as the rest. */
+function zod(): typeof import("zod") {
+  const require = createRequire(import.meta.url);
+  // By its file: the copy that `import` gives, not a second one for `require`.
+  return require(join(dirname(require.resolve("zod/package.json")), "index.js")) as typeof import("zod");
 }
 
 const fromDocument = new WeakMap<PipelineDocument, Schema<any>>();
@@ -75,8 +83,12 @@ export function paramsFromText(document: PipelineDocument, given: Readonly<Recor
 /** The JSON Schema to store for a Standard Schema; params must be an object. @throws invalid_definition */
 export function jsonSchemaOf(schema: Schema<any>, pipeline: string): JsonSchema {
   const made =
-    schema instanceof z.ZodType
-      ? z.toJSONSchema(schema, { io: "input", unrepresentable: "any", override: withoutSafeBounds })
+    schema["~standard"].vendor === "zod"
+      ? zod().toJSONSchema(schema as unknown as Parameters<typeof import("zod")["toJSONSchema"]>[0], {
+          io: "input",
+          unrepresentable: "any",
+          override: withoutSafeBounds,
+        })
       : ownJsonSchema(schema);
   const { $schema: _, ...rest } = JSON.parse(JSON.stringify(made ?? { type: "object" })) as JsonSchema;
   if (rest.type === "object") return rest;
@@ -88,7 +100,8 @@ export function jsonSchemaOf(schema: Schema<any>, pipeline: string): JsonSchema 
 /** A validator for a JSON Schema, with defaults. @throws invalid_definition for a schema that makes no sense */
 export function schemaFromJson(schema: JsonSchema): Schema<any> {
   try {
-    return z.fromJSONSchema(schema as Parameters<typeof z.fromJSONSchema>[0]) as unknown as Schema<any>;
+    const { fromJSONSchema } = zod();
+    return fromJSONSchema(schema as Parameters<typeof fromJSONSchema>[0]) as unknown as Schema<any>;
   } catch (error) {
     throw new TenutoError("invalid_definition", `the params schema can't be used: ${(error as Error).message}`, {
       hint: "Use JSON Schema (draft 2020-12), or the short form name: {type, default, description, enum, required}.",
@@ -103,10 +116,15 @@ interface ParamIssue {
   hint: string;
 }
 
+/** A pipeline that declares no params; given ones are refused as unknown beforehand. */
+const ANYTHING: Schema<any> = {
+  "~standard": { version: 1, vendor: "tenuto", validate: (value) => ({ value }) },
+};
+
 function schemaOfDocument(document: PipelineDocument): Schema<any> {
   let schema = fromDocument.get(document);
   if (schema === undefined) {
-    schema = schemaFromJson(document.params ?? { type: "object" });
+    schema = document.params === undefined ? ANYTHING : schemaFromJson(document.params);
     fromDocument.set(document, schema);
   }
   return schema;

@@ -46,7 +46,9 @@ export async function attend(
   const progress = new Progress(cli.io, cli.out, tenuto, views);
   let timer: NodeJS.Timeout | undefined;
   try {
-    if (options.work) await tenuto.work();
+    // Work on one run leaves the jobs of others to whoever works on those.
+    const [only] = runs;
+    if (options.work) await tenuto.work(runs.length === 1 && only !== undefined ? { run: only.seq } : {});
     const outcome = await Promise.race([
       Promise.all(runs.map((run) => tenuto.client.wait(run.seq))),
       interrupts.first,

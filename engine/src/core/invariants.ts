@@ -5,10 +5,12 @@
  * Owner: core; used by the auditor, the simulation and the ledger suite. It shares no code with the rules that it
  * checks, on purpose. Each problem is one text that names run and job.
  */
+
 import type { EdgeRow } from "./decision.ts";
 import { type Dump, ended, groupBy, type RunDump } from "./dump.ts";
 import { fanoutProblems } from "./invariants-fanout.ts";
 import { eventProblems } from "./invariants-history.ts";
+import { isIdle, isLive } from "./job-end.ts";
 import type { FanoutRow, JobRow, JobSeq, RunRow, RunSeq } from "./model.ts";
 
 const count = <T>(rows: readonly T[], test: (row: T) => boolean): number => rows.filter(test).length;
@@ -57,8 +59,8 @@ function runProblems({ run, jobs, stages, calm, say }: RunDump): void {
   const recount = {
     jobCount: jobs.length,
     openJobs: count(jobs, (job) => !ended(job)),
-    liveJobs: count(jobs, (job) => job.state === "ready" || job.state === "running"),
-    waitingJobs: count(jobs, (job) => job.state === "waiting"),
+    liveJobs: count(jobs, (job) => isLive(job.kind, job.state)),
+    waitingJobs: count(jobs, (job) => isIdle(job.kind, job.state)),
     failedJobs: count(jobs, (job) => job.state === "failed" && job.allowFailure === 0),
     spawnedJobs: count(jobs, (job) => job.parent !== null),
     stageCount: stages.length,

@@ -8,7 +8,7 @@ import type { Effect, Slice, Verdict } from "./decision.ts";
 import { errorJson, reject } from "./decision.ts";
 import type { StoredError } from "./errors.ts";
 import { mayMoveJob } from "./lifecycle.ts";
-import type { AttemptState, JobRow, JobState, Json, RunRow, StageRow } from "./model.ts";
+import type { AttemptState, JobKind, JobRow, JobState, Json, RunRow, StageRow } from "./model.ts";
 import { rankInRun } from "./schedule.ts";
 
 export function illegal(job: JobRow, to: JobState) {
@@ -19,14 +19,20 @@ export function illegal(job: JobRow, to: JobState) {
   });
 }
 
-function isLive(state: JobState): boolean {
-  return state === "ready" || state === "running";
+/** Jobs that are, or could be, worked on now. A fan-out whose items are worked on is `waiting` itself, but not idle. */
+export function isLive(kind: JobKind, state: JobState): boolean {
+  return state === "ready" || state === "running" || (state === "waiting" && kind === "fanout");
+}
+
+/** Jobs that wait for a time, a child or a person. */
+export function isIdle(kind: JobKind, state: JobState): boolean {
+  return state === "waiting" && kind !== "fanout";
 }
 
 /** Patch of the run's counters when a job goes from one state to another. */
-export function countRun(run: RunRow, from: JobState, to: JobState): Partial<RunRow> {
-  const live = (isLive(to) ? 1 : 0) - (isLive(from) ? 1 : 0);
-  const waiting = (to === "waiting" ? 1 : 0) - (from === "waiting" ? 1 : 0);
+export function countRun(run: RunRow, { kind }: JobRow, from: JobState, to: JobState): Partial<RunRow> {
+  const live = (isLive(kind, to) ? 1 : 0) - (isLive(kind, from) ? 1 : 0);
+  const waiting = (isIdle(kind, to) ? 1 : 0) - (isIdle(kind, from) ? 1 : 0);
   const patch: Partial<RunRow> = {};
   if (live !== 0) patch.liveJobs = run.liveJobs + live;
   if (waiting !== 0) patch.waitingJobs = run.waitingJobs + waiting;
@@ -69,7 +75,7 @@ export function endJob(slice: Slice, end: JobEnd): Verdict {
   else if (end.state === "skipped") stagePatch.skipped = stage.skipped + 1;
   else if (end.state === "cancelled") stagePatch.cancelled = stage.cancelled + 1;
   else if (counts) stagePatch.failed = stage.failed + 1;
-  const runPatch = countRun(run, job.state, end.state);
+  const runPatch = countRun(run, job, job.state, end.state);
   runPatch.openJobs = run.openJobs - 1;
   if (counts) runPatch.failedJobs = run.failedJobs + 1;
   const effects: Effect[] = end.effects ?? [];
@@ -116,7 +122,7 @@ export function makeReady(slice: Slice, at: number): Verdict {
   if (!mayMoveJob(job.state, "ready")) return illegal(job, "ready");
   return {
     ok: true,
-    run: countRun(run, job.state, "ready"),
+    run: countRun(run, job, job.state, "ready"),
     job: readyPatch(run, job, at, null),
     effects: [{ type: "ready", job }],
   };

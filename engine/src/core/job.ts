@@ -180,7 +180,7 @@ export function parkJob(slice: Slice, lease: Lease, wait: Wait, at: number): Ver
   }
   return {
     ok: true,
-    run: countRun(run, "running", "waiting"),
+    run: countRun(run, job, "running", "waiting"),
     job: {
       state: "waiting",
       boot: null,
@@ -202,7 +202,7 @@ export function wakeJob(slice: Slice, at: number): Verdict<boolean> {
   if (job.state !== "waiting") return { ok: true, result: false };
   return {
     ok: true,
-    run: countRun(run, "waiting", "ready"),
+    run: countRun(run, job, "waiting", "ready"),
     job: readyPatch(run, job, at, null),
     effects: [{ type: "ready", job }],
     result: true,

@@ -32,9 +32,9 @@ export interface RunRow {
   jobCount: number;
   /** Jobs without an end. */
   openJobs: number;
-  /** Jobs `ready` or `running`. When 0 while jobs are open, the run is `waiting`. */
+  /** Jobs `ready` or `running`, and fan-outs with open items. When 0 while jobs are open, the run is `waiting`. */
   liveJobs: number;
-  /** Jobs `waiting`. When this is 0 too while jobs are open, the run is deadlocked. */
+  /** Jobs `waiting` for a time, a child or a person. When this is 0 too while jobs are open, the run is deadlocked. */
   waitingJobs: number;
   /** Failed jobs that are not marked `allowFailure`. */
   failedJobs: number;

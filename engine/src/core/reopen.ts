@@ -7,9 +7,9 @@
 import type { Decision, EdgeRow, Slice, Verdict } from "./decision.ts";
 import { reject } from "./decision.ts";
 import { reopenFanout } from "./fanout.ts";
-import { reopenJob } from "./release.ts";
 import type { JobSeq, JobState, RunRow, RunSeq, StageRow } from "./model.ts";
 import { isRunEnd } from "./model.ts";
+import { reopenJob } from "./release.ts";
 
 export interface Reopened {
   jobs: number;

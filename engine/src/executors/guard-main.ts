@@ -7,8 +7,8 @@ import { rmSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { endTree, systemTimers } from "./ending.ts";
 import type { GuardLine, GuardOrders } from "./guard.ts";
-import { createScanner } from "./procfs.ts";
 import { endMarked } from "./marked.ts";
+import { createScanner } from "./procfs.ts";
 import type { Tree } from "./tree.ts";
 import { createTree } from "./tree.ts";
 

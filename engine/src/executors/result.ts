@@ -8,11 +8,11 @@
  * 3. Starting fails for good (`command_not_startable`) or, where the machine was short of something, retryably.
  * 4. Node does not tell whether a core was dumped, so `coreDumped` is not among the details.
  */
-import { closeSync, fstatSync, constants as fsConstants, openSync, readFileSync, statSync } from "node:fs";
+import { closeSync, constants as fsConstants, fstatSync, openSync, readFileSync, statSync } from "node:fs";
 import { constants as osConstants } from "node:os";
 import type { CommandSpec } from "../core/document.ts";
-import type { StoredError } from "../core/errors.ts";
 import { cleanText } from "../core/error-text.ts";
+import type { StoredError } from "../core/errors.ts";
 import { TenutoError } from "../core/errors.ts";
 import { PAYLOAD_MAX_BYTES } from "../core/limits.ts";
 import type { Json } from "../core/model.ts";

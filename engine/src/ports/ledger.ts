@@ -79,6 +79,8 @@ export interface ClaimRequest {
   offers(agent: string): boolean;
   /** Grows when `offers` may answer otherwise than before. */
   offersVersion: number;
+  /** Only jobs of this run; null takes any. */
+  run: RunSeq | null;
   /** Jobs that have crashed a worker before run one at a time: whether one may be claimed now. */
   suspects: boolean;
 }

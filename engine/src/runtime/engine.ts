@@ -1,5 +1,6 @@
 /** One engine: client, worker and sweeper over the parts it was given, and the order in which they start and stop. */
 import { TenutoError } from "../core/errors.ts";
+import type { RunSeq } from "../core/model.ts";
 import { Client } from "./client.ts";
 import { Definitions } from "./definitions.ts";
 import type { EngineOptions, KnownPipeline, Params, Parts } from "./parts.ts";
@@ -12,6 +13,7 @@ export class Engine {
   readonly client: Client;
   readonly worker: Worker;
   readonly sweeper: Sweeper;
+  private closing: Promise<void> | null = null;
   private state: "new" | "working" | "closed" = "new";
 
   constructor(
@@ -33,18 +35,26 @@ export class Engine {
     this.sweeper.onFault = listener;
   }
 
-  /** Begins to work: takes over from dead workers first, then claims. */
-  async work(): Promise<void> {
+  /** Begins to work, on one run only if it is given: takes over from dead workers first, then claims. */
+  async work(options: { run?: RunSeq } = {}): Promise<void> {
     if (this.state === "working") return;
     if (this.state === "closed") throw new TenutoError("conflict", "the engine is closed");
     this.state = "working";
     await this.sweeper.start();
-    await this.worker.start();
+    await this.worker.start(options.run ?? null);
   }
 
   /** Stops in order; running attempts get until the deadline. What did not end runs again at the next start. */
   async close(drainMs?: number): Promise<void> {
-    if (this.state === "closed") return;
+    if (this.closing !== null) {
+      if (drainMs !== undefined && drainMs <= 0) await this.worker.stop(0);
+      return await this.closing;
+    }
+    this.closing = this.closeInOrder(drainMs);
+    await this.closing;
+  }
+
+  private async closeInOrder(drainMs: number | undefined): Promise<void> {
     const working = this.state === "working";
     this.state = "closed";
     if (working) {

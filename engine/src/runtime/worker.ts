@@ -57,6 +57,8 @@ export class Worker implements AttemptHost {
   private beingReborn = false;
   private reporting = 0;
   private drainOver = false;
+  /** The only run to work on; null works on all. */
+  private only: RunSeq | null = null;
   private stopped = false;
   private unsubscribe: (() => void)[] = [];
   private idle: (() => void) | null = null;
@@ -70,7 +72,9 @@ export class Worker implements AttemptHost {
     this.fanouts = new FanoutJobs(this);
   }
 
-  async start(): Promise<void> {
+  /** Begins to claim; with `only`, nothing but this run's jobs. */
+  async start(only: RunSeq | null = null): Promise<void> {
+    this.only = only;
     await this.register();
     const { ledger } = this.parts;
     this.unsubscribe = [
@@ -156,6 +160,7 @@ export class Worker implements AttemptHost {
         itemSlots: Number.MAX_SAFE_INTEGER,
         offers: (agent) => this.offers(agent),
         offersVersion: this.definitions.agentsVersion,
+        run: this.only,
         suspects,
       },
       done: (claimed) => {
@@ -459,7 +464,11 @@ export class Worker implements AttemptHost {
 
   /** Stops claiming at once, lets running attempts end until the deadline, then stops them. */
   async stop(drainMs = this.options.drainMs): Promise<void> {
-    if (this.stopping) return;
+    if (this.stopping) {
+      // Somebody who waits for the end of a slow stop is in a hurry now.
+      if (drainMs <= 0) this.stopAll();
+      return;
+    }
     this.stopping = true;
     for (const off of this.unsubscribe) off();
     const drained = new Promise<void>((resolve) => {

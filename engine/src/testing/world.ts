@@ -76,6 +76,7 @@ export class World {
       slots,
       itemSlots: 100,
       offers: () => true,
+      run: null,
       offersVersion: request.offers === undefined ? 0 : ++this.offers,
       suspects: true,
       ...request,

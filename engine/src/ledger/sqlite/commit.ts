@@ -257,6 +257,7 @@ function candidates(
 ): { found: Candidate[]; all: boolean } {
   const { found, all } = known ? { found: [], all: true } : stored(unit, statements, request);
   for (const job of unit.claimable) {
+    if (request.run !== null && job.run !== request.run) continue;
     if (job.claimable === 1 && (request.suspects || job.crashes === 0) && request.offers(job.agent)) found.push(job);
   }
   if (found.length > 1) found.sort((a, b) => a.rank - b.rank || a.seq - b.seq);
@@ -268,12 +269,13 @@ function stored(unit: Unit, statements: Statements, request: ClaimRequest): { fo
   const agents = (statements.of(SQL.agentsReady).all() as { agent: string }[])
     .map((row) => row.agent)
     .filter((agent) => request.offers(agent));
-  const sql = request.suspects ? SQL.candidates : SQL.calmCandidates;
+  const sql = request.suspects ? SQL.candidates(request.run !== null) : SQL.calmCandidates(request.run !== null);
+  const run = request.run === null ? [] : [request.run];
   const limit = request.slots + SPARE;
   const found: Candidate[] = [];
   let all = request.suspects;
   for (const agent of agents) {
-    const rows = statements.of(sql).all(agent, limit) as Candidate[];
+    const rows = statements.of(sql).all(agent, ...run, limit) as Candidate[];
     if (rows.length === limit) all = false;
     for (const row of rows) {
       const present = unit.jobs.get(row.seq);

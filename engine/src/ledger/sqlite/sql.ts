@@ -179,9 +179,10 @@ export const SQL = {
   takeNumbers: "UPDATE number SET next = next + ? WHERE name = ? RETURNING next - ?",
   agentsReady: `WITH RECURSIVE a (agent) AS (SELECT min(agent) FROM job WHERE claimable = 1 UNION ALL
     SELECT (SELECT min(agent) FROM job WHERE claimable = 1 AND agent > a.agent) FROM a WHERE a.agent IS NOT NULL) SELECT agent FROM a WHERE agent IS NOT NULL`,
-  candidates: "SELECT seq, rank, state, crashes FROM job WHERE claimable = 1 AND agent = ? ORDER BY rank, seq LIMIT ?",
-  calmCandidates:
-    "SELECT seq, rank, state, crashes FROM job WHERE claimable = 1 AND agent = ? AND crashes = 0 ORDER BY rank, seq LIMIT ?",
+  candidates: (ofRun: boolean): string =>
+    `SELECT seq, rank, state, crashes FROM job WHERE claimable = 1 AND agent = ?${ofRun ? " AND run = ?" : ""} ORDER BY rank, seq LIMIT ?`,
+  calmCandidates: (ofRun: boolean): string =>
+    `SELECT seq, rank, state, crashes FROM job WHERE claimable = 1 AND agent = ?${ofRun ? " AND run = ?" : ""} AND crashes = 0 ORDER BY rank, seq LIMIT ?`,
   pendingPropagations: "SELECT seq, kind, run, subject, position AS cursor FROM propagation ORDER BY seq LIMIT ?",
   dropPropagation: "DELETE FROM propagation WHERE seq = ?",
   due: "SELECT seq FROM job WHERE due_at IS NOT NULL AND due_at <= ? ORDER BY due_at LIMIT ?",

@@ -61,6 +61,10 @@ export class SqliteLedger extends SqliteReader implements Ledger {
       workerData: { path: resolve(this.options.path), boot, ticks, everyMs: options.everyMs, stallMs: options.stallMs },
     });
     thread.unref();
+    let started = false;
+    thread.once("online", () => {
+      started = true;
+    });
     thread.on("message", (message: string) => {
       if (message === "dead") options.onDead();
     });
@@ -71,6 +75,8 @@ export class SqliteLedger extends SqliteReader implements Ledger {
         this.keepers.delete(keeper);
         Atomics.store(ticks, 1, 1);
         Atomics.notify(ticks, 1);
+        // A thread that is still loading has nothing to finish.
+        if (!started) return void (await thread.terminate());
         await new Promise<void>((done) => {
           thread.once("exit", () => done());
           thread.ref();

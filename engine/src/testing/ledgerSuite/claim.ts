@@ -137,7 +137,7 @@ export const claim: Topic = {
       const held = await world.claimJob(boot, run.seq, "a");
       const claimed: string[] = [];
       const off = ledger.onBeforeCommit(() => ({
-        request: { boot, slots: 1, itemSlots: 1, offers: () => true, offersVersion: 0, suspects: true },
+        request: { boot, slots: 1, itemSlots: 1, offers: () => true, offersVersion: 0, run: null, suspects: true },
         done: (jobs) => void claimed.push(...jobs.map(({ job }) => job.id)),
       }));
       await world.complete(held);
