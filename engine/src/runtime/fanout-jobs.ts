@@ -216,7 +216,10 @@ export class FanoutJobs {
     task.abort = (reason) => scope.abort(reason);
     try {
       const itemData: Scope = { ...data, item: task.value, index: task.ordinal };
-      if (resolved.spec.limits !== undefined) await passDeclared(parts, scope, itemData, Number.POSITIVE_INFINITY);
+      if (resolved.spec.limits !== undefined) {
+        scope.holds = true;
+        await passDeclared(parts, scope, itemData, Number.POSITIVE_INFINITY);
+      }
       const input =
         resolved.spec.input === undefined
           ? task.value
