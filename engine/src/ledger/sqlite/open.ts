@@ -111,7 +111,7 @@ export function connect(path: string): Connection {
     db.pragma("foreign_keys = ON");
     db.pragma("mmap_size = 0");
     db.pragma("journal_size_limit = -1");
-    db.pragma("cache_size = -16000");
+    db.pragma("cache_size = -8000");
     db.pragma("temp_store = MEMORY");
     assertPragmas(db, path);
     db.pragma(`busy_timeout = ${BUSY_WAIT_MS}`);
