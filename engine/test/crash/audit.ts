@@ -40,13 +40,14 @@ const RULES: Record<string, string> = {
     WHERE (leased, released, slots_used) IS NOT (ifnull(l, 0), ifnull(r, 0), ifnull(s, 0))`,
   // The attempt that ends a job is described by the job's own row.
   "attempts with a gap or beyond the job's number": `SELECT job.id FROM job JOIN (SELECT job AS j, count(*) AS n, max(number) AS m FROM attempt GROUP BY job) ON j = job.seq
-    WHERE (n <> m AND NOT EXISTS (SELECT 1 FROM event WHERE event.run = job.run AND name = 'run.reopened')) OR m > job.attempt`,
+    WHERE (n <> m AND job.run NOT IN (SELECT run FROM event WHERE name = 'run.reopened')) OR m > job.attempt`,
   "events with a gap": `SELECT run.id FROM run JOIN (SELECT run AS r, count(*) AS n, max(id - run * 16777216) AS m FROM event GROUP BY run) ON r = run.seq WHERE n <> m OR m <> event_seq`,
   "a job ended more than once": `SELECT event.run, event.job, count(*) FROM event WHERE name IN ('job.completed','job.failed','job.skipped','job.cancelled')
-    AND NOT EXISTS (SELECT 1 FROM event AS again WHERE again.run = event.run AND again.name = 'run.reopened') GROUP BY event.run, event.job HAVING count(*) > 1`,
-  "an ended job without its event": `SELECT job.id FROM job WHERE ended_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM event WHERE event.run = job.run AND event.job = job.id AND event.name = 'job.' || job.state)`,
+    AND run NOT IN (SELECT run FROM event WHERE name = 'run.reopened') GROUP BY event.run, event.job HAVING count(*) > 1`,
+  "an ended job without its event": `SELECT id FROM job WHERE ended_at IS NOT NULL
+    AND (run, id, 'job.' || state) NOT IN (SELECT run, job, name FROM event WHERE job IS NOT NULL)`,
   "a lease of a boot that is not alive": `SELECT job.id FROM job JOIN boot ON boot.seq = job.boot WHERE boot.state = 'stopped'`,
-  "time runs backwards": `SELECT id FROM job WHERE ended_at < first_started_at AND (SELECT count(*) FROM event WHERE event.run = job.run AND name = 'run.reopened') = 0`,
+  "time runs backwards": `SELECT id FROM job WHERE ended_at < first_started_at AND run NOT IN (SELECT run FROM event WHERE name = 'run.reopened')`,
 };
 
 /** Once every run has ended, nothing may be held any more. */
