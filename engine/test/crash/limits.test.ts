@@ -2,7 +2,7 @@
 import { afterEach, expect, test } from "vitest";
 import { audit, query } from "./audit.ts";
 import { readJournal } from "./journal.ts";
-import { Bench, readLines } from "./process.ts";
+import { Bench, readLines, until } from "./process.ts";
 import { proveResults } from "./proof.ts";
 import { between, figure, replay, SEED, seeded } from "./seeded.ts";
 
@@ -38,6 +38,20 @@ test(`R-14: after ${DEATHS} random deaths limiters hold exactly who is at work`,
   await last.stop();
   expect(await audit(bench.database, { quiet: true }), note).toEqual([]);
   expect(proveResults(bench.database, bench.journal).problems, note).toEqual([]);
+});
+
+test("R-14: items that held a limiter when their worker died hold it no more", async () => {
+  bench = new Bench("jobs");
+  const begun = () => readLines(bench.journal).length;
+  const first = await bench.engine();
+  const { id } = await first.ask("start", "limitedItems", {}, {});
+  await until("some items", () => begun() > 20);
+  await first.kill();
+  expect(query(bench.database, "SELECT 1 FROM hold").length).toBeGreaterThan(0);
+  const second = await bench.engine();
+  expect((await second.ask("wait", id, 15_000)).state).toBe("completed");
+  await second.stop();
+  expect(await audit(bench.database, { quiet: true })).toEqual([]);
 });
 
 test("R-34: the 1,001st child and the 33rd depth are refused by name, the run ends", { timeout: 60_000 }, async () => {

@@ -159,6 +159,21 @@ export function pipelines(): Pipeline<any>[] {
       agents,
     }),
     definePipeline({
+      name: "limitedItems",
+      limiters: { gate: { concurrency: 3 } },
+      defaults: { maxCrashes: 1_000 },
+      jobs: [
+        {
+          id: "each",
+          agent: journalled,
+          input: { ms: 20 },
+          limits: ["gate"],
+          forEach: { source: Array.from({ length: 60 }, (_, n) => n), concurrency: 6, window: 20 },
+        },
+      ],
+      agents,
+    }),
+    definePipeline({
       name: "tree",
       jobs: [{ id: "job", command: { shell: TREE, env: COMMAND_ENV, graceSeconds: 0.5 } }],
     }),
