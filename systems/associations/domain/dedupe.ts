@@ -1,8 +1,8 @@
 /**
  * One record for each member of one association.
  *
- * The same member when the member ids agree, else the profile addresses, else the names, provided that nothing known about their place
- * or phone disagrees: members appear in several districts, but two companies of one name in two cities are two companies.
+ * The same member when the member ids agree, else the profile addresses or the members' own pages, else the names, provided that
+ * nothing known about their place or phone disagrees: members appear in several districts, but two companies of one name in two cities are two companies.
  */
 import { urlKey } from "./url.ts";
 
@@ -44,7 +44,14 @@ export function dedupeRecords<T extends RecordLike>(records: Iterable<T>): Dedup
 function identity(record: RecordLike): string | null {
   if (typeof record.member_id === "string" && record.member_id !== "") return `id ${record.member_id}`;
   if (typeof record.profile_url === "string" && record.profile_url !== "") return `url ${urlKey(record.profile_url)}`;
+  // A member that has a page of its own is that page.
+  if (isDetail(record) && typeof record.source_url === "string") return `url ${urlKey(record.source_url)}`;
   return null;
+}
+
+function isDetail(record: RecordLike): boolean {
+  const provenance = record.provenance as { page_type?: unknown } | null | undefined;
+  return provenance?.page_type === "MEMBER_DETAIL";
 }
 
 /** Same name is given; only ids or places that contradict each other keep them apart. */
