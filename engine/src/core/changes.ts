@@ -48,13 +48,25 @@ export const wakeJob = (seq: JobSeq) => ofJob(seq, (slice, at) => job.wakeJob(sl
 export const timerDue = (seq: JobSeq) => ofJob(seq, (slice, at) => job.timerDue(slice, at));
 export const giveBack = (seq: JobSeq, lease: Lease, waitMs: number | null, reason: string) =>
   ofJob(seq, (slice, at) => job.giveBack(slice, lease, waitMs === null ? null : at + waitMs, reason, at));
+/** Nothing of the job is left running. Without a cancel of its run that is a graceful stop. */
 export const cancelledJob = (seq: JobSeq, lease: Lease) =>
-  ofJob(seq, (slice, at) => job.cancelReport(slice, lease, at));
+  ofJob(seq, (slice, at) =>
+    slice.run.cancelRequestedAt === null
+      ? job.giveBack(slice, lease, null, "stopped", at)
+      : job.cancelReport(slice, lease, at),
+  );
 export const loseLease = (seq: JobSeq, boot: BootSeq, maxCrashes: number) =>
   ofJob(seq, (slice, at) => job.loseLease(slice, boot, maxCrashes, at));
 
-/** Takes one known job, for a `map` child that only its parent may run. */
-export const claimChild = (seq: JobSeq, boot: BootSeq) => ofJob(seq, (slice, at) => job.claimJob(slice, boot, at));
+/** Takes one known job, for a `map` child that only the holder of its parent may run. */
+export const claimChild = (seq: JobSeq, boot: BootSeq) => ({
+  select: { kind: "child" as const, job: seq },
+  decide: (slice: Slice & { parent: JobRow | null }, at: number): Verdict<"claimed" | "ended"> => {
+    const { parent } = slice;
+    if (parent !== null && (parent.state !== "running" || parent.boot !== boot)) return leaseLost(parent, parent.epoch);
+    return job.claimJob(slice, boot, at);
+  },
+});
 
 export const spawnJob = (
   parent: JobSeq,

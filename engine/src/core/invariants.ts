@@ -131,7 +131,8 @@ function jobProblems(
   if ((job.state === "running") !== (job.boot !== null)) tell(`boot is ${job.boot}`);
   if (ended(job) !== (job.endedAt !== null)) tell(`endedAt is ${job.endedAt}`);
   if (job.epoch !== job.attempt) tell(`epoch ${job.epoch} and attempt ${job.attempt} differ`);
-  if (ended(job) && (job.claimable === 1 || job.dueAt !== null || job.holding === 1))
+  // Items of a fan-out that was ended early may still hold limiters, until their window is given up.
+  if (ended(job) && (job.claimable === 1 || job.dueAt !== null || (job.holding === 1 && job.kind === "single")))
     tell("still claimable, due or holding");
   const claimable = job.state === "ready" && job.dueAt === null && job.kind !== "map";
   if (claimable && job.claimable === 0) tell("nobody can claim it");
@@ -145,7 +146,7 @@ function jobProblems(
     else {
       if (parent.run !== job.run) tell("its parent belongs to another run");
       if (job.depth !== parent.depth + 1) tell(`depth ${job.depth} below a parent of depth ${parent.depth}`);
-      if (calm && job.kind === "map" && !ended(job) && ended(parent))
+      if (calm && job.kind === "map" && !ended(job) && job.state !== "running" && ended(parent))
         tell("its parent has ended and nobody will run it");
     }
   }

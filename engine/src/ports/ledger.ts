@@ -39,6 +39,7 @@ export interface SliceOf {
   start: StartSlice;
   run: { run: RunRow };
   job: Slice;
+  child: Slice & { parent: JobRow | null };
   /** Only the job itself, for writes that change no state. */
   lease: { job: JobRow };
   spawn: Slice & { twin: JobRow | null };
@@ -54,6 +55,7 @@ export type Selector =
   | { kind: "start"; idempotencyKey: string | null; concurrencyKey: string | null }
   | { kind: "run"; run: RunSeq }
   | { kind: "job"; job: JobSeq }
+  | { kind: "child"; job: JobSeq }
   | { kind: "lease"; job: JobSeq }
   | { kind: "spawn"; job: JobSeq; stage: number | null; childId: string }
   | { kind: "window"; job: JobSeq; start: number }

@@ -14,13 +14,32 @@ export interface Readable {
 
 const EVENT_SPAN = 2 ** 24;
 
+type Statement = ReturnType<Readable["prepare"]>;
+
+/** Statements by connection and table; preparing them costs more than running them. */
+const prepared = new WeakMap<Readable, Map<string, Statement>>();
+
 /** All rows of a table with their columns in camel case; payload columns are left out. */
 function table<T>(db: Readable, name: string): T[] {
+  let statements = prepared.get(db);
+  if (statements === undefined) {
+    statements = new Map();
+    prepared.set(db, statements);
+  }
+  let statement = statements.get(name);
+  if (statement === undefined) {
+    statement = statementFor(db, name);
+    statements.set(name, statement);
+  }
+  return statement.all() as T[];
+}
+
+function statementFor(db: Readable, name: string): Statement {
   const heavy = new Set(["params", "output", "document", "data", "result", "labels"]);
   const columns = (db.prepare(`SELECT name FROM pragma_table_info('${name}')`).pluck().all() as string[])
     .filter((column) => !heavy.has(column))
     .map((column) => `"${column}" AS "${column.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase())}"`);
-  return db.prepare(`SELECT ${columns.join(", ")} FROM "${name}"`).all() as T[];
+  return db.prepare(`SELECT ${columns.join(", ")} FROM "${name}"`);
 }
 
 /** The last attempt of a job that ended well is told by the job's own row. */
@@ -33,7 +52,11 @@ function lastAttempt(job: JobRow): AttemptRow[] {
 
 export function dumpSqlite(db: Readable): Dump {
   const jobs = table<JobRow>(db, "job");
-  const edges = db.prepare('SELECT source AS "from", target AS "to", type AS "on" FROM dependency').all();
+  const edges = table<{ source: number; target: number; type: string }>(db, "dependency").map((row) => ({
+    from: row.source,
+    to: row.target,
+    on: row.type,
+  }));
   const events = table<Dump["events"][number] & { id: number; seq?: number }>(db, "event").map((row) => ({
     ...row,
     seq: row.seq ?? row.id - row.run * EVENT_SPAN,

@@ -259,14 +259,11 @@ export class World {
     if (held.window !== null) return void (await this.settleAll(held));
     const job = await this.ledger.job(held.job);
     const fanout = job?.kind === "fanout" ? await this.ledger.fanout(held.job) : null;
-    if (job?.kind === "fanout" && fanout === null) await this.expand(held, 3);
-    else if (
-      fanout !== null &&
-      fanout.completed + fanout.failed + fanout.skipped < fanout.total &&
-      fanout.stopped === 0
-    )
-      await this.park(held, null, "items");
-    else await this.complete(held);
+    if (job?.kind === "fanout" && fanout === null) return void (await this.expand(held, 3));
+    const open = fanout !== null && fanout.completed + fanout.failed + fanout.skipped < fanout.total;
+    if (!open) await this.complete(held);
+    else if (fanout.stopped === 1) await this.fail(held, { category: "permanent", code: "rate", message: "too many" });
+    else await this.park(held, null, "items");
   }
 }
 

@@ -201,6 +201,11 @@ export class Loader implements PropagationSource {
       }
       case "job":
         return this.slice(selector.job);
+      case "child": {
+        const slice = this.slice(selector.job);
+        if (slice === undefined) return undefined;
+        return { ...slice, parent: slice.job.parent === null ? null : (this.job(slice.job.parent) ?? null) };
+      }
       case "lease": {
         const job = this.job(selector.job);
         return job === undefined ? undefined : { job };

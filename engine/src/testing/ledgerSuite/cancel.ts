@@ -95,7 +95,7 @@ export const cancel: Topic = {
       const settled = await world.settle(first, [world.item(job.job, 0, "completed")]);
       assert.equal(settled.stop, true);
       await world.release(first);
-      assert.equal((await world.run(run.seq)).state, "waiting");
+      assert.equal((await world.run(run.seq)).state, "running");
       await world.release(second);
       assert.equal((await world.run(run.seq)).state, "cancelled");
     },
