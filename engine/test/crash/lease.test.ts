@@ -149,7 +149,7 @@ test("R-08: the heartbeat stops when the main loop has not ticked for the stall 
   // The same thread with a stall of 300 ms instead of 60 s, driven on the ledger itself.
   const engine = bench.launch({ work: false }, { facts: { stallMs: 300, everyMs: 50, blockMs: 1_500 } });
   const beats = await engine.signal("beats");
-  expect(beats.whileTicking).toBeGreaterThan(3);
+  expect(beats.whileTicking).toBeGreaterThan(1);
   expect(beats.lastBeatAfterBlockMs).toBeLessThan(700);
 });
 

@@ -1,0 +1,93 @@
+/**
+ * `npm run test:long`: the crash suites, and the simulator, with their full figures, one after the other, and a table of
+ * how they went. A name as argument runs only the suites whose name contains it; `--list` shows them.
+ */
+import { spawn } from "node:child_process";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+interface Suite {
+  id: string;
+  /** Files of Vitest, or folders of them. */
+  files: string;
+  figures: Record<string, string>;
+}
+
+const CRASH = "engine/test/crash";
+const SUITES: Suite[] = [
+  { id: "R-01 kill loop", files: `${CRASH}/kill-loop.test.ts`, figures: { CRASH_KILLS: "1000", CRASH_JOBS: "50000" } },
+  { id: "R-02 crash points", files: `${CRASH}/crash-points.test.ts`, figures: { CRASH_POINT_KILLS: "1200" } },
+  { id: "fan-out kill", files: `${CRASH}/fanout-kill.test.ts`, figures: {} },
+  { id: "R-05..R-13 leases", files: `${CRASH}/lease.test.ts`, figures: { CRASH_ADOPTIONS: "170" } },
+  { id: "R-14, R-34, R-39 limits", files: `${CRASH}/limits.test.ts`, figures: { CRASH_DEATHS: "300" } },
+  { id: "R-18, R-46 time", files: `${CRASH}/time.test.ts`, figures: { CRASH_DAYS: "30", CRASH_RUNS_PER_DAY: "3000" } },
+  { id: "R-22, R-23, R-30 processes", files: `${CRASH}/processes.test.ts`, figures: {} },
+  { id: "R-35 graphs", files: `${CRASH}/graphs.test.ts`, figures: { CRASH_GRAPH: "10000" } },
+  { id: "R-45 disk full", files: `${CRASH}/disk.test.ts`, figures: {} },
+  {
+    id: "R-48, R-55, R-59 orders",
+    files: `${CRASH}/orders.test.ts`,
+    figures: { CRASH_BACKUPS: "100", CRASH_STARTS: "1000" },
+  },
+  { id: "R-53 versions", files: `${CRASH}/versions.test.ts`, figures: {} },
+];
+
+interface Outcome {
+  id: string;
+  ok: boolean;
+  seconds: number;
+  /** What the suite said of itself, one line a test. */
+  said: string[];
+}
+
+const root = fileURLToPath(new URL("../../../", import.meta.url));
+
+function run(suite: Suite, more: Suite["figures"]): Promise<Outcome> {
+  const since = performance.now();
+  return new Promise((resolve) => {
+    const child = spawn(
+      process.execPath,
+      [join(root, "node_modules/vitest/vitest.mjs"), "run", suite.files, "--disable-console-intercept"],
+      {
+        cwd: root,
+        env: { ...process.env, NO_COLOR: "1", LONG: "1", ...suite.figures, ...more },
+        stdio: ["ignore", "pipe", "inherit"],
+      },
+    );
+    let text = "";
+    child.stdout.on("data", (chunk) => {
+      text += chunk;
+      process.stderr.write(chunk);
+    });
+    child.once("close", (code) => {
+      const said = text.split("\n").filter((line) => /^(R-\d\d|forEach|ctx\.map)/.test(line));
+      resolve({ id: suite.id, ok: code === 0, seconds: (performance.now() - since) / 1_000, said });
+    });
+  });
+}
+
+function table(outcomes: readonly Outcome[]): string {
+  const width = Math.max(...outcomes.map((outcome) => outcome.id.length));
+  return outcomes
+    .flatMap(({ id, ok, seconds, said }) => [
+      `${ok ? "ok    " : "FAILED"}  ${id.padEnd(width)}  ${seconds.toFixed(0).padStart(6)} s`,
+      ...said.map((line) => `        ${line}`),
+    ])
+    .join("\n");
+}
+
+const wanted = process.argv.slice(2).find((argument) => !argument.startsWith("--"));
+const chosen = SUITES.filter((suite) => existsSync(join(root, suite.files)) && suite.id.includes(wanted ?? ""));
+if (process.argv.includes("--list")) {
+  for (const { id, files, figures } of chosen) console.log(`${id}: ${files} ${JSON.stringify(figures)}`);
+} else {
+  const seed = process.env["CRASH_SEED"] ?? String(Math.floor(Math.random() * 1_000_000_000));
+  const outcomes: Outcome[] = [];
+  for (const suite of chosen) outcomes.push(await run(suite, { CRASH_SEED: seed }));
+  const text = table(outcomes);
+  console.log(`\nseed ${seed}\n${text}`);
+  mkdirSync(join(root, ".cache"), { recursive: true });
+  writeFileSync(join(root, ".cache", "test-long.txt"), `seed ${seed}\n${text}\n`);
+  process.exitCode = outcomes.every((outcome) => outcome.ok) ? 0 : 1;
+}
