@@ -99,6 +99,17 @@ export class TenutoError extends Error {
   }
 }
 
+/** How to mend a refusal that says no more itself. */
+export const REJECTION_HINTS: Partial<Record<ErrorCode, string>> = {
+  illegal_transition: "Look at its state with `tenuto runs show`.",
+  idempotency_mismatch: "Use another key for another start, or the same params for the same one.",
+  concurrency_refused: "Wait for that run or cancel it, or let the pipeline queue: concurrency.onConflict: queue.",
+  cannot_resume: "Start a new run.",
+  spawn_limit: "Use a fan-out (ctx.map or forEach) for many pieces of work.",
+  lease_lost: "The work was taken over by another attempt; nothing is to be done.",
+  run_cancelled: "Retry the run to go on: `tenuto runs retry`.",
+};
+
 /** A failure as it is stored with a job, an attempt or an item, and shown to people. */
 export interface StoredError {
   category: ErrorCategory;

@@ -142,6 +142,8 @@ export interface Ledger {
    */
   keepAlive(boot: BootSeq, options: { everyMs: number; stallMs: number; onDead: () => void }): KeepAlive;
   boots(state?: BootRow["state"]): Promise<BootRow[]>;
+  /** Boots that have ended, however, and still hold leases or programs. */
+  abandoned(): Promise<BootRow[]>;
   endBoot(boot: BootSeq, state: "stopped" | "dead"): Promise<void>;
   leasesOf(boot: BootSeq, limit: number): Promise<{ jobs: JobSeq[]; windows: WindowRow[] }>;
   forgetProcess(marker: string): Promise<void>;

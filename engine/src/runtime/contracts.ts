@@ -14,6 +14,20 @@ export function checkContract(
   return unwrap(result, what);
 }
 
+/** With `batch`, an agent gets a list and gives one of the same length: every record comes out once. @throws contract_violation */
+export function checkBatch(given: unknown, made: unknown, what: string): void {
+  const expected = Array.isArray(given) ? given.length : 0;
+  if (Array.isArray(made) && made.length === expected) return;
+  const got = Array.isArray(made) ? `a list of ${made.length}` : made === null ? "null" : `a ${typeof made}`;
+  throw new TenutoError(
+    "contract_violation",
+    `the output of ${what} is ${got}; a batch of ${expected} records needs a list of ${expected}`,
+    {
+      hint: "Return one result for each record of the batch, in the same order; null for what has none.",
+    },
+  );
+}
+
 function unwrap(result: Awaited<ReturnType<Schema["~standard"]["validate"]>>, what: string): unknown {
   if (result.issues === undefined) return result.value;
   const issues = result.issues.slice(0, 20).map((issue) => ({ path: pathText(issue.path), message: issue.message }));

@@ -12,6 +12,7 @@ import type { Lease } from "../core/job.ts";
 import type { FanoutRow, JobRow, JobSeq, Json, RunRow, RunSeq } from "../core/model.ts";
 import { expand, expandText, type Scope } from "../core/placeholders.ts";
 import { attemptWork, deadlineError, passDeclared, type Result, reportChange, resultOf } from "./attempt.ts";
+import { checkBatch } from "./contracts.ts";
 import type { ResolvedJob } from "./definitions.ts";
 import { Execution } from "./execution.ts";
 import { collect, expandList } from "./fanout.ts";
@@ -31,6 +32,8 @@ interface Driving {
 export class FanoutJobs {
   private readonly worker: Worker;
   private readonly driving = new Map<JobSeq, Driving>();
+  /** Drivers of `ctx.map`, which belong to running jobs. */
+  readonly mapping = new Set<ItemsDriver>();
   readonly progress: ProgressReports;
 
   constructor(worker: Worker) {
@@ -48,6 +51,11 @@ export class FanoutJobs {
 
   stopAll(reason: "stop" | "lease"): void {
     for (const entry of this.driving.values()) end(entry, reason);
+  }
+
+  drainAll(): void {
+    for (const entry of this.driving.values()) entry.driver?.drain();
+    for (const driver of this.mapping) driver.drain();
   }
 
   stopRun(run: RunSeq, reason: "cancel" | "stop"): void {
@@ -225,6 +233,8 @@ export class FanoutJobs {
           ? task.value
           : expand(resolved.spec.input, itemData, `input of job ${job.id}`);
       const result = await attemptWork(this.worker, scope, resolved.agent, input, itemData);
+      if (result.kind === "completed" && resolved.spec.forEach?.batch !== undefined)
+        checkBatch(task.value, JSON.parse(result.json ?? "null"), `item ${task.ordinal} of job ${job.id}`);
       return itemOutcome(scope, result);
     } catch (error) {
       return itemOutcome(scope, resultOf(scope, error));

@@ -38,8 +38,8 @@ export interface ItemTask {
   /** The record, or the list of records with `batch`. */
   value: Json;
   window: { start: number; epoch: number };
-  /** Started at, for the timeout. */
-  startedAt: number;
+  /** Ticks of the driver when it started, for the timeout; a clock that jumps must not end it. */
+  startedTick: number;
   abort: ((reason: "cancel" | "stop" | "timeout" | "lease") => void) | null;
 }
 
@@ -92,6 +92,7 @@ export class ItemsDriver {
   private leasing = false;
   private stopping: "cancel" | "stop" | "lease" | null = null;
   private noMore = false;
+  private ticks = 0;
   private finish: (() => void) | null = null;
   private failure: unknown = null;
   private laterTimer: { cancel(): void } | null = null;
@@ -126,6 +127,12 @@ export class ItemsDriver {
   /** Adds slots that another claim of the same fan-out has granted. */
   async add(window: GrantedWindow): Promise<void> {
     await this.take(window);
+    this.pump();
+  }
+
+  /** Starts nothing new; what is at work may end. */
+  drain(): void {
+    this.noMore = true;
     this.pump();
   }
 
@@ -244,7 +251,7 @@ export class ItemsDriver {
       attempt,
       value: JSON.parse(raw) as Json,
       window: { start: window.start, epoch: window.epoch },
-      startedAt: this.host.parts.clock.now(),
+      startedTick: this.ticks,
       abort: null,
     };
     this.atWork.add(task);
@@ -370,9 +377,11 @@ export class ItemsDriver {
 
   private watchTimeouts(): void {
     const { timeoutMs } = this.host.resolved.policy;
-    this.timeoutTimer = this.host.parts.clock.after(Math.min(TIMEOUT_CHECK_MS, timeoutMs), () => {
-      const now = this.host.parts.clock.now();
-      for (const task of this.atWork) if (now - task.startedAt >= timeoutMs) task.abort?.("timeout");
+    const everyMs = Math.min(TIMEOUT_CHECK_MS, timeoutMs);
+    this.timeoutTimer = this.host.parts.clock.after(everyMs, () => {
+      this.ticks += 1;
+      for (const task of this.atWork)
+        if ((this.ticks - task.startedTick) * everyMs >= timeoutMs) task.abort?.("timeout");
       if (this.finish !== null) this.watchTimeouts();
     });
   }

@@ -44,6 +44,8 @@ export interface Deferred {
 }
 
 const HOLDER_POLL_MS = 250;
+/** Code that asks for a use is not kept waiting longer than this; a used-up quota renews tomorrow. */
+const LONGEST_WAIT_MS = 120_000;
 
 /**
  * Waits until the limiter lets this use go. With `patienceMs`, a longer wait is answered with a Deferred instead.
@@ -62,9 +64,11 @@ export async function pass(
     const answer = await ledger.apply(passLimiter(limiter, holder, patienceMs > 0));
     if (answer.go) return await keepReservation(ledger, clock, limiter, holder, answer, signal, patienceMs);
     if (answer.retryAt === null) throw refusal(limiter, answer.code, answer.wait);
-    const waitMs = Math.max(answer.wait === "concurrency" ? HOLDER_POLL_MS : 1, answer.retryAt - clock.now());
+    const waitMs = answer.wait === "concurrency" ? HOLDER_POLL_MS : Math.max(1, answer.retryAt - clock.now());
+    if (patienceMs === Number.POSITIVE_INFINITY && waitMs > LONGEST_WAIT_MS)
+      throw refusal(limiter, answer.code, answer.wait, waitMs);
     if (waitMs > patienceMs) return { waitMs, reason: `limiter:${limiter.name.replace("*", limiter.key)}` };
-    await sleep(clock, answer.wait === "concurrency" ? Math.min(waitMs, HOLDER_POLL_MS) : waitMs, signal);
+    await sleep(clock, waitMs, signal);
   }
 }
 
@@ -101,12 +105,13 @@ export async function tellOutcome(ledger: Ledger, limiter: LimiterName, holder: 
   await ledger.apply(tellBreaker(limiter, holder, ok));
 }
 
-function refusal(limiter: LimiterName, code: string | null, wait: string): TenutoError {
+function refusal(limiter: LimiterName, code: string | null, wait: string, retryAfterMs?: number): TenutoError {
   const name = limiter.name.replace("*", limiter.key);
   const known =
     code === "budget_exhausted" || code === "quota_exhausted" || code === "circuit_open" ? code : "quota_exhausted";
   return new TenutoError(known, `limiter ${name} lets nothing more through: ${wait} is used up`, {
     hint: "Raise it in the pipeline's `limiters`, or wait until it renews.",
     details: { limiter: name },
+    ...(retryAfterMs === undefined ? {} : { category: "retryable" as const, retryAfterMs }),
   });
 }

@@ -12,6 +12,7 @@ import { checkPayload } from "../core/payload.ts";
 import { mergePolicies } from "../core/retry.ts";
 import { resultOf } from "./attempt.ts";
 import { AttemptContext } from "./context.ts";
+import { checkBatch } from "./contracts.ts";
 import type { ResolvedJob } from "./definitions.ts";
 import { Execution } from "./execution.ts";
 import { collect, expandList } from "./fanout.ts";
@@ -49,6 +50,8 @@ export async function mapInProcess(
     return mapResult(parent, result);
   } catch (error) {
     await giveUp(worker, scope, lease, error, parent);
+    // What was drained is no failure of the job that asked for it.
+    if (worker.isStopping) parent.abort("stop");
     throw error;
   } finally {
     parent.signal.removeEventListener("abort", abort);
@@ -117,7 +120,7 @@ async function workOn(
       total: fanout.total,
       batch,
       insist: (change) => worker.insist(change),
-      work: (task) => workItem(worker, scope, work, task),
+      work: (task) => workItem(worker, scope, work, task, batch !== null),
       halt: async (error) => {
         await parts.ledger.apply(changes.haltRun(run.seq, error));
         worker.haltRun(run.seq);
@@ -125,17 +128,30 @@ async function workOn(
     });
     const stop = () => driver.stop(scope.aborted === "lease" ? "lease" : "stop");
     scope.signal.addEventListener("abort", stop, { once: true });
-    await driver.run(null, concurrency);
+    worker.fanouts.mapping.add(driver);
+    try {
+      await driver.run(null, concurrency);
+    } finally {
+      worker.fanouts.mapping.delete(driver);
+    }
     fanout = (await parts.ledger.fanout(job.seq))!;
-    if (!isSettled(fanout) && !isHopeless(fanout))
+    if (!isSettled(fanout) && !isHopeless(fanout)) {
+      if (worker.isStopping) scope.abort("stop");
       throw new TenutoError("stopped", `map ${job.id} was stopped`, { category: "retryable" });
+    }
   }
   return await collect(parts, scope, job.seq, fanout, batch, (effects) =>
     parts.ledger.apply(changes.whileLeased(job.seq, lease, effects)),
   );
 }
 
-async function workItem(worker: Worker, parent: Execution, work: MapClosure, task: ItemTask): Promise<ItemOutcome> {
+async function workItem(
+  worker: Worker,
+  parent: Execution,
+  work: MapClosure,
+  task: ItemTask,
+  batched: boolean,
+): Promise<ItemOutcome> {
   const { facts } = parent;
   const scope = new ItemScope(
     worker.parts,
@@ -148,7 +164,9 @@ async function workItem(worker: Worker, parent: Execution, work: MapClosure, tas
     const context = new AttemptContext(scope, worker);
     const made = work(task.value, context);
     const value = made instanceof Promise ? await scope.abortable(made) : made;
-    const payload = checkPayload(value, `the result of item ${task.ordinal} of ${facts.job.id}`);
+    const what = `item ${task.ordinal} of ${facts.job.id}`;
+    if (batched) checkBatch(task.value, value, what);
+    const payload = checkPayload(value, `the result of ${what}`);
     return { kind: "completed", json: payload.json };
   } catch (error) {
     return itemOutcome(scope, resultOf(scope, error));

@@ -103,7 +103,7 @@ export class Sweeper {
       if (boot.seq === this.self()) continue;
       if (this.isDead(boot, now)) await this.reap(boot);
     }
-    for (const boot of await this.parts.ledger.boots("dead")) await this.takeLeases(boot);
+    for (const boot of await this.parts.ledger.abandoned()) await this.takeLeases(boot);
   }
 
   private isDead(boot: BootRow, now: number): boolean {

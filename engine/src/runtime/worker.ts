@@ -132,6 +132,10 @@ export class Worker implements AttemptHost {
     this.claimSoon();
   }
 
+  get isStopping(): boolean {
+    return this.stopping;
+  }
+
   get freeSlots(): number {
     return this.options.concurrency - this.running.size - this.fanouts.size + this.lent;
   }
@@ -408,6 +412,7 @@ export class Worker implements AttemptHost {
       const run = await this.parts.ledger.run(seq);
       if (run !== null && run.cancelRequestedAt !== null) this.cancelRun(seq);
       else if (run !== null && run.haltedAt !== null) this.haltRun(seq);
+      else if (run !== null && run.haltedAt !== null) this.haltRun(seq);
     }
   }
 
@@ -475,7 +480,7 @@ export class Worker implements AttemptHost {
       this.idle = resolve;
     });
     this.tellIdle();
-    this.fanouts.stopAll("stop");
+    this.fanouts.drainAll();
     const deadline = drainMs <= 0 ? null : this.parts.clock.after(drainMs, () => this.stopAll());
     if (deadline === null) this.stopAll();
     await drained;
@@ -489,6 +494,7 @@ export class Worker implements AttemptHost {
   }
 
   private stopAll(): void {
+    this.fanouts.stopAll("stop");
     this.drainOver = true;
     for (const entry of this.running.values()) end(entry, "stop");
   }

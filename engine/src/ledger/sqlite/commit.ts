@@ -4,7 +4,7 @@
  */
 
 import type { Rejection, Slice, Verdict } from "../../core/decision.ts";
-import { type ErrorCode, TenutoError } from "../../core/errors.ts";
+import { REJECTION_HINTS, TenutoError } from "../../core/errors.ts";
 import { leaseWindow } from "../../core/fanout.ts";
 import { claimJob } from "../../core/job.ts";
 import { PROPAGATION_BATCH } from "../../core/limits.ts";
@@ -137,12 +137,12 @@ function decide(unit: Unit, loader: Loader, change: Change, numbers: Numbers): O
   return { ok: true, value: verdict.result };
 }
 
-export function rejectionError(rejection: Rejection): TenutoError {
-  return new TenutoError(
-    rejection.code as ErrorCode,
-    rejection.message,
-    rejection.details === undefined ? {} : { details: rejection.details },
-  );
+export function rejectionError({ code, message, details }: Rejection): TenutoError {
+  const hint = REJECTION_HINTS[code];
+  return new TenutoError(code, message, {
+    ...(hint === undefined ? {} : { hint }),
+    ...(details === undefined ? {} : { details }),
+  });
 }
 
 function drain(unit: Unit, loader: Loader, budget: number): number {

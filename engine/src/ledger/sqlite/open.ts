@@ -79,9 +79,11 @@ export function openDatabase(options: OpenOptions): Connection {
     mkdirSync(dirname(path), { recursive: true });
     checkFilesystem(path);
   }
-  const db = connect(path);
+  const db = connect(path, (fresh) => {
+    checkVersion(String(fresh.prepare("SELECT sqlite_version() AS v").pluck().get()));
+    planned(fresh, path, options.migrations ?? loadMigrations());
+  });
   try {
-    checkVersion(String(db.prepare("SELECT sqlite_version() AS v").pluck().get()));
     migrate(db, path, options);
     return db;
   } catch (error) {
@@ -90,8 +92,11 @@ export function openDatabase(options: OpenOptions): Connection {
   }
 }
 
-/** A bare connection with the pragmas that every user of the file must have. */
-export function connect(path: string): Connection {
+/**
+ * A connection with the pragmas that every user of the file must have. `gate` looks at the file first and throws if it must
+ * not be touched: until then nothing is written, not even the journal mode.
+ */
+export function connect(path: string, gate: (db: Connection) => void = () => {}): Connection {
   let db: Connection;
   try {
     db = new Database(path, { timeout: BUSY_WAIT_MS });
@@ -100,6 +105,7 @@ export function connect(path: string): Connection {
   }
   try {
     db.pragma("busy_timeout = 5000");
+    gate(db);
     const fresh = path !== ":memory:" && db.pragma("page_count", { simple: true }) === 0;
     if (fresh) db.pragma("auto_vacuum = INCREMENTAL");
     if (path !== ":memory:" && db.pragma("journal_mode = WAL", { simple: true }) !== "wal") {

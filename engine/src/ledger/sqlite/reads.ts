@@ -38,6 +38,10 @@ export class SqliteReader extends SqliteWriter {
     return this.many<BootRow>(SQL.boots, state ?? null);
   }
 
+  async abandoned(): Promise<BootRow[]> {
+    return this.many<BootRow>(SQL.abandoned);
+  }
+
   async leasesOf(boot: BootSeq, limit: number): Promise<{ jobs: JobSeq[]; windows: WindowRow[] }> {
     return {
       jobs: this.many<{ seq: number }>(SQL.jobsOfBoot, boot, limit).map((row) => row.seq),

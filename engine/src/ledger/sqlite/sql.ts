@@ -265,6 +265,8 @@ export const SQL = {
   heartbeat: "UPDATE boot SET heartbeat_at = ? WHERE seq = ? AND state = 'alive'",
   endBoot: "UPDATE boot SET state = ? WHERE seq = ? AND state = 'alive'",
   boots: `SELECT ${list(BOOT_COLUMNS)} FROM boot WHERE ifnull(state = ?, 1) ORDER BY seq`,
+  abandoned: `SELECT ${list(BOOT_COLUMNS)} FROM boot WHERE state <> 'alive' AND seq IN (SELECT boot FROM job WHERE boot IS NOT NULL
+    UNION SELECT boot FROM item_window WHERE boot IS NOT NULL UNION SELECT boot FROM process) ORDER BY seq`,
   jobsOfBoot: "SELECT seq FROM job WHERE boot = ? LIMIT ?",
   windowsOfBoot: `SELECT ${list(WINDOW_COLUMNS)} FROM item_window WHERE boot = ? LIMIT ?`,
   insertProcess:
