@@ -37,7 +37,7 @@ export class World {
   async boot(): Promise<BootSeq> {
     this.bootCount += 1;
     return await this.ledger.registerBoot({
-      id: `boot-${this.bootCount}`,
+      id: `boot-${this.clock.now()}-${this.bootCount}`,
       host: "test",
       machine: "",
       pid: this.bootCount,

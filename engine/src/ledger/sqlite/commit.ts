@@ -32,8 +32,8 @@ export interface Batch {
 export class ClaimMemory {
   /** Boots known to be alive. */
   readonly alive = new Set<number>();
-  /** Boots for which the database shows nothing to claim, with the version of their offer. */
-  readonly nothingFor = new Map<number, number>();
+  /** Boots for which the database shows nothing to claim, with what they asked for. */
+  readonly nothingFor = new Map<number, string>();
   /** Numbers of jobs that this process has taken and not used yet. */
   block: { next: number; end: number } | null = null;
 
@@ -191,7 +191,8 @@ function claim(
   request: ClaimRequest,
 ): Claimed[] | TenutoError {
   const claimed: Claimed[] = [];
-  const known = memory.nothingFor.get(request.boot) === request.offersVersion;
+  const asked = `${request.offersVersion}/${request.run}`;
+  const known = memory.nothingFor.get(request.boot) === asked;
   if (known && unit.claimable.size === 0) return claimed;
   if (!memory.alive.has(request.boot)) {
     const boot = statements.of(SQL.bootState).get(request.boot) as { state: string } | undefined;
@@ -238,7 +239,7 @@ function claim(
       });
     }
   }
-  if (slots > 0 && all && !left) memory.nothingFor.set(request.boot, request.offersVersion);
+  if (slots > 0 && all && !left) memory.nothingFor.set(request.boot, asked);
   return claimed;
 }
 

@@ -5,7 +5,18 @@
  * busy wait is at most 50 ms, longer waits are asynchronous in the ledger.
  */
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, statfsSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statfsSync,
+} from "node:fs";
 import { dirname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import Database from "better-sqlite3";
@@ -215,9 +226,17 @@ function planned(db: Connection, path: string, known: Migration[]): Migration[] 
 function backupBefore(db: Connection, path: string, schema: number): void {
   const target = `${path}.schema-${schema}.backup`;
   if (existsSync(target)) return;
+  // Under its final name only when it is whole: a later start takes an existing backup for a good one.
+  const part = `${target}.${process.pid}.part`;
   try {
-    db.prepare("VACUUM INTO ?").run(target);
+    rmSync(part, { force: true });
+    db.prepare("VACUUM INTO ?").run(part);
+    const file = openSync(part, "r+");
+    fsyncSync(file);
+    closeSync(file);
+    renameSync(part, target);
   } catch (cause) {
+    rmSync(part, { force: true });
     throw new TenutoError("migration_failed", `cannot write the backup ${target} before migrating`, {
       hint: "Free space on that disk; nothing was changed.",
       cause,

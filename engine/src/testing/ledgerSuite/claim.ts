@@ -144,6 +144,15 @@ export const claim: Topic = {
       off();
       assert.deepEqual(claimed, ["b"]);
     },
+    "a claim for one run takes nothing of others, and hides nothing from a later claim for all": async ({ world }) => {
+      const boot = await world.boot();
+      const [first, second] = [await world.start("a"), await world.start("b c")];
+      const ids = async (run: number | null) => (await world.claim(boot, 10, { run })).map((held) => held.id);
+      assert.deepEqual(await ids(first.seq), ["a"]);
+      assert.deepEqual(await ids(first.seq), []);
+      assert.deepEqual(await ids(null), ["b", "c"]);
+      assert.deepEqual(await ids(second.seq), []);
+    },
     "a job of a cancelled run is ended, not claimed": async ({ world, ledger }) => {
       const boot = await world.boot();
       const run = await world.start("a b");
