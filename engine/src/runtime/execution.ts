@@ -63,11 +63,21 @@ export class Execution extends AttemptScope {
   }
 
   async guarded(effects: readonly Effect[]): Promise<void> {
-    await this.parts.ledger.apply(changes.whileLeased(this.facts.job.seq, this.current, effects));
+    const write = () => this.parts.ledger.apply(changes.whileLeased(this.facts.job.seq, this.current, effects));
+    try {
+      await write();
+    } catch (error) {
+      await this.insist(error, write);
+    }
   }
 
   protected override async saveStep(row: StepRow): Promise<void> {
-    await this.parts.ledger.apply(changes.recordStep(this.current, row));
+    const write = () => this.parts.ledger.apply(changes.recordStep(this.current, row));
+    try {
+      await write();
+    } catch (error) {
+      await this.insist(error, write);
+    }
   }
 
   override enter(): Promise<void> | null {

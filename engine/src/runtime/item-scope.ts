@@ -19,7 +19,12 @@ export class ItemScope extends AttemptScope {
   }
 
   async guarded(effects: readonly Effect[]): Promise<void> {
-    await this.parts.ledger.apply(changes.whileWindowHeld(this.facts.job.seq, this.windowStart, this.lease, effects));
+    const change = changes.whileWindowHeld(this.facts.job.seq, this.windowStart, this.lease, effects);
+    try {
+      await this.parts.ledger.apply(change);
+    } catch (error) {
+      await this.insist(error, () => this.parts.ledger.apply(change));
+    }
   }
 
   override async limit(name: string): Promise<void> {

@@ -16,6 +16,8 @@ import type { ResolvedJob } from "./definitions.ts";
 import { findLimiter, pass, sleep, spendFrom, stopped, tellOutcome } from "./limiting.ts";
 import type { Parts } from "./parts.ts";
 
+const FULL_DISK_RETRY_MS = 1_000;
+
 /** Thrown by `ctx.skip`. */
 export class SkipSignal extends Error {
   readonly reason: string;
@@ -61,6 +63,21 @@ export abstract class AttemptScope {
 
   /** Commits effects under the lease. @throws lease_lost */
   abstract guarded(effects: readonly Effect[]): Promise<void>;
+
+  /** A write that met a full disk is made again when there is room; work under way need not fail for it. */
+  protected async insist(fault: unknown, write: () => Promise<unknown>): Promise<void> {
+    for (let error = fault; ; ) {
+      if (!(error instanceof TenutoError) || error.code !== "disk_full") throw error;
+      await sleep(this.parts.clock, FULL_DISK_RETRY_MS, this.signal);
+      try {
+        await write();
+        return;
+      } catch (again) {
+        error = again;
+      }
+    }
+  }
+
   /** Called around everything that must not be interrupted by a wait. */
   enter(): Promise<void> | null {
     return null;
