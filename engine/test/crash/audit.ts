@@ -26,7 +26,7 @@ export function query<T = any>(database: string, sql: string, ...args: unknown[]
 /** Each query lists offenders. */
 const RULES: Record<string, string> = {
   "run counters differ from a recount": `SELECT run.id, open_jobs, live_jobs, waiting_jobs, failed_jobs, spawned_jobs, job_count FROM run
-    JOIN (SELECT run AS r, count(*) AS n, sum(ended_at IS NULL) AS o, sum(state IN ('ready', 'running') OR (state = 'waiting' AND kind <> 'single')) AS l, sum(state = 'waiting' AND kind = 'single') AS w,
+    JOIN (SELECT run AS r, count(*) AS n, sum(ended_at IS NULL) AS o, sum(state IN ('ready', 'running') OR (state = 'waiting' AND kind = 'fanout')) AS l, sum(state = 'waiting' AND kind <> 'fanout') AS w,
       sum(state = 'failed' AND allow_failure = 0) AS f, sum(parent IS NOT NULL) AS s FROM job GROUP BY run) ON r = run.seq
     WHERE (open_jobs, live_jobs, waiting_jobs, failed_jobs, spawned_jobs, job_count) IS NOT (o, l, w, f, s, n)`,
   "stage counters differ from a recount": `SELECT stage.run, ordinal FROM stage LEFT JOIN (SELECT run AS r, stage AS s, count(*) AS n, sum(ended_at IS NOT NULL) AS e,

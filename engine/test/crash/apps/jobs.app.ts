@@ -198,6 +198,18 @@ export function pipelines(): Pipeline<any>[] {
       agents,
     }),
     definePipeline({
+      name: "steps",
+      run: async (ctx: Context) => {
+        for (let index = 0; index < 400; index++) {
+          await ctx.step(["s", index], async (step) => {
+            await pause(2);
+            return effect(step.idempotencyKey, ctx.attempt, begin(step.idempotencyKey, ctx.attempt));
+          });
+        }
+        return ctx.attempt;
+      },
+    }),
+    definePipeline({
       name: "swarmCode",
       run: async (ctx: Context) => {
         const done = await ctx.map(
