@@ -6,9 +6,21 @@
  *
  * Owner: testing.
  */
+
+import type { Slice } from "../core/decision.ts";
 import type { PipelineDocument } from "../core/document.ts";
 import type { StoredError } from "../core/errors.ts";
-import type { DependencyType, FanoutRow, JobRow, Priority, RunRow, StageRow, WindowRow } from "../core/model.ts";
+import type {
+  DependencyType,
+  FanoutRow,
+  JobRow,
+  JobState,
+  Priority,
+  RunRow,
+  StageRow,
+  WindowRow,
+} from "../core/model.ts";
+import { isJobEnd } from "../core/model.ts";
 import { type Plan, planOf } from "../core/plan.ts";
 import type { StartRequest } from "../core/run.ts";
 
@@ -201,4 +213,38 @@ export function fanoutRow(patch: Partial<FanoutRow> = {}): FanoutRow {
 
 export function windowRow(patch: Partial<WindowRow> = {}): WindowRow {
   return { job: 1, start: 0, stop: 4, open: 4, epoch: 1, boot: 7, slots: 2, ...patch };
+}
+
+/** The slice of a run's only job in this state, attempt 3 under boot 7 if it runs; a waiting one is due at 5,000. */
+export function sliceIn(state: JobState, patch: Partial<JobRow> = {}, run: Partial<RunRow> = {}): Slice {
+  const over = isJobEnd(state);
+  const job = jobRow({
+    state,
+    blockers: state === "pending" ? 1 : 0,
+    claimable: state === "ready" ? 1 : 0,
+    boot: state === "running" ? 7 : null,
+    attemptBoot: state === "running" ? 7 : null,
+    dueAt: state === "waiting" ? 5_000 : null,
+    epoch: 3,
+    attempt: 3,
+    startedAt: 1,
+    endedAt: over ? 2 : null,
+    openChildren: 1,
+    children: 1,
+    ...patch,
+  });
+  const live = state === "ready" || state === "running" ? 1 : 0;
+  const counters = { openJobs: over ? 0 : 1, liveJobs: live, waitingJobs: state === "waiting" ? 1 : 0 };
+  const stage = stageRow({
+    settled: over ? 1 : 0,
+    failed: state === "failed" ? 1 : 0,
+    completed: state === "completed" ? 1 : 0,
+  });
+  return {
+    run: runRow({ ...counters, failedJobs: state === "failed" ? 1 : 0, ...run }),
+    stage,
+    job,
+    fanout: null,
+    window: null,
+  };
 }

@@ -8,7 +8,7 @@ import { checkInvariants } from "../../src/core/invariants.ts";
 import { errorOf } from "../../src/testing/builders.ts";
 import { dumpSqlite } from "../../src/testing/sqlite-dump.ts";
 import { type Held, World } from "../../src/testing/world.ts";
-import { Stage } from "./simulation.ts";
+import { Stage } from "./stage.ts";
 
 const LONG = process.env["TENUTO_LONG"] === "1";
 /** How many other things happen beside the cancel. */

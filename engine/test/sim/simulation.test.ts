@@ -4,7 +4,8 @@
  */
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { type Action, KINDS, Simulation, Stage } from "./simulation.ts";
+import { Simulation } from "./simulation.ts";
+import { type Action, KINDS, Stage } from "./stage.ts";
 
 const RUNS = Number(process.env["TENUTO_SIM_RUNS"] ?? 2_000);
 const STEPS = 100;
