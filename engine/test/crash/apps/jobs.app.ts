@@ -115,8 +115,13 @@ const wide = (id: string, count: number, agent: any, input?: unknown) =>
     ...(input === undefined ? {} : { input }),
   }));
 
+const agents = [journalled, block, poison, burn, sleeper, spawner, limited, retried, failsOnce];
+
 export function pipelines(): Pipeline<any>[] {
-  const agents = [journalled, block, poison, burn, sleeper, spawner, limited, retried, failsOnce];
+  return [...plainPipelines(), ...limitedPipelines(), ...programPipelines(), ...longPipelines(), zombiePipeline()];
+}
+
+function plainPipelines(): Pipeline<any>[] {
   const single = (name: string, agent: any, input: unknown, more: object = {}) =>
     definePipeline({ name, jobs: [{ id: "job", agent, input, ...more }], agents });
   return [
@@ -142,6 +147,11 @@ export function pipelines(): Pipeline<any>[] {
     single("children", spawner, { children: 1_010 }),
     single("depth", spawner, { depth: 0 }),
     single("reopened", retried, null),
+  ];
+}
+
+function limitedPipelines(): Pipeline<any>[] {
+  return [
     definePipeline({
       name: "limited",
       limiters: { gate: { concurrency: 3 } },
@@ -174,6 +184,24 @@ export function pipelines(): Pipeline<any>[] {
       agents,
     }),
     definePipeline({
+      name: "storm",
+      limiters: { dead: { breaker: { failures: 5, openSeconds: 1 } } },
+      defaults: { retry: { maxRetries: 2, baseSeconds: 0.2, factor: 1, jitter: 0.2 }, maxCrashes: 1_000 },
+      jobs: [
+        {
+          id: "each",
+          agent: stormAgent,
+          forEach: { source: Array.from({ length: 60 }, (_, n) => n), concurrency: 20, errorRate: 1 },
+        },
+      ],
+      agents: [stormAgent],
+    }),
+  ];
+}
+
+function programPipelines(): Pipeline<any>[] {
+  return [
+    definePipeline({
       name: "tree",
       jobs: [{ id: "job", command: { shell: TREE, env: COMMAND_ENV, graceSeconds: 0.5 } }],
     }),
@@ -185,6 +213,11 @@ export function pipelines(): Pipeline<any>[] {
         command: { shell: TREE, env: COMMAND_ENV, graceSeconds: 0.5 },
       })),
     }),
+  ];
+}
+
+function longPipelines(): Pipeline<any>[] {
+  return [
     definePipeline({
       name: "swarm",
       jobs: [
@@ -225,20 +258,6 @@ export function pipelines(): Pipeline<any>[] {
         return done.count;
       },
     }),
-    definePipeline({
-      name: "storm",
-      limiters: { dead: { breaker: { failures: 5, openSeconds: 1 } } },
-      defaults: { retry: { maxRetries: 2, baseSeconds: 0.2, factor: 1, jitter: 0.2 }, maxCrashes: 1_000 },
-      jobs: [
-        {
-          id: "each",
-          agent: stormAgent,
-          forEach: { source: Array.from({ length: 60 }, (_, n) => n), concurrency: 20, errorRate: 1 },
-        },
-      ],
-      agents: [stormAgent],
-    }),
-    zombiePipeline(),
   ];
 }
 
