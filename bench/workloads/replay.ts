@@ -24,11 +24,15 @@ export function recordWrites(ledger: SqliteLedger): Recorded[] {
     if (!WRITES.test(sql)) return statement;
     let recorder = wrapped.get(sql);
     if (recorder === undefined) {
-      const note = (values: unknown[]) => void log.push({ sql, values });
-      recorder = {
-        run: (...values: unknown[]) => (note(values), statement.run(...values)),
-        get: (...values: unknown[]) => (note(values), statement.get(...values)),
-      } as unknown as ReturnType<typeof original>;
+      const noting =
+        (call: (...values: unknown[]) => unknown) =>
+        (...values: unknown[]) => {
+          log.push({ sql, values });
+          return call(...values);
+        };
+      const run = noting((...values) => statement.run(...values));
+      const get = noting((...values) => statement.get(...values));
+      recorder = { run, get } as unknown as ReturnType<typeof original>;
       wrapped.set(sql, recorder);
     }
     return recorder;

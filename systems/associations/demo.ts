@@ -6,15 +6,16 @@
  *
  * The site lives in this process, so that its counters survive the kill; with --crash the engine lives in a child.
  */
-import { spawn } from "node:child_process";
+
 import type { ChildProcess } from "node:child_process";
+import { spawn } from "node:child_process";
 import { mkdir } from "node:fs/promises";
 import { join, relative, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { openTenuto } from "tenuto";
 import { readJsonl } from "./adapters/files.ts";
-import { FIXTURE_CODE, startSite, writeSiteConfig } from "./fixtures/site.ts";
 import type { FixtureSite } from "./fixtures/site.ts";
+import { FIXTURE_CODE, startSite, writeSiteConfig } from "./fixtures/site.ts";
 import { associationsPipeline } from "./pipeline.ts";
 
 const { values: options } = parseArgs({

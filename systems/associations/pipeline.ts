@@ -5,14 +5,14 @@
  */
 import { defineAgent, definePipeline } from "tenuto";
 import { z } from "zod";
+import { ASSOCIATION_CODE } from "./domain/association.ts";
+import { rateOf, SPACINGS_MS } from "./domain/pace.ts";
 import { linkCrawler } from "./jobs/discovery/link_crawler.ts";
 import { siteMapper } from "./jobs/discovery/site_mapper.ts";
 import { htmlParser } from "./jobs/extraction/html_parser.ts";
 import { recordsWriter } from "./jobs/output/records_writer.ts";
-import { realServices } from "./jobs/web.ts";
 import type { Services } from "./jobs/web.ts";
-import { ASSOCIATION_CODE } from "./domain/association.ts";
-import { SPACINGS_MS, rateOf } from "./domain/pace.ts";
+import { realServices } from "./jobs/web.ts";
 
 export interface AssociationsOptions {
   /** Requests a second to one host, at most. Default 0.5. Slower wishes of an association or its robots.txt are kept as well. */

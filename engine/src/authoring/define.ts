@@ -248,7 +248,7 @@ function commandAgent(
   const all = document === null ? found : validateDocument(document);
   for (const { path, message, hint } of all)
     problems.push({ path: path.replace(/^(stages\[0\]\.)?jobs\[0\]\.?/, ""), message, hint });
-  return { ...base, kind: "command", command: document?.stages[0]!.jobs[0]!.command };
+  return { ...base, kind: "command", command: document?.stages[0]?.jobs[0]?.command };
 }
 
 /** Jobs that name an agent by itself name it by name afterwards; the agents are collected. */

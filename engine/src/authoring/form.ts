@@ -21,7 +21,7 @@ import type {
   WorkPolicy,
 } from "../core/document.ts";
 import { COMMAND_KEYS, DEPENDENCY_KEYS, FOR_EACH_KEYS, JOB_KEYS, PIPELINE_KEYS } from "../core/document-shape.ts";
-import type { DependencyType, Json, Priority } from "../core/model.ts";
+import type { DependencyType, Priority } from "../core/model.ts";
 import { either, json, list, map, object, type Shape, text, word } from "../core/shape.ts";
 
 export type { Condition, Dependency, ErrorRule, ForEachSpec, LimiterSpec, Requirement, RetryPolicy, WorkPolicy };

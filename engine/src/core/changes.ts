@@ -10,7 +10,6 @@ import type { FailurePolicy, Lease, Wait } from "./job.ts";
 import * as job from "./job.ts";
 import type { BootSeq, JobRow, JobSeq, Json, RunRow, RunSeq } from "./model.ts";
 import { isRunEnd } from "./model.ts";
-import { reopenJob } from "./release.ts";
 import { type Reopened, type ReopenSlice, reopen } from "./reopen.ts";
 import type { Numbers, SpawnRequest, StartRequest, StartSlice } from "./run.ts";
 import * as run from "./run.ts";

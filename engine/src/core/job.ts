@@ -6,10 +6,9 @@
  * the first; (4) the counters of run and stage change in the same decision as the job.
  */
 import type { Effect, Slice, Verdict } from "./decision.ts";
-import { errorJson, leaseLost, reject } from "./decision.ts";
+import { errorJson, leaseLost, } from "./decision.ts";
 import type { StoredError } from "./errors.ts";
 import {
-  attemptEnd,
   barredByRun,
   closing,
   countRun,

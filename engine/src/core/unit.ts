@@ -6,7 +6,6 @@
  * the run's next event number; (4) a run's state is derived once, when everything else of the transaction is decided.
  */
 import type {
-  ArtifactRow,
   AttemptRow,
   EdgeRow,
   Effect,

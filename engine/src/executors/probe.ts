@@ -16,7 +16,7 @@ export function createProbe(): ProcessProbe {
       if (!HAS_PROC) return existsWithoutProc(identity.pid);
       const entry = entryOf(identity.pid);
       if (entry === "unknown") return null;
-      return entry !== null && entry.live && startOf(identity.pid) === identity.pidStart;
+      return entry?.live === true && startOf(identity.pid) === identity.pidStart;
     },
     endOrphans: async (identities, prefixes) =>
       (await endOrphans(identities, { prefixes })).filter((result) => result.outcome === "ended").length,

@@ -7,7 +7,6 @@
 import type {
   ArtifactRow,
   AttemptRow,
-  EdgeRow,
   ItemRow,
   LimiterState,
   Slice,

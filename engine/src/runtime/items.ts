@@ -8,9 +8,9 @@
 import * as changes from "../core/changes.ts";
 import type { ItemRow } from "../core/decision.ts";
 import { errorJson } from "../core/decision.ts";
-import { type StoredError, TenutoError } from "../core/errors.ts";
+import { type StoredError, } from "../core/errors.ts";
 import type { ItemsSettled } from "../core/fanout.ts";
-import type { BootSeq, FanoutRow, JobRow, JobSeq, Json, RunRow } from "../core/model.ts";
+import type { BootSeq, JobRow, Json, RunRow } from "../core/model.ts";
 import { retriesExhausted, retryDelayMs } from "../core/retry.ts";
 import type { DatasetInfo } from "../ports/artifact-store.ts";
 import type { Change, SliceOf } from "../ports/ledger.ts";

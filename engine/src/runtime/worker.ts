@@ -412,7 +412,6 @@ export class Worker implements AttemptHost {
       const run = await this.parts.ledger.run(seq);
       if (run !== null && run.cancelRequestedAt !== null) this.cancelRun(seq);
       else if (run !== null && run.haltedAt !== null) this.haltRun(seq);
-      else if (run !== null && run.haltedAt !== null) this.haltRun(seq);
     }
   }
 

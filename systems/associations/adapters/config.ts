@@ -3,11 +3,11 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parse } from "yaml";
 import { z } from "zod";
-import { readAssociations } from "../domain/association.ts";
 import type { Association } from "../domain/association.ts";
+import { readAssociations } from "../domain/association.ts";
 import { ConfigError } from "../domain/errors.ts";
-import { readSchemaFile, resolveSchema } from "../domain/schema.ts";
 import type { Schema, SchemaFile } from "../domain/schema.ts";
+import { readSchemaFile, resolveSchema } from "../domain/schema.ts";
 
 /** The configuration shipped with this system. */
 export const DEFAULT_CONFIG_DIR = join(import.meta.dirname, "..", "config");

@@ -5,8 +5,8 @@
  * and rate limits hold for it as well, and no public address leads to a private network.
  */
 import { setMaxListeners } from "node:events";
-import { Agent, fetch } from "undici";
 import type { Response } from "undici";
+import { Agent, fetch } from "undici";
 import {
   ConnectionError,
   ForbiddenError,

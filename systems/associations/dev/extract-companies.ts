@@ -11,8 +11,8 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { readJsonl } from "../adapters/files.ts";
 import { stateCode } from "../domain/places.ts";
-import { DEFAULT_CSV, MARKUPS, PAGE_STYLES, SHAPES, readCompanies, serveCompanies } from "./company-site.ts";
 import type { Company, CompanySiteOptions } from "./company-site.ts";
+import { DEFAULT_CSV, MARKUPS, PAGE_STYLES, readCompanies, SHAPES, serveCompanies } from "./company-site.ts";
 
 const FIELDS = [
   "company_name",

@@ -5,8 +5,8 @@
  *        [--markup dl|table|classes|lines|microdata] [--shape detail|list]
  */
 import { parseArgs } from "node:util";
-import { DEFAULT_CSV, readCompanies, serveCompanies } from "./company-site.ts";
 import type { CompanySiteOptions } from "./company-site.ts";
+import { DEFAULT_CSV, readCompanies, serveCompanies } from "./company-site.ts";
 
 const {
   values: { port, ...shape },

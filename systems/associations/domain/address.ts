@@ -1,6 +1,6 @@
 /** Postal addresses of the United States and Canada, as people write them in one or several lines. */
 import { cleanText } from "./page.ts";
-import { STATE_NAMES, countryName, stateCode } from "./places.ts";
+import { countryName, STATE_NAMES, stateCode } from "./places.ts";
 
 export interface Address {
   street: string | null;

@@ -1,8 +1,8 @@
 /** An association as configured, and what a run may set instead. */
 import { z } from "zod";
 import { ConfigError } from "./errors.ts";
-import { NO_PAGINATION, paramTypeOf } from "./pagination.ts";
 import type { Pagination } from "./pagination.ts";
+import { NO_PAGINATION, paramTypeOf } from "./pagination.ts";
 
 const httpUrl = z.string().regex(/^https?:\/\/[^\s/]+/i, "must be an http(s) address");
 

@@ -5,15 +5,16 @@
  * page gives one record or a ParseError.
  * A record without a required field is not stored: it is reported as dropped, with what was missing.
  */
-import { parseAddress } from "./address.ts";
+
 import type { Address } from "./address.ts";
+import { parseAddress } from "./address.ts";
 import { ParseError } from "./errors.ts";
-import { labelledValues, textLines } from "./labels.ts";
 import type { Labelled } from "./labels.ts";
-import { cleanText, mayMatch } from "./page.ts";
+import { labelledValues, textLines } from "./labels.ts";
 import type { Page, Scope } from "./page.ts";
-import { PARSERS } from "./parsers.ts";
+import { cleanText, mayMatch } from "./page.ts";
 import type { Value } from "./parsers.ts";
+import { PARSERS } from "./parsers.ts";
 import type { Field, Schema } from "./schema.ts";
 import { jsonLdFor, jsonPath, microdata } from "./structured.ts";
 import { isSocial, sameSite } from "./url.ts";

@@ -1,6 +1,7 @@
 /** Values that stand behind a label: `Phone: …`, definition lists, two-column tables, label and value in boxes of their own. */
-import { cleanText } from "./page.ts";
+
 import type { Scope } from "./page.ts";
+import { cleanText } from "./page.ts";
 
 export interface Labelled {
   /** The value, line by line. */

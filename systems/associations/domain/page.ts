@@ -1,6 +1,7 @@
 /** A fetched page, parsed once and handed to every rule. */
-import { load } from "cheerio";
+
 import type { Cheerio, CheerioAPI } from "cheerio";
+import { load } from "cheerio";
 import { resolveUrl } from "./url.ts";
 
 /** A part of a page: one or more elements. */

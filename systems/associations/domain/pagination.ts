@@ -3,8 +3,9 @@
  *
  * Links on the page are believed before computed addresses: they know about zero-based counting, step widths and the last page.
  */
-import { cleanText } from "./page.ts";
+
 import type { Page, Scope } from "./page.ts";
+import { cleanText } from "./page.ts";
 import { mergeQuery, resolveUrl, sameSite, urlKey } from "./url.ts";
 
 export type ParamType = "page" | "count" | "offset";

@@ -6,8 +6,8 @@
 import { z } from "zod";
 import { ConfigError } from "./errors.ts";
 import { PARSERS } from "./parsers.ts";
-import { compileSelector } from "./selectors.ts";
 import type { Selector } from "./selectors.ts";
+import { compileSelector } from "./selectors.ts";
 
 const oneOrMany = z
   .union([z.string(), z.array(z.string())])

@@ -1,6 +1,7 @@
 /** Structured data in pages: JSON-LD and microdata. */
-import { cleanText } from "./page.ts";
+
 import type { Page, Scope } from "./page.ts";
+import { cleanText } from "./page.ts";
 
 const NOT_A_COMPANY =
   /breadcrumb|listitem|itemlist|webpage|website|postaladdress|geocoordinates|imageobject|contactpoint|person|article|event|searchaction/i;

@@ -5,16 +5,16 @@
  */
 import type { ArtifactRef, Context } from "tenuto";
 import { z } from "zod";
-import { DEFAULT_CONFIG_DIR, loadCrawler, userAgentOf } from "../adapters/config.ts";
 import type { CrawlerConfig } from "../adapters/config.ts";
-import { createHttpClient } from "../adapters/http.ts";
+import { DEFAULT_CONFIG_DIR, loadCrawler, userAgentOf } from "../adapters/config.ts";
 import type { Fetched, HttpClient } from "../adapters/http.ts";
-import { fetchRobots, readRobots } from "../adapters/robots.ts";
+import { createHttpClient } from "../adapters/http.ts";
 import type { Robots } from "../adapters/robots.ts";
+import { fetchRobots, readRobots } from "../adapters/robots.ts";
 import { ForbiddenError, NotFoundError } from "../domain/errors.ts";
 import { limitersFor } from "../domain/pace.ts";
-import { parsePage } from "../domain/page.ts";
 import type { Page } from "../domain/page.ts";
+import { parsePage } from "../domain/page.ts";
 
 /** What jobs need beside their input; replaced in tests. */
 export interface Services {

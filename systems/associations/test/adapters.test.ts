@@ -1,6 +1,6 @@
-import { mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:http";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import type { RequestListener } from "node:http";
+import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
@@ -8,8 +8,8 @@ import { afterEach, describe, expect, test } from "vitest";
 import { DEFAULT_CONFIG_DIR, loadAssociations, loadCrawler, loadSchema, userAgentOf } from "../adapters/config.ts";
 import { decodeBody } from "../adapters/decode.ts";
 import { readJsonl, writeJsonl } from "../adapters/files.ts";
-import { createHttpClient, retryAfterMs } from "../adapters/http.ts";
 import type { HttpOptions } from "../adapters/http.ts";
+import { createHttpClient, retryAfterMs } from "../adapters/http.ts";
 import { isPrivateAddress, privateAddressIn } from "../adapters/network-guard.ts";
 import { fetchRobots, readRobots } from "../adapters/robots.ts";
 import { configuredPagination, readAssociations } from "../domain/association.ts";

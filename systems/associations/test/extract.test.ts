@@ -1,12 +1,12 @@
 import { describe, expect, test } from "vitest";
 import { DEFAULT_CONFIG_DIR, loadSchema } from "../adapters/config.ts";
 import { parseAddress } from "../domain/address.ts";
-import { extractPage } from "../domain/extract.ts";
 import type { Fields } from "../domain/extract.ts";
+import { extractPage } from "../domain/extract.ts";
 import { parsePage } from "../domain/page.ts";
 import { PARSERS } from "../domain/parsers.ts";
-import { resolveSchema } from "../domain/schema.ts";
 import type { SchemaFile } from "../domain/schema.ts";
+import { resolveSchema } from "../domain/schema.ts";
 import { compileSelector } from "../domain/selectors.ts";
 
 const URL_OF_PAGE = "https://guild.test/members/1";

@@ -10,8 +10,8 @@ import { linkCrawler } from "../jobs/discovery/link_crawler.ts";
 import { siteMapper } from "../jobs/discovery/site_mapper.ts";
 import { htmlParser } from "../jobs/extraction/html_parser.ts";
 import { recordsWriter } from "../jobs/output/records_writer.ts";
-import { realServices } from "../jobs/web.ts";
 import type { Services } from "../jobs/web.ts";
+import { realServices } from "../jobs/web.ts";
 
 export class Memory {
   readonly steps = new Map<string, unknown>();

@@ -2,8 +2,8 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { startCrawl } from "../domain/crawl.ts";
 import { parsePage } from "../domain/page.ts";
-import { NO_PAGINATION, detectPagination, pageUrl, paramTypeOf, readControls } from "../domain/pagination.ts";
 import type { Controls, Pagination } from "../domain/pagination.ts";
+import { detectPagination, NO_PAGINATION, pageUrl, paramTypeOf, readControls } from "../domain/pagination.ts";
 
 const at = (url: string, html: string, more: { linkHeader?: string; contentType?: string } = {}) =>
   parsePage({ url, text: html, ...more });

@@ -1,10 +1,10 @@
-import { mkdtemp, readFile, readdir, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
 import { readJsonl } from "../adapters/files.ts";
-import { FIXTURE_CODE, startSite, writeSiteConfig } from "../fixtures/site.ts";
 import type { FixtureSite, SiteOptions } from "../fixtures/site.ts";
+import { FIXTURE_CODE, startSite, writeSiteConfig } from "../fixtures/site.ts";
 import { Memory, runPipeline } from "./harness.ts";
 
 const cleanups: (() => Promise<unknown>)[] = [];

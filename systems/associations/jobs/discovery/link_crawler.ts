@@ -8,12 +8,12 @@ import { startCrawl } from "../../domain/crawl.ts";
 import { NotFoundError, ParseError, RefusedError } from "../../domain/errors.ts";
 import { listItems } from "../../domain/extract.ts";
 import { memberLinks } from "../../domain/member-links.ts";
-import { cleanText } from "../../domain/page.ts";
 import type { Page } from "../../domain/page.ts";
+import { cleanText } from "../../domain/page.ts";
 import { readControls } from "../../domain/pagination.ts";
 import type { Schema } from "../../domain/schema.ts";
-import { configDirOf, openWeb, politenessSchema, readPage, storedPageSchema } from "../web.ts";
 import type { Services, StoredPage } from "../web.ts";
+import { configDirOf, openWeb, politenessSchema, readPage, storedPageSchema } from "../web.ts";
 import { paginationSchema } from "./site_mapper.ts";
 
 export const linkCrawlerInput = z.object({

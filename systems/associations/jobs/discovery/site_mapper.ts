@@ -4,8 +4,8 @@ import type { Context } from "tenuto";
 import { z } from "zod";
 import { hasSchema, loadAssociations } from "../../adapters/config.ts";
 import { writeJson } from "../../adapters/files.ts";
-import { ASSOCIATION_CODE, configuredPagination } from "../../domain/association.ts";
 import type { Association } from "../../domain/association.ts";
+import { ASSOCIATION_CODE, configuredPagination } from "../../domain/association.ts";
 import {
   asksForLogin,
   directoryLinks,
@@ -23,11 +23,11 @@ import {
 import { memberLinks } from "../../domain/member-links.ts";
 import { slowerSpacing } from "../../domain/pace.ts";
 import type { Page } from "../../domain/page.ts";
-import { detectPagination } from "../../domain/pagination.ts";
 import type { Pagination } from "../../domain/pagination.ts";
+import { detectPagination } from "../../domain/pagination.ts";
 import { resolveUrl } from "../../domain/url.ts";
-import { configDirOf, openWeb, politenessSchema, readPage, readText, storedPageSchema } from "../web.ts";
 import type { Politeness, Services, StoredPage, Web } from "../web.ts";
+import { configDirOf, openWeb, politenessSchema, readPage, readText, storedPageSchema } from "../web.ts";
 
 export const paginationSchema = z.object({
   type: z.enum(["none", "auto", "next_link", "query_param", "path_segment", "load_more", "infinite_scroll"]),

@@ -5,11 +5,11 @@ import { loadSchema } from "../../adapters/config.ts";
 import { ParseError } from "../../domain/errors.ts";
 import { extractPage } from "../../domain/extract.ts";
 import { parsePage } from "../../domain/page.ts";
-import { memberRecord } from "../../domain/record.ts";
 import type { MemberRecord } from "../../domain/record.ts";
+import { memberRecord } from "../../domain/record.ts";
 import type { Schema } from "../../domain/schema.ts";
-import { configDirOf, openWeb, politenessSchema, readPage, storedPageSchema } from "../web.ts";
 import type { Services } from "../web.ts";
+import { configDirOf, openWeb, politenessSchema, readPage, storedPageSchema } from "../web.ts";
 
 export const htmlParserInput = z.object({
   url: z.string(),
