@@ -6,18 +6,9 @@
  * the first; (4) the counters of run and stage change in the same decision as the job.
  */
 import type { Effect, Slice, Verdict } from "./decision.ts";
-import { errorJson, leaseLost, } from "./decision.ts";
+import { errorJson, leaseLost } from "./decision.ts";
 import type { StoredError } from "./errors.ts";
-import {
-  barredByRun,
-  closing,
-  countRun,
-  endJob,
-  illegal,
-  type JobEnd,
-  readyPatch,
-  releasing,
-} from "./job-end.ts";
+import { barredByRun, closing, countRun, endJob, illegal, type JobEnd, readyPatch, releasing } from "./job-end.ts";
 import type { BootSeq, FanoutRow, JobRow, RunRow } from "./model.ts";
 import { isRunEnd } from "./model.ts";
 import { rankInRun } from "./schedule.ts";

@@ -4,15 +4,7 @@
  * A change is a selector (data) and a pure synchronous `decide`, which may run again after a conflict. Changes that arrive
  * together are committed together; a rejected change is undone alone; the promise settles after the commit.
  */
-import type {
-  ArtifactRow,
-  AttemptRow,
-  ItemRow,
-  LimiterState,
-  Slice,
-  StepRow,
-  Verdict,
-} from "../core/decision.ts";
+import type { ArtifactRow, AttemptRow, ItemRow, LimiterState, Slice, StepRow, Verdict } from "../core/decision.ts";
 import type { WindowChoice } from "../core/fanout.ts";
 import type { Lease } from "../core/job.ts";
 import type {

@@ -8,7 +8,7 @@
 import * as changes from "../core/changes.ts";
 import type { ItemRow } from "../core/decision.ts";
 import { errorJson } from "../core/decision.ts";
-import { type StoredError, } from "../core/errors.ts";
+import type { StoredError } from "../core/errors.ts";
 import type { ItemsSettled } from "../core/fanout.ts";
 import type { BootSeq, JobRow, Json, RunRow } from "../core/model.ts";
 import { retriesExhausted, retryDelayMs } from "../core/retry.ts";

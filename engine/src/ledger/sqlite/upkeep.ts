@@ -6,7 +6,7 @@ import { existsSync, rmSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import { Worker } from "node:worker_threads";
 import { TenutoError } from "../../core/errors.ts";
-import type { BootRow, BootSeq, } from "../../core/model.ts";
+import type { BootRow, BootSeq } from "../../core/model.ts";
 import type { KeepAlive, Ledger, PruneResult } from "../../ports/ledger.ts";
 import type { SqliteOptions } from "./ledger.ts";
 import { SqliteReader } from "./reads.ts";
