@@ -4,7 +4,7 @@ import Database from "better-sqlite3";
 import { afterEach, expect, test } from "vitest";
 import { audit, query } from "./audit.ts";
 import { byKey, readJournal } from "./journal.ts";
-import { Bench, isAlive, readLines, survivors, until } from "./process.ts";
+import { Bench, freeze, isAlive, readLines, survivors, until } from "./process.ts";
 
 let bench: Bench;
 afterEach(() => bench.close());
@@ -59,7 +59,7 @@ test("R-07: a worker that was stopped beyond its lease can write nothing, ends i
   );
   const shell = readJournal(bench.journal).find((entry) => entry.key.endsWith("/tree"))!.pid;
   const oldBoot = await old.ask("boot");
-  old.send("SIGSTOP");
+  await freeze(old, bench.database);
 
   const fresh = await bench.engine(SHORT);
   const end = await fresh.ask("wait", id, 20_000);
@@ -118,7 +118,7 @@ test("R-07: a stop shorter than the lease costs nothing", async () => {
   const old = await bench.engine(lease);
   const { id } = await old.ask("start", "hundredSlow", {}, {});
   await until("work", () => readLines(bench.journal).length > 20);
-  old.send("SIGSTOP");
+  await freeze(old, bench.database);
   const fresh = await bench.engine(lease);
   const other = await fresh.ask("start", "quick", {}, {});
   await fresh.ask("wait", other.id, 10_000);

@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import Database from "better-sqlite3";
 import type { Agent, OpenOptions, Pipeline, Tenuto } from "tenuto";
 
 export type Tell = (signal: string, data?: unknown) => void;
@@ -195,6 +196,28 @@ export class Bench {
     }
     await until("no process of the test to be left", () => survivors(this.home).length === 0, 15_000);
     rmSync(this.home, { recursive: true, force: true });
+  }
+}
+
+/**
+ * Stops a process at a moment at which it holds no lock of the ledger. One that is stopped in the middle of a commit holds
+ * up everybody until it goes on, which is SQLite's nature and not what these tests are about.
+ */
+export async function freeze(engine: EngineProcess, database: string): Promise<void> {
+  const db = new Database(database, { timeout: 0 });
+  try {
+    await until("a moment between two commits", () => {
+      engine.send("SIGSTOP");
+      try {
+        db.exec("BEGIN IMMEDIATE; ROLLBACK");
+        return true;
+      } catch {
+        engine.send("SIGCONT");
+        return false;
+      }
+    });
+  } finally {
+    db.close();
   }
 }
 

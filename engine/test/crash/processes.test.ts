@@ -2,7 +2,7 @@
 import { afterEach, expect, test } from "vitest";
 import { audit, query } from "./audit.ts";
 import { readJournal } from "./journal.ts";
-import { Bench, isAlive, readLines, survivors, until } from "./process.ts";
+import { Bench, freeze, isAlive, readLines, survivors, until } from "./process.ts";
 
 let bench: Bench;
 afterEach(() => bench.close());
@@ -18,7 +18,7 @@ test("R-22: a started command is cancelled while the engine restarts: cancelled 
   await until("the program", () => begun() === 1);
   await until("its tree", () => programs().length >= 3);
   // The order is committed by another process, the engine dies before it can act on it.
-  first.send("SIGSTOP");
+  await freeze(first, bench.database);
   const other = await bench.engine({ work: false });
   await other.ask("cancel", id);
   expect(query(bench.database, "SELECT state FROM job")[0].state).toBe("running");
