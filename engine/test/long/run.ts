@@ -30,6 +30,9 @@ const SUITES: Suite[] = [
     files: `${CRASH}/orders.test.ts`,
     figures: { CRASH_BACKUPS: "100", CRASH_STARTS: "1000" },
   },
+  { id: "R-15 simulation", files: "engine/test/sim/simulation.test.ts", figures: { TENUTO_SIM_RUNS: "200000" } },
+  { id: "R-16 cancel races", files: "engine/test/sim/cancel-races.test.ts", figures: {} },
+  { id: "R-42 shared file", files: "engine/src/ledger/sqlite/shared.test.ts", figures: {} },
   { id: "R-53 versions", files: `${CRASH}/versions.test.ts`, figures: {} },
 ];
 

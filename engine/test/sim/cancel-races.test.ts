@@ -10,7 +10,7 @@ import { dumpSqlite } from "../../src/testing/sqlite-dump.ts";
 import { type Held, World } from "../../src/testing/world.ts";
 import { Stage } from "./stage.ts";
 
-const LONG = process.env["TENUTO_LONG"] === "1";
+const LONG = process.env["LONG"] === "1";
 /** How many other things happen beside the cancel. */
 const OTHERS = LONG ? 3 : 2;
 

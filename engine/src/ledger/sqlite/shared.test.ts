@@ -17,7 +17,7 @@ import { codeOf, World } from "../../testing/world.ts";
 import { openSqliteLedger } from "./index.ts";
 
 const CHILD = fileURLToPath(new URL("./writers.child.ts", import.meta.url));
-const LONG = process.env["TENUTO_LONG"] === "1";
+const LONG = process.env["LONG"] === "1";
 const PROCESSES = LONG ? 8 : 4;
 const FOR_MS = LONG ? 60_000 : 3_000;
 
