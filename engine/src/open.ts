@@ -81,8 +81,29 @@ export interface Tenuto {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
+/** How far the clock may run ahead of the system's when that was set back. */
+const MAX_LEAD_MS = 86_400_000;
+let lastNow = Date.now();
+let lastTick = performance.now();
+
+/**
+ * The system's time, but never slower than the time that really passes: when the clock is set back, sleeps and retries do
+ * not wait for the difference. A clock that jumps forward is followed at once, as after a laptop's sleep.
+ */
+function steadyNow(): number {
+  const wall = Date.now();
+  const tick = performance.now();
+  const paced = Math.floor(lastNow + (tick - lastTick));
+  if (wall >= paced) {
+    lastNow = wall;
+    lastTick = tick;
+    return wall;
+  }
+  return Math.min(paced, wall + MAX_LEAD_MS);
+}
+
 export const systemClock: Clock = {
-  now: () => Date.now(),
+  now: steadyNow,
   after: (ms, callback) => {
     // Node fires timers longer than this at once.
     const timer = setTimeout(callback, Math.min(ms, 2_147_483_647));
@@ -98,10 +119,10 @@ export async function openTenuto(options: OpenOptions = {}): Promise<Tenuto> {
   const engineOptions = checkedOptions(options);
   const clock = options.clock ?? systemClock;
   const database = options.database ?? process.env["TENUTO_DATABASE"] ?? join(home, "ledger.db");
-  const ledger =
-    options.ledger ?? openSqliteLedger({ path: database === ":memory:" ? database : resolve(cwd, database), clock });
   const onFault =
     options.onFault ?? ((error: unknown) => console.error(error instanceof Error ? `tenuto: ${error.message}` : error));
+  const path = database === ":memory:" ? database : resolve(cwd, database);
+  const ledger = options.ledger ?? openSqliteLedger({ path, clock, onFailure: onFault });
   try {
     const parts = await assemble(home, cwd, ledger, clock, options, onFault);
     const engine = new Engine(

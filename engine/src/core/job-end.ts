@@ -49,7 +49,7 @@ export function attemptEnd(job: JobRow, state: AttemptState, at: number, error: 
       boot: job.attemptBoot,
       state,
       startedAt: job.startedAt ?? at,
-      endedAt: at,
+      endedAt: Math.max(at, job.startedAt ?? at),
       error: error === null ? null : errorJson(error),
     },
   };
@@ -109,7 +109,8 @@ export function endJob(slice: Slice, end: JobEnd): Verdict {
       dueAt: null,
       holding: 0,
       attemptBoot: end.effects?.some((effect) => effect.type === "attempt") ? null : job.attemptBoot,
-      endedAt: end.at,
+      // A clock that was set back must not make an end before its start.
+      endedAt: Math.max(end.at, job.startedAt ?? end.at),
       reason: end.reason ?? null,
     },
     effects,

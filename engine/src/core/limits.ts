@@ -18,6 +18,11 @@ export const MAX_ITEMS = 1_000_000;
 export const WINDOW_ITEMS = 1_000;
 /** Progress events of a job are at least this far apart. */
 export const PROGRESS_EVERY_MS = 500;
+/**
+ * Jobs that were at work in this many crashes of their worker go on one at a time: one of them may be the cause. Not after
+ * the first crash, which has mostly other causes and would hold up everything that was at work.
+ */
+export const SUSPECT_CRASHES = 2;
 export const LEASE_MS = 30_000;
 export const HEARTBEAT_MS = 5_000;
 /** The heartbeat thread stops when the main loop has not ticked for this long. */

@@ -261,7 +261,10 @@ export function settleRun(run: RunRow, at: number): { decision: Decision; deadlo
     const effects: Effect[] = [{ type: "event", name: `run.${state}`, job: null }];
     if (run.concurrencyKey !== null)
       effects.push({ type: "propagate", row: { kind: "keyFreed", run: run.seq, subject: 0, cursor: 0 } });
-    return { decision: { ok: true, run: { state, endedAt: at }, effects }, deadlock: false };
+    return {
+      decision: { ok: true, run: { state, endedAt: Math.max(at, run.startedAt ?? run.createdAt) }, effects },
+      deadlock: false,
+    };
   }
   if (run.state === "pending" || run.propagating > 0) return null;
   if (run.liveJobs > 0) {

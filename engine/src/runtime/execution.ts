@@ -298,7 +298,7 @@ function outcomeOf<T>(record: JobRecord, allowFailure: boolean): ChildOutcome<T>
   if (state === "completed" || allowFailure) return outcome;
   throw new TenutoError(
     "job_failed",
-    `spawned job ${record.id} is ${state}${error === null ? (record.reason === null ? "" : `: ${record.reason}`) : `: ${error.message}`}`,
+    `spawned job ${record.id} is ${state}${error === null ? (record.reason === null ? "" : `: ${record.reason}`) : `: ${error.message.slice(0, 300)}`}`,
     {
       hint: "Set allowFailure in the spawn to go on without it.",
       details: { child: record.id, state, code: error?.code ?? null },

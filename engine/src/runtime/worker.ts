@@ -10,6 +10,7 @@ import * as changes from "../core/changes.ts";
 import { storedErrorFrom } from "../core/classify.ts";
 import { TenutoError } from "../core/errors.ts";
 import type { Lease } from "../core/job.ts";
+import { SUSPECT_CRASHES } from "../core/limits.ts";
 import type { BootSeq, JobSeq, RunSeq } from "../core/model.ts";
 import type { Hints } from "../core/unit.ts";
 import type { AttemptApi } from "../ports/executor.ts";
@@ -170,7 +171,8 @@ export class Worker implements AttemptHost {
       done: (claimed) => {
         this.claimsUnderWay -= slots;
         // A suspect that was passed over is asked for again when the one before it has ended.
-        this.wantClaim = claimed.length >= slots || !suspects || claimed.some((claim) => claim.job.crashes > 0);
+        this.wantClaim =
+          claimed.length >= slots || !suspects || claimed.some((claim) => claim.job.crashes >= SUSPECT_CRASHES);
         // What a boot claimed that has been declared dead since is taken from it by the sweep.
         if (boot === this.boot) for (const claim of claimed) this.take(claim);
         if (this.stopping) this.tellIdle();
@@ -237,7 +239,7 @@ export class Worker implements AttemptHost {
       execution: null as unknown as Execution,
       run: run.seq,
       job: job.seq,
-      suspect: job.crashes > 0,
+      suspect: job.crashes >= SUSPECT_CRASHES,
       early: this.drainOver ? "stop" : null,
       timer: null,
       ended: placeholder,

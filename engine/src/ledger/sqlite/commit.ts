@@ -7,7 +7,7 @@ import type { Rejection, Slice, Verdict } from "../../core/decision.ts";
 import { REJECTION_HINTS, TenutoError } from "../../core/errors.ts";
 import { leaseWindow } from "../../core/fanout.ts";
 import { claimJob } from "../../core/job.ts";
-import { PROPAGATION_BATCH } from "../../core/limits.ts";
+import { PROPAGATION_BATCH, SUSPECT_CRASHES } from "../../core/limits.ts";
 import { propagate } from "../../core/propagate.ts";
 import type { Numbers } from "../../core/run.ts";
 import { type Hints, type RowCache, Unit } from "../../core/unit.ts";
@@ -210,7 +210,7 @@ function claim(
   for (const candidate of found) {
     if (slots <= 0) break;
     if (candidate.state === "ready") {
-      if (candidate.crashes > 0 && !suspects) {
+      if (candidate.crashes >= SUSPECT_CRASHES && !suspects) {
         left = true;
         continue;
       }
@@ -221,7 +221,7 @@ function claim(
       unit.merge(slice, verdict);
       if (verdict.result !== "claimed") continue;
       slots -= 1;
-      if (candidate.crashes > 0) suspects = false;
+      if (candidate.crashes >= SUSPECT_CRASHES) suspects = false;
       claimed.push({ run: slice.run, job: slice.job, window: null });
     } else if (candidate.state === "waiting") {
       const slice = loader.nextWindow(candidate.seq, null);
@@ -259,7 +259,8 @@ function candidates(
   const { found, all } = known ? { found: [], all: true } : stored(unit, statements, request);
   for (const job of unit.claimable) {
     if (request.run !== null && job.run !== request.run) continue;
-    if (job.claimable === 1 && (request.suspects || job.crashes === 0) && request.offers(job.agent)) found.push(job);
+    if (job.claimable === 1 && (request.suspects || job.crashes < SUSPECT_CRASHES) && request.offers(job.agent))
+      found.push(job);
   }
   if (found.length > 1) found.sort((a, b) => a.rank - b.rank || a.seq - b.seq);
   return { found, all };

@@ -20,6 +20,8 @@ export interface SqliteOptions extends OpenOptions {
   clock: Clock;
   /** How long changes wait for a lock that another process holds before they are refused with `ledger_busy`. Default 60 s. */
   lockWaitMs?: number;
+  /** Told of failures that no change waits for, of a claim for example; the same one at most every ten seconds. */
+  onFailure?: (error: Error) => void;
   /** Test hook, called at each point where a crash must be survivable. */
   failpoint?: (point: string) => void;
 }
@@ -45,6 +47,7 @@ const FOREIGN_POLL_MS = 250;
 const RESUME_AGAIN_MS = 1_000;
 /** Pages of the write-ahead log (4 KiB each) after which the main connection checkpoints itself. */
 const CHECKPOINT_PAGES = 16_384;
+const FAILURE_EVERY_MS = 10_000;
 const CHECK_LOG_EVERY = 512;
 const WORTH_PAGES = 2_000;
 const FEW_PAGES = 400;
@@ -67,6 +70,7 @@ export class SqliteWriter {
   private readonly cache = new RowCache();
   private readonly memory = new ClaimMemory();
   private cacheVersion = -1;
+  private lastFailure: { message: string; at: number } | null = null;
   private unfinished = false;
   private resumeTimer: NodeJS.Timeout | null = null;
   private busySince: number | null = null;
@@ -242,7 +246,7 @@ export class SqliteWriter {
     try {
       this.statements.of(SQL.begin).run();
     } catch (error) {
-      return isBusy(error) ? "busy" : storageError(error);
+      return isBusy(error) ? "busy" : storageError(error, this.options.path);
     }
     try {
       this.checkCache();
@@ -268,7 +272,7 @@ export class SqliteWriter {
       this.forgetRows();
       this.memory.block = null;
       if (this.db.inTransaction) this.statements.of(SQL.rollback).run();
-      return isBusy(error) ? "busy" : storageError(error);
+      return isBusy(error) ? "busy" : storageError(error, this.options.path);
     }
   }
 
@@ -357,10 +361,12 @@ export class SqliteWriter {
   }
 
   /** Failures of claims and of put-off work have nobody to answer to. */
-  onFailure: (error: Error) => void = () => {};
-
-  private reportFailure(error: Error): void {
-    this.onFailure(error);
+  protected reportFailure(error: Error): void {
+    const now = performance.now();
+    const again = this.lastFailure?.message === error.message && now - this.lastFailure.at < FAILURE_EVERY_MS;
+    if (again) return;
+    this.lastFailure = { message: error.message, at: now };
+    this.options.onFailure?.(error);
   }
 
   protected stopTimers(): void {

@@ -1,5 +1,7 @@
 /** SQL of the SQLite ledger: constants named after what they load or save. Column names are the core's, in snake case. */
 
+import { SUSPECT_CRASHES } from "../../core/limits.ts";
+
 const RUN_COLUMNS = {
   seq: "seq",
   id: "id",
@@ -182,7 +184,7 @@ export const SQL = {
   candidates: (ofRun: boolean): string =>
     `SELECT seq, rank, state, crashes FROM job WHERE claimable = 1 AND agent = ?${ofRun ? " AND run = ?" : ""} ORDER BY rank, seq LIMIT ?`,
   calmCandidates: (ofRun: boolean): string =>
-    `SELECT seq, rank, state, crashes FROM job WHERE claimable = 1 AND agent = ?${ofRun ? " AND run = ?" : ""} AND crashes = 0 ORDER BY rank, seq LIMIT ?`,
+    `SELECT seq, rank, state, crashes FROM job WHERE claimable = 1 AND agent = ?${ofRun ? " AND run = ?" : ""} AND crashes < ${SUSPECT_CRASHES} ORDER BY rank, seq LIMIT ?`,
   pendingPropagations: "SELECT seq, kind, run, subject, position AS cursor FROM propagation ORDER BY seq LIMIT ?",
   dropPropagation: "DELETE FROM propagation WHERE seq = ?",
   due: "SELECT seq FROM job WHERE due_at IS NOT NULL AND due_at <= ? ORDER BY due_at LIMIT ?",

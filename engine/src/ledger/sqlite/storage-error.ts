@@ -7,18 +7,18 @@ export function isBusy(error: unknown): boolean {
 }
 
 /** An error of SQLite in Tenuto's words; anything else as it is. */
-export function storageError(error: unknown): Error {
+export function storageError(error: unknown, path: string): Error {
   const code = String((error as { code?: unknown }).code ?? "");
   const text = error instanceof Error ? error.message : String(error);
   if (code === "SQLITE_FULL" || code === "ENOSPC" || code.startsWith("SQLITE_IOERR")) {
-    return new TenutoError("disk_full", `the ledger cannot be written: ${text}`, {
+    return new TenutoError("disk_full", `the ledger ${path} cannot be written: ${text}`, {
       hint: "Free space on the ledger's disk; work goes on by itself afterwards.",
       category: "critical",
       cause: error,
     });
   }
   if (code.startsWith("SQLITE_CORRUPT") || code === "SQLITE_NOTADB") {
-    return new TenutoError("ledger_corrupt", `the ledger is damaged: ${text}`, {
+    return new TenutoError("ledger_corrupt", `the ledger ${path} is damaged: ${text}`, {
       hint: "Stop all engines and restore a backup made with `tenuto backup`.",
       category: "critical",
       cause: error,
@@ -30,7 +30,7 @@ export function storageError(error: unknown): Error {
       cause: error,
     });
   if (code.startsWith("SQLITE_"))
-    return new TenutoError("ledger_unavailable", `the ledger refused a change: ${text}`, {
+    return new TenutoError("ledger_unavailable", `the ledger ${path} refused a change: ${text}`, {
       category: "critical",
       cause: error,
     });

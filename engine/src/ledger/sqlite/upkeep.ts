@@ -27,7 +27,7 @@ export class SqliteLedger extends SqliteReader implements Ledger {
         this.forgetRows();
         return work();
       } catch (error) {
-        if (!isBusy(error) || performance.now() > deadline) throw storageError(error);
+        if (!isBusy(error) || performance.now() > deadline) throw storageError(error, this.options.path);
         await new Promise((next) => setTimeout(next, 5));
       }
     }
@@ -68,7 +68,7 @@ export class SqliteLedger extends SqliteReader implements Ledger {
     thread.on("message", (message: string) => {
       if (message === "dead") options.onDead();
     });
-    thread.on("error", (error) => this.onFailure(error));
+    thread.on("error", (error) => this.reportFailure(error as Error));
     const keeper: KeepAlive = {
       tick: () => void Atomics.add(ticks, 0, 1),
       stop: async () => {
@@ -103,7 +103,7 @@ export class SqliteLedger extends SqliteReader implements Ledger {
       await this.db.backup(target, { progress: () => 10_000 });
     } catch (error) {
       rmSync(target, { force: true });
-      throw storageError(error);
+      throw storageError(error, this.options.path);
     }
   }
 
