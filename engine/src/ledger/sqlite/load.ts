@@ -227,7 +227,7 @@ export class Loader implements PropagationSource {
           : {
               job,
               owners: selector.hashes.map(
-                (hash) => this.value<number>(SQL.keyOwner, selector.scope, hash, selector.job) ?? null,
+                (hash) => this.value<number>(SQL.keyOwner, selector.scope, selector.job, hash) ?? null,
               ),
             };
       }

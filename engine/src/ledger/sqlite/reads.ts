@@ -187,7 +187,7 @@ export class SqliteReader extends SqliteWriter {
   }
 
   async itemsByKey(scope: number, hash: Uint8Array, limit: number): Promise<{ job: JobSeq; ordinal: number }[]> {
-    return this.many(SQL.itemsByKey, scope, hash, limit);
+    return this.many(SQL.itemsByKey, scope, scope, hash, limit);
   }
 
   async standing(limit: number): Promise<RunSeq[]> {

@@ -174,7 +174,7 @@ export const SQL = {
   activeOfKey: `SELECT ${runs} FROM run WHERE concurrency_key = ? AND ended_at IS NULL AND seq > ? AND seq < ? AND state <> 'pending' ORDER BY seq LIMIT ?`,
   waitingOfKey: `SELECT ${runs} FROM run WHERE concurrency_key = ? AND ended_at IS NULL AND seq > ? AND seq < ? AND state = 'pending' AND cancel_requested_at IS NULL ORDER BY seq LIMIT ?`,
   openMaps: "SELECT seq FROM job WHERE parent = ? AND kind = 'map' AND ended_at IS NULL",
-  keyOwner: "SELECT ordinal FROM item_key WHERE scope = ? AND hash = ? AND job = ?",
+  keyOwner: "SELECT ordinal FROM item_key WHERE scope = ? AND job = ? AND hash = ?",
   limiter: "SELECT name, key, data FROM limiter WHERE name = ? AND key = ?",
   holders: "SELECT count(*) FROM hold WHERE limiter = ? AND key = ?",
   holdersOf: "SELECT job, epoch, item FROM hold WHERE limiter = ? AND key = ?",
@@ -307,7 +307,12 @@ export const SQL = {
     "SELECT run, job, attempt, name, type, sha256, bytes, media_type AS mediaType, at FROM artifact WHERE run = ? ORDER BY id",
   dataset: "SELECT count, bytes, stride, offsets FROM dataset WHERE sha256 = ?",
   cached: "SELECT job, at, output FROM cache WHERE pipeline = ? AND key = ?",
-  itemsByKey: "SELECT job, ordinal FROM item_key WHERE scope = ? AND hash = ? ORDER BY job DESC LIMIT ?",
+  // From job to job of the scope, each by one look-up.
+  itemsByKey: `WITH RECURSIVE j (scope, job) AS (SELECT ?, (SELECT max(job) FROM item_key WHERE scope = ?) UNION ALL
+    SELECT scope, (SELECT max(k.job) FROM item_key k WHERE k.scope = j.scope AND k.job < j.job) FROM j WHERE j.job IS NOT NULL)
+    SELECT k.job, k.ordinal FROM j JOIN item_key k ON k.scope = j.scope AND k.job = j.job AND k.hash = ? ORDER BY k.job DESC LIMIT ?`,
+  keyScopes: `WITH RECURSIVE s (scope) AS (SELECT min(scope) FROM item_key UNION ALL
+    SELECT (SELECT min(k.scope) FROM item_key k WHERE k.scope > s.scope) FROM s WHERE s.scope IS NOT NULL) SELECT scope FROM s WHERE scope IS NOT NULL`,
   standing: `SELECT seq FROM run WHERE ended_at IS NULL AND state = 'waiting' AND propagating = 0 AND cancel_requested_at IS NULL AND halted_at IS NULL
     AND NOT EXISTS (SELECT 1 FROM job WHERE job.run = run.seq AND (job.due_at IS NOT NULL OR (job.state = 'waiting' AND job.reason <> 'children'))) LIMIT ?`,
   artifactReferenced: "SELECT 1 FROM artifact WHERE sha256 = ? UNION ALL SELECT 1 FROM fanout WHERE source = ? LIMIT 1",

@@ -136,9 +136,8 @@ export class SqliteLedger extends SqliteReader implements Ledger {
     for (const { seq } of this.db.prepare("SELECT seq FROM job WHERE run = ? AND kind <> 'single'").all(run) as {
       seq: number;
     }[]) {
-      this.db
-        .prepare("DELETE FROM item_key WHERE job = ? AND scope IN (SELECT DISTINCT scope FROM item_key WHERE job = ?)")
-        .run(seq, seq);
+      for (const { scope } of this.statements.of(SQL.keyScopes).all() as { scope: number }[])
+        await this.write(() => this.statements.of(SQL.clearItemKeys).run(scope, seq));
       for (;;) {
         const changes = await this.write(
           () =>

@@ -219,7 +219,7 @@ CREATE TABLE item_key (
   hash BLOB NOT NULL,
   job INTEGER NOT NULL,
   ordinal INTEGER NOT NULL,
-  PRIMARY KEY (scope, hash, job)
+  PRIMARY KEY (scope, job, hash)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE step (
