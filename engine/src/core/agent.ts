@@ -105,7 +105,7 @@ export interface SpawnSpec {
   priority?: "high" | "normal" | "low";
   allowFailure?: boolean;
   policy?: WorkPolicy;
-  forEach?: { source: Json; concurrency?: number; batch?: number; errorRate?: number };
+  forEach?: { source: Json; concurrency?: number; batch?: number; errorRate?: number; window?: number };
   summary?: string;
 }
 

@@ -36,6 +36,8 @@ export interface ThreadAttempt {
   api: AttemptApi;
   /** Aborted to end the attempt. `reason` is `cancel`, `stop`, `timeout` or `lease`. */
   signal: AbortSignal;
+  /** Called when a thread is free for it. */
+  started?: () => void;
 }
 
 export interface ThreadExecutor {
@@ -108,6 +110,7 @@ async function runInPool(pool: Pool, attempt: ThreadAttempt): Promise<ExecutionO
   const signal = AbortSignal.any([attempt.signal, pool.closing.signal]);
   if (!(await takeSlot(pool, signal))) return { kind: "stopped" };
   let thread: Thread | null = null;
+  attempt.started?.();
   try {
     thread = pool.free.pop() ?? startThread(pool);
     return await runInThread(pool, thread, attempt, signal);

@@ -94,6 +94,8 @@ export interface ThreadAttempt {
   timeoutMs: number;
   api: AttemptApi;
   signal: AbortSignal;
+  /** Called when a thread is free for it; until then its time does not run. */
+  started?: () => void;
 }
 
 export interface ThreadExecutor {

@@ -151,6 +151,7 @@ async function callOutside(
       idempotencyKey: scope.idempotencyKey,
       workspace,
     };
+    scope.time.hold();
     return await host.parts.threads.run({
       agent: agent.name,
       module: agent.module ?? "",
@@ -160,6 +161,7 @@ async function callOutside(
       timeoutMs: policy.timeoutMs,
       api: host.apiOf(scope),
       signal: scope.signal,
+      started: () => scope.time.start(),
     });
   }
   const command = agent?.command ?? spec.command;

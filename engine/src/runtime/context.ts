@@ -27,6 +27,12 @@ export interface ContextHost {
 
 type StepWork<T> = (step: { idempotencyKey: string; signal: AbortSignal }) => T | Promise<T>;
 
+/** A promise that nobody awaits must not bring the process down when it fails after the attempt has ended. */
+function heeded<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => {});
+  return promise;
+}
+
 export class AttemptContext implements Context {
   readonly #scope: AttemptScope;
   readonly #host: ContextHost;
@@ -75,7 +81,11 @@ export class AttemptContext implements Context {
     return workspace;
   }
 
-  async step<T>(key: StepKey, work: StepWork<T>, options?: StepOptions): Promise<T> {
+  step<T>(key: StepKey, work: StepWork<T>, options?: StepOptions): Promise<T> {
+    return heeded(this.#step(key, work, options));
+  }
+
+  async #step<T>(key: StepKey, work: StepWork<T>, options?: StepOptions): Promise<T> {
     const scope = this.#scope;
     const text = scope.claimKey(key, AttemptContext.prototype.step);
     const gate = scope.enter();
@@ -94,7 +104,11 @@ export class AttemptContext implements Context {
     }
   }
 
-  async spawn<T = any>(key: StepKey, spec: SpawnSpec): Promise<ChildOutcome<T>> {
+  spawn<T = any>(key: StepKey, spec: SpawnSpec): Promise<ChildOutcome<T>> {
+    return heeded(this.#spawn(key, spec));
+  }
+
+  async #spawn<T = any>(key: StepKey, spec: SpawnSpec): Promise<ChildOutcome<T>> {
     return await this.#host.spawn<T>(this.#scope, this.#scope.claimKey(key, AttemptContext.prototype.spawn), spec);
   }
 
@@ -108,7 +122,11 @@ export class AttemptContext implements Context {
     return await this.#host.map(this.#scope, text, source, work, options);
   }
 
-  async sleep(key: StepKey, ms: number): Promise<void> {
+  sleep(key: StepKey, ms: number): Promise<void> {
+    return heeded(this.#sleep(key, ms));
+  }
+
+  async #sleep(key: StepKey, ms: number): Promise<void> {
     await this.#host.sleep(this.#scope, this.#scope.claimKey(key, AttemptContext.prototype.sleep), ms);
   }
 
@@ -117,11 +135,11 @@ export class AttemptContext implements Context {
     content: string | Uint8Array | { path: string },
     options?: { mediaType?: string; type?: string },
   ): Promise<ArtifactRef> {
-    return this.#scope.artifact(name, content, options);
+    return heeded(this.#scope.artifact(name, content, options));
   }
 
   dataset(name: string, records: Iterable<unknown> | AsyncIterable<unknown>): Promise<DatasetRef> {
-    return this.#scope.dataset(name, records);
+    return heeded(this.#scope.dataset(name, records));
   }
 
   open<T>(ref: DatasetRef): Dataset<T> {
@@ -147,15 +165,15 @@ export class AttemptContext implements Context {
   }
 
   limit(name: string): Promise<void> {
-    return this.#scope.limit(name);
+    return heeded(this.#scope.limit(name));
   }
 
   outcome(name: string, ok: boolean): Promise<void> {
-    return this.#scope.outcome(name, ok);
+    return heeded(this.#scope.outcome(name, ok));
   }
 
   spend(name: string, amount: number): Promise<void> {
-    return this.#scope.spend(name, amount);
+    return heeded(this.#scope.spend(name, amount));
   }
 
   skip(reason: string): never {

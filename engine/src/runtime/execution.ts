@@ -16,15 +16,21 @@ import { TenutoError } from "../core/errors.ts";
 import type { Lease } from "../core/job.ts";
 import type { JobSeq } from "../core/model.ts";
 import { checkPayload } from "../core/payload.ts";
-import type { JobRecord } from "../ports/ledger.ts";
+import type { Change, JobRecord, SliceOf } from "../ports/ledger.ts";
 import type { Parts } from "./parts.ts";
 import { AttemptScope, type ScopeFacts } from "./scope.ts";
+
+/** The last time that a Date can hold. */
+const LAST_TIME = 8_640_000_000_000_000;
 
 interface Waiting {
   /** End of a sleep. */
   dueAt: number | null;
   child: JobSeq | null;
   resolve(value: unknown): void;
+  reject(error: unknown): void;
+  /** Ends a wait that never came to be parked, because something else is at work. */
+  timer: { cancel(): void } | null;
 }
 
 export interface ExecutionHost {
@@ -32,7 +38,19 @@ export interface ExecutionHost {
   parked(execution: Execution): void;
   /** What a spawn needs to know of an agent. */
   agentReference(name: string): string;
+  /** Gives a slot to others while this execution keeps its own; returns how to take it back. */
+  lendSlot(): () => void;
+  /** Applies a change, through times in which the ledger can't be written. */
+  insist<K extends keyof SliceOf, R>(change: Change<K, R>): Promise<R>;
 }
+
+/** For executions of the engine itself, which never wait. */
+export const NO_HOST: ExecutionHost = {
+  parked: () => {},
+  agentReference: (name) => name,
+  lendSlot: () => () => {},
+  insist: () => Promise.reject(new TenutoError("internal", "this execution can't wait")),
+};
 
 export class Execution extends AttemptScope {
   private readonly host: ExecutionHost;
@@ -41,6 +59,7 @@ export class Execution extends AttemptScope {
   private waits = new Set<Waiting>();
   private parkedUntilClaim: { promise: Promise<void>; open(): void } | null = null;
   private parking = false;
+  private returnSlot: (() => void) | null = null;
   /** Children that this execution believes to be open. */
   private openChildren: number;
   /** Settles with the function's own end. */
@@ -104,7 +123,7 @@ export class Execution extends AttemptScope {
   }
 
   async sleepUntilDone(key: string, ms: number): Promise<void> {
-    if (!Number.isFinite(ms) || ms < 0)
+    if (!Number.isFinite(ms) || ms < 0 || this.parts.clock.now() + ms > LAST_TIME)
       throw new TenutoError("invalid_input", `cannot sleep ${ms} ms`, { hint: "Give milliseconds of 0 or more." });
     const until = await this.working(() => this.stepOnce(`sleep:${key}`, undefined, () => this.parts.clock.now() + ms));
     if (Number(until) <= this.parts.clock.now()) return;
@@ -190,10 +209,23 @@ export class Execution extends AttemptScope {
   }
 
   private wait(what: { dueAt: number | null; child: JobSeq | null }): Promise<unknown> {
-    return new Promise((resolve) => {
-      this.waits.add({ ...what, resolve });
+    return new Promise((resolve, reject) => {
+      const wait: Waiting = { ...what, resolve, reject, timer: null };
+      this.waits.add(wait);
+      if (what.dueAt !== null) {
+        const leftMs = Math.max(0, what.dueAt - this.parts.clock.now());
+        wait.timer = this.parts.clock.after(leftMs, () => this.poke());
+      } else if (this.atWork > 0) {
+        // A child that is waited for beside, or inside, a step needs a slot that this job does not give back yet.
+        this.returnSlot ??= this.host.lendSlot();
+      }
       this.considerParking();
     });
+  }
+
+  /** Something that is waited for may have come: a child of this job has ended, or a time has passed. */
+  poke(): void {
+    if (this.waits.size > 0 && this.parkedUntilClaim === null && this.aborted === null) void this.lookAgain();
   }
 
   /** Parks in a later turn, when whatever runs beside the wait has had its chance to begin. */
@@ -225,7 +257,7 @@ export class Execution extends AttemptScope {
     });
     this.parkedUntilClaim = { promise, open };
     try {
-      const result = await this.parts.ledger.apply(
+      const result = await this.host.insist(
         changes.parkJob(this.facts.job.seq, this.current, {
           dueAt: dueAts.length === 0 ? null : Math.min(...dueAts),
           reason: children ? "children" : "sleep",
@@ -233,16 +265,29 @@ export class Execution extends AttemptScope {
         }),
       );
       if (result === "parked") {
+        this.returnSlot?.();
+        this.returnSlot = null;
         this.host.parked(this);
         if (this.atWork > 0) void this.parts.ledger.apply(changes.wakeJob(this.facts.job.seq)).catch(() => {});
         return;
       }
       this.openGate();
       await this.lookAgain();
-    } catch {
-      this.abort("lease");
+    } catch (error) {
+      if (error instanceof TenutoError && error.code === "lease_lost") this.abort("lease");
+      else for (const wait of this.waits) this.settle(wait, () => wait.reject(error));
       this.openGate();
     }
+  }
+
+  private settle(wait: Waiting, how: () => void): void {
+    this.waits.delete(wait);
+    wait.timer?.cancel();
+    if (this.waits.size === 0) {
+      this.returnSlot?.();
+      this.returnSlot = null;
+    }
+    how();
   }
 
   private openGate(): void {
@@ -268,8 +313,7 @@ export class Execution extends AttemptScope {
       const child = wait.child === null ? null : await this.parts.ledger.job(wait.child);
       const over = wait.dueAt !== null ? wait.dueAt <= now : child !== null && child.endedAt !== null;
       if (!over) continue;
-      this.waits.delete(wait);
-      wait.resolve(undefined);
+      this.settle(wait, () => wait.resolve(undefined));
     }
     if (this.waits.size > 0) this.considerParking();
   }

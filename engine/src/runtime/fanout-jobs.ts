@@ -14,7 +14,7 @@ import { expand, expandText, type Scope } from "../core/placeholders.ts";
 import { attemptWork, deadlineError, passDeclared, type Result, reportChange, resultOf } from "./attempt.ts";
 import { checkBatch } from "./contracts.ts";
 import type { ResolvedJob } from "./definitions.ts";
-import { Execution } from "./execution.ts";
+import { Execution, NO_HOST } from "./execution.ts";
 import { collect, expandList } from "./fanout.ts";
 import { ItemScope } from "./item-scope.ts";
 import { type GrantedWindow, type ItemOutcome, ItemsDriver, type ItemTask } from "./items.ts";
@@ -107,7 +107,7 @@ export class FanoutJobs {
         workspace: this.worker.workspaceOf(run.id, job.id),
       },
       lease,
-      { parked: () => {}, agentReference: (name) => name },
+      NO_HOST,
     );
     let result: Result | null;
     try {
@@ -222,6 +222,7 @@ export class FanoutJobs {
       task.window.start,
     );
     task.abort = (reason) => scope.abort(reason);
+    scope.time = task;
     try {
       const itemData: Scope = { ...data, item: task.value, index: task.ordinal };
       if (resolved.spec.limits !== undefined) {
@@ -250,6 +251,8 @@ function end(entry: Driving, reason: "cancel" | "stop" | "lease"): void {
 }
 
 export function itemOutcome(scope: ItemScope, result: Result): ItemOutcome {
+  // An executor that was stopped before it began says `stopped` for a timeout too.
+  if (result.kind === "stopped" && scope.aborted === "timeout") return itemOutcome(scope, resultOf(scope, null));
   switch (result.kind) {
     case "completed":
       return { kind: "completed", json: result.json ?? "null" };

@@ -40,6 +40,9 @@ export interface ItemTask {
   window: { start: number; epoch: number };
   /** Ticks of the driver when it started, for the timeout; a clock that jumps must not end it. */
   startedTick: number;
+  /** The time of this item stands still, or begins anew. */
+  hold(): void;
+  start(): void;
   abort: ((reason: "cancel" | "stop" | "timeout" | "lease") => void) | null;
 }
 
@@ -252,6 +255,12 @@ export class ItemsDriver {
       value: JSON.parse(raw) as Json,
       window: { start: window.start, epoch: window.epoch },
       startedTick: this.ticks,
+      hold: () => {
+        task.startedTick = Number.POSITIVE_INFINITY;
+      },
+      start: () => {
+        task.startedTick = this.ticks;
+      },
       abort: null,
     };
     this.atWork.add(task);

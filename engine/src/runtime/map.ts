@@ -4,17 +4,18 @@
  */
 import type { Context, DatasetRef, FanoutResult, MapOptions, MapResult, MapSource } from "../core/agent.ts";
 import * as changes from "../core/changes.ts";
-import { TenutoError } from "../core/errors.ts";
+import { ERROR_CODES, type ErrorCode, type StoredError, TenutoError } from "../core/errors.ts";
 import { isHopeless, isSettled } from "../core/fanout.ts";
 import type { Lease } from "../core/job.ts";
 import type { JobRow, JobSeq, Json } from "../core/model.ts";
 import { checkPayload } from "../core/payload.ts";
 import { mergePolicies } from "../core/retry.ts";
+import type { JobRecord } from "../ports/ledger.ts";
 import { resultOf } from "./attempt.ts";
 import { AttemptContext } from "./context.ts";
 import { checkBatch } from "./contracts.ts";
 import type { ResolvedJob } from "./definitions.ts";
-import { Execution } from "./execution.ts";
+import { Execution, NO_HOST } from "./execution.ts";
 import { collect, expandList } from "./fanout.ts";
 import { itemOutcome } from "./fanout-jobs.ts";
 import { ItemScope } from "./item-scope.ts";
@@ -58,8 +59,20 @@ export async function mapInProcess(
   }
 }
 
-async function claimed(worker: Worker, child: JobSeq, record: JobRow): Promise<number> {
+/** A map that failed for good in an earlier attempt fails in the same way again. */
+function storedFailure(record: JobRecord): TenutoError {
+  const stored = JSON.parse(record.error ?? "{}") as Partial<StoredError>;
+  const code =
+    stored.code !== undefined && Object.hasOwn(ERROR_CODES, stored.code) ? (stored.code as ErrorCode) : "job_failed";
+  return new TenutoError(code, stored.message ?? `map job ${record.id} has failed`, {
+    ...(stored.hint === undefined ? {} : { hint: stored.hint }),
+    ...(stored.details === undefined ? {} : { details: stored.details }),
+  });
+}
+
+async function claimed(worker: Worker, child: JobSeq, record: JobRecord): Promise<number> {
   const { ledger } = worker.parts;
+  if (record.state === "failed") throw storedFailure(record);
   if (record.state !== "ready")
     throw new TenutoError("conflict", `map job ${record.id} is ${record.state}`, {
       category: "retryable",
@@ -81,7 +94,7 @@ function childScope(worker: Worker, parent: Execution, job: JobRow, lease: Lease
     worker.parts,
     { run, job, resolved: childResolved, item: null, attempt: job.attempt + 1, mayHaveSteps: false, workspace },
     lease,
-    { parked: () => {}, agentReference: (name) => name },
+    NO_HOST,
   );
 }
 
@@ -213,12 +226,17 @@ export async function mapByAgent(
   options: MapOptions,
 ): Promise<MapResult> {
   const list = await asReference(parent, key, source);
-  const { concurrency, batch, errorRate } = options;
+  if (options.key !== undefined)
+    throw new TenutoError("invalid_input", `ctx.map ${key}: a key is a function and can't go with an agent's name`, {
+      hint: "Give a closure, or declare a job with forEach.key.",
+    });
+  const { concurrency, batch, errorRate, window } = options;
   const forEach = {
     source: list,
     ...(concurrency === undefined ? {} : { concurrency }),
     ...(batch === undefined ? {} : { batch }),
     ...(errorRate === undefined ? {} : { errorRate }),
+    ...(window === undefined ? {} : { window }),
   };
   const policy = { ...options };
   for (const name of ["concurrency", "batch", "errorRate", "key", "window"] as const) delete policy[name];

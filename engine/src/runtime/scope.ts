@@ -84,6 +84,9 @@ export abstract class AttemptScope {
   }
   leave(): void {}
 
+  /** Set by whoever watches the time of this attempt. */
+  time: { hold(): void; start(): void } = { hold: () => {}, start: () => {} };
+
   get signal(): AbortSignal {
     if (this.controller === null) {
       this.controller = new AbortController();

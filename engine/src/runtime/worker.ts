@@ -202,7 +202,10 @@ export class Worker implements AttemptHost {
   private committed(hints: Hints): void {
     if (hints.ready && this.freeSlots - this.claimsUnderWay > 0) this.claimSoon();
     if (hints.cancelled.length > 0) for (const run of hints.cancelled) this.cancelRun(run);
-    if (this.parked.size > 0) for (const ended of hints.endedJobs) this.parked.delete(ended.job);
+    for (const ended of hints.endedJobs) {
+      this.parked.delete(ended.job);
+      if (ended.parent !== null) this.running.get(ended.parent)?.execution?.poke();
+    }
   }
 
   private take(claim: Claimed): void {
@@ -262,10 +265,13 @@ export class Worker implements AttemptHost {
         {
           parked: (parked) => this.park(job.seq, parked),
           agentReference: (name) => this.referenceOf(name),
+          lendSlot: () => this.lendSlot(),
+          insist: (change) => this.insist(change),
         },
       );
       entry.execution = execution;
       if (entry.early !== null) execution.abort(entry.early);
+      execution.time = { hold: () => entry.timer?.cancel(), start: () => this.armTimeout(entry) };
       this.armTimeout(entry);
       const result = await this.carryOut(execution);
       entry.timer?.cancel();
