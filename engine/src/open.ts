@@ -151,6 +151,8 @@ function facade(home: string, cwd: string, engine: Engine, parts: Parts): Tenuto
     engine,
     store: parts.store,
     start: async (pipeline, params, how) => {
+      if (typeof pipeline !== "string" && pipeline?.kind !== "pipeline")
+        throw new TenutoError("invalid_input", "start needs the name of a pipeline, or what definePipeline gave");
       const known =
         typeof pipeline === "string" ? engine.definitions.pipeline(pipeline) : addPipeline(engine, pipeline, cwd);
       const { document } = known;
@@ -171,6 +173,10 @@ function facade(home: string, cwd: string, engine: Engine, parts: Parts): Tenuto
 }
 
 function addPipeline(engine: Engine, pipeline: Pipeline<any>, cwd: string): KnownPipeline {
+  if (pipeline?.kind !== "pipeline")
+    throw new TenutoError("invalid_config", "pipelines must hold what definePipeline gives", {
+      hint: "Check the list for a missing export.",
+    });
   const bound = bindAgents(pipeline, []);
   const folder = bound.file === undefined ? cwd : resolve(cwd, bound.file, "..");
   const known: KnownPipeline = { ...bound, folder };
@@ -191,6 +197,13 @@ function checkedOptions(options: OpenOptions): EngineOptions {
       { hint: "A shorter lease takes work from workers that are merely slow." },
     );
   }
+  const positive = { leaseMs, heartbeatMs, retentionMs: options.retentionMs, maxCrashes: options.maxCrashes };
+  for (const [name, value] of Object.entries(positive)) {
+    if (value !== undefined && !(Number.isFinite(value) && value > 0))
+      throw new TenutoError("invalid_config", `${name} must be a number above 0, not ${value}`);
+  }
+  if (options.drainMs !== undefined && !(options.drainMs >= 0))
+    throw new TenutoError("invalid_config", `drainMs must be a number of 0 or more, not ${options.drainMs}`);
   return {
     concurrency,
     leaseMs,

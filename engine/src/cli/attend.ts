@@ -31,6 +31,14 @@ const DRAIN_MS = 30_000;
 /** Functions that don't listen to their signal are not waited for longer than this once everything must stop. */
 const HASTE_MS = 3_000;
 
+/** Refuses options that make no sense, before anything is started. */
+export function checkTimes(options: AttendOptions): { drainMs: number; timeoutMs: number | null } {
+  return {
+    drainMs: options.drain === undefined ? DRAIN_MS : parseDuration(options.drain, "--drain"),
+    timeoutMs: options.timeout === undefined ? null : parseDuration(options.timeout, "--timeout"),
+  };
+}
+
 /** Works on the runs (if the engine has a worker) until all have ended, a signal came, or the time was up. */
 export async function attend(
   cli: Cli,
@@ -38,8 +46,7 @@ export async function attend(
   runs: readonly RunRecord[],
   options: AttendOptions & { work: boolean },
 ): Promise<Attended> {
-  const drainMs = options.drain === undefined ? DRAIN_MS : parseDuration(options.drain, "--drain");
-  const timeoutMs = options.timeout === undefined ? null : parseDuration(options.timeout, "--timeout");
+  const { drainMs, timeoutMs } = checkTimes(options);
   const interrupts = new Interrupts(cli.io);
   const views = runs.map((run) => new RunView(tenuto, run));
   for (const view of views) await view.begin();

@@ -1,5 +1,6 @@
 /** How an error is told: what, where, how to mend it, and its code; and the exit code that it leads to. */
 import { ERROR_CODES, type ErrorCode, type StoredError, TenutoError } from "../core/errors.ts";
+import { storageError } from "../ledger/sqlite/storage-error.ts";
 import type { Output } from "./output.ts";
 import { oneLine, type Paint, plainText } from "./terminal.ts";
 
@@ -36,8 +37,33 @@ export function tellFailure(out: Output, error: unknown, env: Record<string, str
   });
 }
 
+/** Troubles of files and folders that a command was given. */
+const PLACES: Partial<Record<string, { code: ErrorCode; hint: string }>> = {
+  ENOENT: { code: "not_found", hint: "Check the path; folders are not made here." },
+  ENOTDIR: { code: "not_found", hint: "A part of the path is a file." },
+  EISDIR: { code: "invalid_input", hint: "Give a file, not a folder." },
+  EACCES: {
+    code: "ledger_unavailable",
+    hint: "You may not write there: choose another place with --home or --database.",
+  },
+  EPERM: {
+    code: "ledger_unavailable",
+    hint: "You may not write there: choose another place with --home or --database.",
+  },
+  EROFS: {
+    code: "ledger_unavailable",
+    hint: "That disk is read-only: choose another place with --home or --database.",
+  },
+  ENOSPC: { code: "disk_full", hint: "Free space on that disk." },
+};
+
 function asTenutoError(error: unknown): TenutoError {
   if (error instanceof TenutoError) return error;
+  const code = String((error as { code?: unknown } | null)?.code ?? "");
+  if (code.startsWith("SQLITE_")) return asTenutoError(storageError(error, "file"));
+  const place = PLACES[code];
+  if (place !== undefined && error instanceof Error)
+    return new TenutoError(place.code, error.message, { hint: place.hint, cause: error });
   const message = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
   return new TenutoError("internal", message, {
     hint: "This is a fault in Tenuto or in the pipeline's file; TENUTO_DEBUG=1 shows where.",

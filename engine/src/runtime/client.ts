@@ -44,6 +44,22 @@ export interface RunHandle {
   cancel(reason?: string): Promise<void>;
 }
 
+const PRIORITIES: readonly string[] = ["high", "normal", "low"] satisfies Priority[];
+const KEY_MAX = 255;
+
+function checkStartOptions(options: StartOptions): void {
+  const refuse = (message: string) => {
+    throw new TenutoError("invalid_input", message);
+  };
+  if (typeof options !== "object" || options === null) refuse("the options of a start must be an object");
+  const { idempotencyKey: key, priority, labels } = options;
+  if (priority !== undefined && !PRIORITIES.includes(priority))
+    refuse(`priority must be high, normal or low, not ${JSON.stringify(priority)}`);
+  if (key !== undefined && (typeof key !== "string" || key === "" || key.length > KEY_MAX || key.includes("\0")))
+    refuse(`an idempotency key must be a text of 1 to ${KEY_MAX} characters`);
+  if (labels !== undefined) checkPayload(labels, "the labels of a run");
+}
+
 export class Client {
   private readonly parts: Parts;
   private readonly definitions: Definitions;
@@ -60,6 +76,7 @@ export class Client {
 
   /** Starts a run of a known pipeline. @throws unknown_pipeline, invalid_params, concurrency_refused, idempotency_mismatch */
   async start(name: string, params: unknown = {}, options: StartOptions = {}): Promise<RunHandle> {
+    checkStartOptions(options);
     const pipeline = this.definitions.pipeline(name);
     const { document, version } = pipeline;
     const values = this.parse(pipeline, params);
@@ -144,7 +161,10 @@ export class Client {
   }
 
   async runs(filter: Partial<RunFilter> = {}): Promise<RunRecord[]> {
-    return await this.parts.ledger.runs({ limit: 50, ...filter });
+    const { limit = 50 } = filter;
+    if (!Number.isInteger(limit) || limit < 1)
+      throw new TenutoError("invalid_input", `limit must be a whole number of at least 1, not ${limit}`);
+    return await this.parts.ledger.runs({ ...filter, limit });
   }
 
   async jobs(

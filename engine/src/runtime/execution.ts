@@ -38,6 +38,7 @@ export interface ExecutionHost {
   parked(execution: Execution): void;
   /** What a spawn needs to know of an agent. */
   agentReference(name: string): string;
+  knows(agent: string): boolean;
   /** Gives a slot to others while this execution keeps its own; returns how to take it back. */
   lendSlot(): () => void;
   /** Applies a change, through times in which the ledger can't be written. */
@@ -48,6 +49,7 @@ export interface ExecutionHost {
 export const NO_HOST: ExecutionHost = {
   parked: () => {},
   agentReference: (name) => name,
+  knows: () => true,
   lendSlot: () => () => {},
   insist: () => Promise.reject(new TenutoError("internal", "this execution can't wait")),
 };
@@ -146,6 +148,10 @@ export class Execution extends AttemptScope {
 
   private async spawn(key: string, spec: SpawnSpec): Promise<JobSeq> {
     const { facts, parts } = this;
+    if (!this.host.knows(spec.agent))
+      throw new TenutoError("unknown_agent", `there is no agent ${JSON.stringify(spec.agent)} to spawn`, {
+        hint: "Pass it with `agents` to definePipeline or openTenuto.",
+      });
     const id = childKey(spec.id ?? key, parts.hash);
     const stage =
       spec.stage === undefined

@@ -123,6 +123,11 @@ export abstract class AttemptScope {
 
   /** A step's key as text; a key used twice in one attempt is a mistake that would answer with the wrong result. */
   claimKey(key: StepKey, caller: (...args: never[]) => unknown): string {
+    if (typeof key !== "string" && !Array.isArray(key))
+      throw new TenutoError(
+        "invalid_input",
+        `a step's key must be a text or a list, not ${key === null ? "null" : typeof key}`,
+      );
     const text = stepKeyText(key);
     if (text === "")
       throw new TenutoError("invalid_input", "a step's key is empty", { hint: "Give each step a name of its own." });
@@ -240,6 +245,7 @@ export abstract class AttemptScope {
 
   log(level: LogLevel, message: string, fields?: Record<string, Json>): void {
     if (this.abortReason === "lease") return;
+    const text = typeof message === "string" ? message : String(message);
     const { run, job, item, attempt } = this.facts;
     this.parts.logs.line({
       at: this.parts.clock.now(),
@@ -249,7 +255,7 @@ export abstract class AttemptScope {
       ...(item === null ? {} : { item }),
       agent: this.facts.resolved.spec.agent,
       level,
-      message,
+      message: text,
       ...(fields === undefined ? {} : { fields }),
     });
   }

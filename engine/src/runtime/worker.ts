@@ -265,6 +265,7 @@ export class Worker implements AttemptHost {
         {
           parked: (parked) => this.park(job.seq, parked),
           agentReference: (name) => this.referenceOf(name),
+          knows: (agent) => this.definitions.offers(this.referenceOf(agent)),
           lendSlot: () => this.lendSlot(),
           insist: (change) => this.insist(change),
         },

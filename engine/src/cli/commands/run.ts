@@ -7,10 +7,11 @@ import { assertRequirements } from "../../authoring/requirements.ts";
 import { agentReference } from "../../core/agent.ts";
 import { TenutoError } from "../../core/errors.ts";
 import type { Json, Priority } from "../../core/model.ts";
-import { planOf } from "../../core/plan.ts";
+import { suggest } from "../../core/names.ts";
+import { type Plan, planOf } from "../../core/plan.ts";
 import { DEFAULT_RUN_ID } from "../../core/run-id.ts";
 import type { StartOptions } from "../../runtime/client.ts";
-import { type AttendOptions, attend, exitCodeOfRuns } from "../attend.ts";
+import { type AttendOptions, attend, checkTimes, exitCodeOfRuns } from "../attend.ts";
 import { runDocument } from "../documents.ts";
 import { EXIT, usage } from "../failure.ts";
 import { counted, parseCount } from "../figures.ts";
@@ -39,6 +40,8 @@ export async function runPipeline(
   const { project, pipeline } = await choosePipeline(cli, given);
   const params = { ...base, ...(await paramsOf(cli, pipeline, options)) };
   if (options.dryRun === true) return dryRun(cli, project, pipeline, params);
+  checkTimes(options);
+  if (options.detach !== true) checkAgents(project, pipeline);
   const concurrency =
     options.concurrency === undefined ? {} : { concurrency: parseCount(options.concurrency, "--concurrency") };
   const tenuto = await openPlace(project, cli, { mustExist: false, ...concurrency });
@@ -117,19 +120,41 @@ async function parsed(text: string, file: string): Promise<Json> {
   }
 }
 
+function agentsOf(project: Project, pipeline: Pipeline): Set<string> {
+  return new Set([...project.agents, ...pipeline.agents].map((agent) => agentReference(agent.name, agent.version)));
+}
+
+function missingAgents(plan: Plan, agents: ReadonlySet<string>): string[] {
+  return [...new Set(plan.jobs.map((job) => job.agent))].filter(
+    (agent) => agent !== "command/inline" && !agents.has(agent),
+  );
+}
+
+/** A run whose agents nobody here has would stand still without a word. */
+function checkAgents(project: Project, pipeline: Pipeline): void {
+  const agents = agentsOf(project, pipeline);
+  const [missing] = missingAgents(planOf(pipeline.document), agents);
+  if (missing === undefined) return;
+  throw new TenutoError(
+    "unknown_agent",
+    `pipeline ${pipeline.document.name} needs agent ${missing}, which is not known here`,
+    {
+      hint:
+        suggest(missing, [...agents], "agent") ??
+        "List it in tenuto.config.ts; with --detach another worker may offer it.",
+    },
+  );
+}
+
 /** Checks what a start would check, and shows what it would do. */
 function dryRun(cli: Cli, project: Project, pipeline: Pipeline, given: Record<string, Json>): number {
   const { document, version } = pipeline;
   const params = parseParams(pipeline, given);
   const cwd = pipeline.file === undefined ? cli.io.cwd : dirname(pipeline.file);
-  const agents = new Set(
-    [...project.agents, ...pipeline.agents].map((agent) => agentReference(agent.name, agent.version)),
-  );
+  const agents = agentsOf(project, pipeline);
   assertRequirements(document, cli.io.env, { cwd, agents, params });
   const plan = planOf(document);
-  const missing = [...new Set(plan.jobs.map((job) => job.agent))].filter(
-    (agent) => agent !== "command/inline" && !agents.has(agent),
-  );
+  const missing = missingAgents(plan, agents);
   const stages = plan.stages.map((stage, ordinal) => ({
     name: stage.name,
     jobs: plan.jobs

@@ -2,9 +2,10 @@
  * Upkeep of the SQLite ledger: boots and their heartbeat thread, backup while running, pruning in short transactions,
  * checks. The public class `SqliteLedger` is completed here.
  */
-import { existsSync, rmSync, statSync } from "node:fs";
+import { existsSync, renameSync, rmSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import { Worker } from "node:worker_threads";
+import Database from "better-sqlite3";
 import { TenutoError } from "../../core/errors.ts";
 import type { BootRow, BootSeq } from "../../core/model.ts";
 import type { KeepAlive, Ledger, PruneResult } from "../../ports/ledger.ts";
@@ -15,6 +16,24 @@ import { SQL } from "./sql.ts";
 import { isBusy, storageError } from "./storage-error.ts";
 
 const PRUNE_ROWS = 2_000;
+
+/** @throws ledger_corrupt if the copy, and so the ledger, is damaged */
+function assertSound(copy: string, original: string): void {
+  const db = new Database(copy, { readonly: true });
+  try {
+    const found = db.pragma("quick_check(1)", { simple: true });
+    if (found !== "ok")
+      throw new TenutoError(
+        "ledger_corrupt",
+        `the ledger ${original} is damaged, and so would be its copy: ${String(found)}`,
+        {
+          hint: "Restore an earlier backup; `tenuto doctor` tells more.",
+        },
+      );
+  } finally {
+    db.close();
+  }
+}
 
 export class SqliteLedger extends SqliteReader implements Ledger {
   private keepers = new Set<KeepAlive>();
@@ -99,11 +118,17 @@ export class SqliteLedger extends SqliteReader implements Ledger {
       throw new TenutoError("conflict", `${target} exists already`, {
         hint: "Give a file name that is not taken yet.",
       });
+    // Whole and sound before it gets the name that it was asked for.
+    const partial = `${target}.partial`;
     try {
-      await this.db.backup(target, { progress: () => 10_000 });
+      rmSync(partial, { force: true });
+      await this.db.backup(partial, { progress: () => 10_000 });
+      assertSound(partial, this.options.path);
+      renameSync(partial, target);
     } catch (error) {
-      rmSync(target, { force: true });
       throw storageError(error, this.options.path);
+    } finally {
+      rmSync(partial, { force: true });
     }
   }
 
