@@ -5,14 +5,16 @@
  * (2) a run that was stopped so is resumable, and whoever stopped it is told how; (3) the engine is closed on every way out.
  */
 
+import { TenutoError } from "../core/errors.ts";
 import type { RunSeq } from "../core/model.ts";
 import { endOrphans } from "../executors/orphans.ts";
 import type { Tenuto } from "../open.ts";
 import type { RunRecord } from "../ports/ledger.ts";
-import { EXIT } from "./failure.ts";
+import { EXIT, tellFailure } from "./failure.ts";
 import { counted, duration, parseDuration } from "./figures.ts";
 import { Interrupts } from "./interrupt.ts";
 import type { StopSignal } from "./io.ts";
+import { watchStandstill } from "./known-agents.ts";
 import type { Cli } from "./main.ts";
 import { Progress } from "./progress.ts";
 import { RunView } from "./run-view.ts";
@@ -51,6 +53,7 @@ export async function attend(
   const views = runs.map((run) => new RunView(tenuto, run));
   for (const view of views) await view.begin();
   const progress = new Progress(cli.io, cli.out, tenuto, views);
+  const standstill = watchStandstill(tenuto, options.work ? runs : []);
   let timer: NodeJS.Timeout | undefined;
   try {
     // Work on one run leaves the jobs of others to whoever works on those.
@@ -59,6 +62,7 @@ export async function attend(
     const outcome = await Promise.race([
       Promise.all(runs.map((run) => tenuto.client.wait(run.seq))),
       interrupts.first,
+      standstill.found,
       ...(timeoutMs === null
         ? []
         : [new Promise<"timeout">((resolve) => (timer = setTimeout(resolve, timeoutMs, "timeout")))]),
@@ -69,12 +73,17 @@ export async function attend(
       return { kind: "ended", states };
     }
     if (outcome === "timeout") return { kind: "timeout" };
+    if (outcome instanceof TenutoError) {
+      tellFailure(cli.out, outcome, cli.io.env);
+      return { kind: "stopped", code: EXIT.runFailed };
+    }
     return {
       kind: "stopped",
       code: await stop(cli, tenuto, runs, { ...options, drainMs, interrupts, signal: outcome }),
     };
   } finally {
     clearTimeout(timer);
+    standstill.stop();
     await progress.stop();
     interrupts.stop();
   }

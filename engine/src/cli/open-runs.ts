@@ -9,9 +9,11 @@ import { bindAgents, type Pipeline } from "../authoring/define.ts";
 import { loadPipelines } from "../authoring/load.ts";
 import { TenutoError } from "../core/errors.ts";
 import { isRunEnd } from "../core/model.ts";
+import { didYouMean } from "../core/names.ts";
 import type { Tenuto } from "../open.ts";
 import type { RunRecord } from "../ports/ledger.ts";
 import { MAP_AGENT } from "../runtime/definitions.ts";
+import { othersWork } from "./known-agents.ts";
 import type { Cli } from "./main.ts";
 import { loadProject, openPlace, type Project } from "./project.ts";
 import { recallSource } from "./sources.ts";
@@ -106,13 +108,14 @@ export async function whyNot(place: WorkingPlace, run: RunRecord): Promise<Tenut
   const more = missing.size > 1 ? ` (and ${missing.size - 1} more agents are missing)` : "";
   const name = agent.replace(/@.*$/, "");
   const other = definitions.agentNames().find((reference) => reference.replace(/@.*$/, "") === name);
+  const near = didYouMean(agent, definitions.agentNames());
   const gone = lost.get(run.version);
   const hint =
     gone !== undefined
       ? `The file that it was run from can't be loaded: ${gone}. Restore it, or give another with --pipeline FILE.`
       : other !== undefined
         ? `This process has ${other}: a run finishes on the version it began with. Start a worker with the earlier code.`
-        : "Give the file with its code: tenuto resume --pipeline FILE, or list it in tenuto.config.ts.";
+        : `${near === null ? "" : `Did you mean "${near}"? `}Give the file with its code: tenuto resume --pipeline FILE, or list it in the configuration.`;
   return new TenutoError(
     "cannot_resume",
     `run ${run.id} can't be resumed here: job ${job} needs agent ${agent}, which this process does not have${more}`,
@@ -129,11 +132,4 @@ function overAlready(run: RunRecord): TenutoError {
     hint,
     details: { run: run.id, state: run.state },
   });
-}
-
-async function othersWork(tenuto: Tenuto): Promise<boolean> {
-  const { ledger, probe } = tenuto.engine.parts;
-  return (await ledger.boots("alive")).some(
-    (boot) => boot.seq !== tenuto.engine.worker.boot && probe.alive(boot) !== false,
-  );
 }

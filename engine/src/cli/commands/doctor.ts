@@ -8,6 +8,7 @@ import { dirname, join } from "node:path";
 import type { Tenuto } from "../../open.ts";
 import { EXIT } from "../failure.ts";
 import { bytes, counted, duration } from "../figures.ts";
+import { standingStill } from "../known-agents.ts";
 import type { Cli } from "../main.ts";
 import { findPlace, loadProject, openPlace, type Place, shown } from "../project.ts";
 import type { Style } from "../terminal.ts";
@@ -21,6 +22,7 @@ interface Check {
 
 const LEAST_FREE = 1_000_000_000;
 const SAMPLE_OBJECTS = 50;
+const SAMPLE_RUNS = 50;
 const SAMPLE_BYTES = 64_000_000;
 const STYLES: Record<Check["verdict"], Style> = { ok: "green", warning: "yellow", broken: "red" };
 
@@ -128,7 +130,7 @@ async function insideChecks(cli: Cli, place: Place): Promise<Check[]> {
             hint: "Stop all engines and restore a backup.",
           },
     );
-    checks.push(await workersCheck(tenuto), await runsCheck(tenuto), await artifactsCheck(tenuto));
+    checks.push(await workersCheck(tenuto), await runsCheck(cli, place, tenuto), await artifactsCheck(tenuto));
     return checks;
   } finally {
     await tenuto.close();
@@ -155,16 +157,25 @@ async function workersCheck(tenuto: Tenuto): Promise<Check> {
   };
 }
 
-async function runsCheck(tenuto: Tenuto): Promise<Check> {
+async function runsCheck(cli: Cli, place: Place, tenuto: Tenuto): Promise<Check> {
   const states = await tenuto.engine.parts.ledger.runStates();
   const open = states.pending + states.running + states.waiting;
-  const [oldest] = (await tenuto.client.runs({ states: ["pending", "running", "waiting"], limit: 10_000 })).slice(-1);
+  const openRuns = await tenuto.client.runs({ states: ["pending", "running", "waiting"], limit: 10_000 });
+  const [oldest] = openRuns.slice(-1);
   const age = oldest === undefined ? "" : `, the oldest for ${duration(Date.now() - oldest.createdAt)}`;
-  return {
-    name: "runs",
-    verdict: "ok",
-    text: `${open} open${age}; ${states.completed} completed, ${states.failed} failed, ${states.cancelled} cancelled`,
-  };
+  const text = `${open} open${age}; ${states.completed} completed, ${states.failed} failed, ${states.cancelled} cancelled`;
+  for (const run of openRuns.slice(0, SAMPLE_RUNS)) {
+    const ready = await tenuto.engine.parts.ledger.jobs(run.seq, { states: ["ready"], limit: 100 });
+    const [job, agent] = [...(await standingStill(cli, place.home, [run], ready))][0] ?? [];
+    if (agent === undefined) continue;
+    return {
+      name: "runs",
+      verdict: "warning",
+      text: `${text}; job ${job} of run ${run.id} waits: no worker here has agent ${agent}`,
+      hint: `Give the file with its code: tenuto resume ${run.id} --pipeline FILE; or end it: tenuto runs cancel ${run.id}`,
+    };
+  }
+  return { name: "runs", verdict: "ok", text };
 }
 
 async function artifactsCheck(tenuto: Tenuto): Promise<Check> {

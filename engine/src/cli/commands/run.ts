@@ -4,17 +4,16 @@ import { dirname, extname, resolve } from "node:path";
 import type { Pipeline } from "../../authoring/define.ts";
 import { paramsFromText, parseParams } from "../../authoring/params.ts";
 import { assertRequirements } from "../../authoring/requirements.ts";
-import { agentReference } from "../../core/agent.ts";
 import { TenutoError } from "../../core/errors.ts";
 import type { Json, Priority } from "../../core/model.ts";
-import { suggest } from "../../core/names.ts";
-import { type Plan, planOf } from "../../core/plan.ts";
+import { planOf } from "../../core/plan.ts";
 import { DEFAULT_RUN_ID } from "../../core/run-id.ts";
 import type { StartOptions } from "../../runtime/client.ts";
 import { type AttendOptions, attend, checkTimes, exitCodeOfRuns } from "../attend.ts";
 import { runDocument } from "../documents.ts";
 import { EXIT, usage } from "../failure.ts";
 import { counted, parseCount } from "../figures.ts";
+import { agentHint, agentsOf, missingAgents } from "../known-agents.ts";
 import type { Cli } from "../main.ts";
 import { choosePipeline, openPlace, type Project } from "../project.ts";
 import { rememberSource } from "../sources.ts";
@@ -120,16 +119,6 @@ async function parsed(text: string, file: string): Promise<Json> {
   }
 }
 
-function agentsOf(project: Project, pipeline: Pipeline): Set<string> {
-  return new Set([...project.agents, ...pipeline.agents].map((agent) => agentReference(agent.name, agent.version)));
-}
-
-function missingAgents(plan: Plan, agents: ReadonlySet<string>): string[] {
-  return [...new Set(plan.jobs.map((job) => job.agent))].filter(
-    (agent) => agent !== "command/inline" && !agents.has(agent),
-  );
-}
-
 /** A run whose agents nobody here has would stand still without a word. */
 function checkAgents(project: Project, pipeline: Pipeline): void {
   const agents = agentsOf(project, pipeline);
@@ -139,9 +128,7 @@ function checkAgents(project: Project, pipeline: Pipeline): void {
     "unknown_agent",
     `pipeline ${pipeline.document.name} needs agent ${missing}, which is not known here`,
     {
-      hint:
-        suggest(missing, [...agents], "agent") ??
-        "List it in tenuto.config.ts; with --detach another worker may offer it.",
+      hint: `${agentHint(missing, agents)} With --detach another worker may offer it.`,
     },
   );
 }
@@ -195,6 +182,7 @@ function dryRun(cli: Cli, project: Project, pipeline: Pipeline, given: Record<st
   for (const agent of missing)
     cli.out.tell(
       `${cli.out.paintTalk("yellow", "warning:")} no agent ${agent} is known here; its jobs would wait for a worker that has it`,
+      `${cli.out.paintTalk("cyan", "hint:")} ${agentHint(agent, agents)}`,
     );
   cli.out.say("", "Nothing was started.");
   return EXIT.ok;

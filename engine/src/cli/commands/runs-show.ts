@@ -18,8 +18,9 @@ import {
 import { reasonText } from "../event-text.ts";
 import { EXIT, failureLines, storedError, usage } from "../failure.ts";
 import { count, counted, parseCount, span, stamp } from "../figures.ts";
+import { standingStill } from "../known-agents.ts";
 import type { Cli } from "../main.ts";
-import { withLedger } from "../project.ts";
+import { type Place, withLedger } from "../project.ts";
 import { itemsText, nextSteps } from "../summary.ts";
 import { table } from "../table.ts";
 import { cut, oneLine } from "../terminal.ts";
@@ -36,19 +37,19 @@ export interface RunsShowOptions {
 export async function runsShow(cli: Cli, id: string, options: RunsShowOptions): Promise<number> {
   const limit = parseCount(options.limit, "--limit");
   const states = options.items === undefined ? null : options.items.split(",").map(itemState);
-  return await withLedger(cli, async (tenuto) => {
+  return await withLedger(cli, async (tenuto, place) => {
     const run = await tenuto.client.run(id);
     if (options.checkpoint === true) {
       const checkpoint = await checkpointOf(tenuto, run);
       cli.out.raw(`${JSON.stringify(checkpoint, null, 2)}\n`);
     } else if (states !== null) await showItems(cli, tenuto, run, states, options.job, limit);
     else if (options.job !== undefined) await showJob(cli, tenuto, run, await tenuto.client.job(run.id, options.job));
-    else await showRun(cli, tenuto, run, limit);
+    else await showRun(cli, tenuto, place, run, limit);
     return EXIT.ok;
   });
 }
 
-async function showRun(cli: Cli, tenuto: Tenuto, run: RunRecord, limit: number): Promise<void> {
+async function showRun(cli: Cli, tenuto: Tenuto, place: Place, run: RunRecord, limit: number): Promise<void> {
   const { out } = cli;
   const { ledger } = tenuto.engine.parts;
   const stages = await ledger.stages(run.seq);
@@ -62,6 +63,7 @@ async function showRun(cli: Cli, tenuto: Tenuto, run: RunRecord, limit: number):
     const fanout = job.kind === "single" ? null : await ledger.fanout(job.seq);
     if (fanout !== null) fanouts.set(job.seq, fanout);
   }
+  const still = await standingStill(cli, place.home, [run], jobs);
   const parents = new Map(jobs.map((job) => [job.seq, job.id]));
   out.document("run.details", {
     run: runDocument(run),
@@ -69,11 +71,12 @@ async function showRun(cli: Cli, tenuto: Tenuto, run: RunRecord, limit: number):
     jobs: jobs.map((job) => ({
       ...jobDocument(job, stages[job.stage]?.name ?? "", parentOf(job, parents)),
       items: itemsDocument(fanouts.get(job.seq)),
+      unknownAgent: still.get(job.id) ?? null,
     })),
     moreJobs: run.jobCount > jobs.length,
   });
   showHead(cli, run);
-  out.data("", ...stageTable(cli, stages, jobs), "", ...jobTable(cli, jobs, stages, fanouts));
+  out.data("", ...stageTable(cli, stages, jobs), "", ...jobTable(cli, jobs, stages, fanouts, still));
   if (run.jobCount > jobs.length)
     out.data(`… and ${counted(run.jobCount - jobs.length, "more job")}; --limit ${run.jobCount} shows all`);
   showErrors(cli, jobs);
@@ -128,6 +131,7 @@ function jobTable(
   jobs: readonly JobRecord[],
   stages: readonly { name: string }[],
   fanouts: ReadonlyMap<number, FanoutRow>,
+  still: ReadonlyMap<string, string>,
 ): string[] {
   const { out } = cli;
   const now = Date.now();
@@ -146,7 +150,7 @@ function jobTable(
       { text: `${signOfState(job.state, out.signs)} ${job.state}`, style: styleOf(job.state) },
       String(tries(job)),
       span(job.firstStartedAt, job.endedAt, now),
-      noteOn(job, fanouts.get(job.seq), now),
+      noteOn(job, fanouts.get(job.seq), now, still.get(job.id)),
     ]),
     out.paint,
     out.width,
@@ -158,8 +162,9 @@ function tries(job: JobRecord): number {
   return job.firstStartedAt === null ? 0 : Math.max(1, job.failures + job.crashes + (job.state === "failed" ? 0 : 1));
 }
 
-function noteOn(job: JobRecord, fanout: FanoutRow | undefined, now: number): string {
+function noteOn(job: JobRecord, fanout: FanoutRow | undefined, now: number, unknownAgent?: string): string {
   const notes: string[] = [];
+  if (unknownAgent !== undefined) notes.push(`waits: no worker here has agent ${unknownAgent}`);
   if (fanout !== undefined) notes.push(itemsText(fanout));
   if (job.reason !== null && !(fanout !== undefined && job.reason === "items")) notes.push(reasonText(job.reason));
   if (job.dueAt !== null) notes.push(`again in ${span(now, Math.max(now, job.dueAt), now)}`);

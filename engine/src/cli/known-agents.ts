@@ -1,0 +1,123 @@
+/**
+ * Which agents are known here, and which work stands still because nobody here has its agent.
+ *
+ * A job of an agent that no worker has stays `ready` for ever; whoever looks at it or waits for it must be told.
+ */
+import { loadPipelines } from "../authoring/load.ts";
+import { type Agent, agentReference } from "../core/agent.ts";
+import { TenutoError } from "../core/errors.ts";
+import { isRunEnd } from "../core/model.ts";
+import { suggest } from "../core/names.ts";
+import type { Plan } from "../core/plan.ts";
+import type { Tenuto } from "../open.ts";
+import type { JobRecord, RunRecord } from "../ports/ledger.ts";
+import { INLINE_COMMAND, MAP_AGENT } from "../runtime/definitions.ts";
+import type { Cli } from "./main.ts";
+import { loadProject, type Project } from "./project.ts";
+import { recallSource } from "./sources.ts";
+
+const LOOK_MS = 2_000;
+const JOBS_LOOKED_AT = 5_000;
+
+export function agentsOf(...parts: { agents: readonly Agent[] }[]): Set<string> {
+  return new Set(parts.flatMap((part) => part.agents).map((agent) => agentReference(agent.name, agent.version)));
+}
+
+export function missingAgents(plan: Plan, agents: ReadonlySet<string>): string[] {
+  const needed = new Set(plan.jobs.map((job) => job.agent));
+  return [...needed].filter((agent) => !builtIn(agent) && !agents.has(agent));
+}
+
+/** How to mend that an agent is missing. */
+export function agentHint(agent: string, known: Iterable<string>): string {
+  const near = suggest(agent, [...known], "agent");
+  return near.startsWith("Did you mean")
+    ? near
+    : "List the file with its code in the configuration (tenuto.config.mts).";
+}
+
+function builtIn(agent: string): boolean {
+  return agent === INLINE_COMMAND || agent === MAP_AGENT;
+}
+
+/** Ready jobs whose agent neither the configuration here nor the file that the run was run from has: job and agent. */
+export async function standingStill(
+  cli: Cli,
+  home: string,
+  runs: readonly RunRecord[],
+  jobs: readonly JobRecord[],
+): Promise<Map<string, string>> {
+  const found = new Map<string, string>();
+  const ready = jobs.filter((job) => job.state === "ready" && !builtIn(job.agent));
+  if (ready.length === 0) return found;
+  const project: Pick<Project, "agents" | "pipelines"> = await loadProject(cli).catch(() => ({
+    agents: [],
+    pipelines: [],
+  }));
+  const parts = [project, ...project.pipelines];
+  for (const version of new Set(runs.map((run) => run.version))) {
+    const source = recallSource(home, version);
+    const loaded = source === null ? null : await loadPipelines(source.file).catch(() => null);
+    if (loaded !== null) parts.push({ ...loaded }, ...loaded.pipelines);
+  }
+  const known = agentsOf(...parts);
+  for (const job of ready) if (!known.has(job.agent)) found.set(job.id, job.agent);
+  return found;
+}
+
+/**
+ * Resolves once all open jobs of all open runs have been ready for an agent that is not here, twice in a row, while no
+ * other worker is alive. Never resolves otherwise; `stop` ends the watch.
+ */
+export function watchStandstill(
+  tenuto: Tenuto,
+  runs: readonly RunRecord[],
+): { found: Promise<TenutoError>; stop: () => void } {
+  let before = false;
+  let timer: NodeJS.Timeout | undefined;
+  const found = new Promise<TenutoError>((resolve) => {
+    const look = async () => {
+      const reason = await standstill(tenuto, runs).catch(() => null);
+      if (reason !== null && before) return resolve(reason);
+      before = reason !== null;
+      timer?.refresh();
+    };
+    timer = setTimeout(() => void look(), LOOK_MS);
+    timer.unref();
+  });
+  return { found, stop: () => clearTimeout(timer) };
+}
+
+async function standstill(tenuto: Tenuto, runs: readonly RunRecord[]): Promise<TenutoError | null> {
+  const { definitions, parts } = tenuto.engine;
+  let first: { run: string; job: string; agent: string } | null = null;
+  for (const { seq } of runs) {
+    const run = await parts.ledger.run(seq);
+    if (run === null || isRunEnd(run.state)) continue;
+    const jobs = await parts.ledger.jobs(seq, { states: ["ready", "running", "waiting"], limit: JOBS_LOOKED_AT });
+    for (const job of jobs) {
+      // A job that waits for its children or its stage ends with them.
+      if (job.state === "waiting" && job.reason === "children") continue;
+      if (job.state !== "ready" || builtIn(job.agent) || definitions.offers(job.agent)) return null;
+      first ??= { run: run.id, job: job.id, agent: job.agent };
+    }
+  }
+  if (first === null || (await othersWork(tenuto))) return null;
+  const { run, job, agent } = first;
+  return new TenutoError(
+    "cannot_resume",
+    `run ${run} stands still: job ${job} needs agent ${agent}, which nobody has`,
+    {
+      hint: `${agentHint(agent, definitions.agentNames())} Then go on: tenuto resume ${run}`,
+      details: first,
+    },
+  );
+}
+
+/** True while another worker of this ledger is alive, or may be. */
+export async function othersWork(tenuto: Tenuto): Promise<boolean> {
+  const { ledger, probe } = tenuto.engine.parts;
+  return (await ledger.boots("alive")).some(
+    (boot) => boot.seq !== tenuto.engine.worker.boot && probe.alive(boot) !== false,
+  );
+}
