@@ -10,7 +10,7 @@ import type { Worker } from "./worker.ts";
 export function apiOf(worker: Worker, scope: AttemptScope): AttemptApi {
   return {
     log: (level, message, fields) => scope.log(level, message, fields),
-    progress: (done, total, message) => worker.progress(scope, done, total, message),
+    progress: (done, total, message) => worker.operations.progress(scope, done, total, message),
     step: async (key, inputHash) => {
       const output = await scope.recorded(key, inputHash);
       return output === undefined ? { found: false } : { found: true, output };

@@ -30,7 +30,8 @@ export type Result =
   | { kind: "deferred"; waitMs: number; reason: string }
   | { kind: "stopped" };
 
-export interface AttemptHost extends ContextHost {
+export interface AttemptHost {
+  operations: ContextHost;
   parts: Parts;
   apiOf(scope: AttemptScope): AttemptApi;
 }
@@ -119,7 +120,7 @@ async function callFunction(
   agent: FunctionAgent,
   input: Json,
 ): Promise<ExecutionOutcome> {
-  const context = new AttemptContext(scope, host);
+  const context = new AttemptContext(scope, host.operations);
   const output = await raceAbort(scope, agent.run(input, context));
   return { kind: "completed", output: output as Json };
 }

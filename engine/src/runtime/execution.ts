@@ -310,6 +310,20 @@ export class Execution extends AttemptScope {
     await this.lookAgain();
   }
 
+  /** The lease was lost while the result was made: it is refused, and the log says so. */
+  cameTooLate(): void {
+    this.abort("lease");
+    const { run, job } = this.facts;
+    this.parts.logs.line({
+      at: this.parts.clock.now(),
+      run: run.id,
+      job: job.id,
+      agent: "orchestrator",
+      level: "WARNING",
+      message: `the result of job ${job.id} came too late: its lease had been lost`,
+    });
+  }
+
   /** Settles the waits whose time has come or whose child has ended; parks again if none has. */
   private async lookAgain(): Promise<void> {
     const record = await this.parts.ledger.job(this.facts.job.seq);

@@ -19,7 +19,8 @@ import { Execution, NO_HOST } from "./execution.ts";
 import { collect, expandList } from "./fanout.ts";
 import { itemOutcome } from "./fanout-jobs.ts";
 import { ItemScope } from "./item-scope.ts";
-import { type ItemOutcome, ItemsDriver, type ItemTask } from "./items.ts";
+import type { ItemOutcome, ItemTask } from "./item-work.ts";
+import { ItemsDriver } from "./items.ts";
 import { loadDataset } from "./scope.ts";
 import type { Worker } from "./worker.ts";
 
@@ -174,7 +175,7 @@ async function workItem(
   );
   task.abort = (reason) => scope.abort(reason);
   try {
-    const context = new AttemptContext(scope, worker);
+    const context = new AttemptContext(scope, worker.operations);
     const made = work(task.value, context);
     const value = made instanceof Promise ? await scope.abortable(made) : made;
     const what = `item ${task.ordinal} of ${facts.job.id}`;

@@ -5,9 +5,6 @@
  * commits; (2) a slot is held from the claim to the report, not while a job waits; (3) a worker whose boot was declared
  * dead aborts everything it holds and begins again under a new boot.
  */
-import type { ChildOutcome, MapOptions, MapResult, MapSource, SpawnSpec } from "../core/agent.ts";
-import * as changes from "../core/changes.ts";
-import { storedErrorFrom } from "../core/classify.ts";
 import { TenutoError } from "../core/errors.ts";
 import type { Lease } from "../core/job.ts";
 import { SUSPECT_CRASHES } from "../core/limits.ts";
@@ -20,38 +17,25 @@ import { type AttemptHost, attemptJob, type Result, reportChange, resultOf } fro
 import type { Definitions } from "./definitions.ts";
 import { Execution } from "./execution.ts";
 import { FanoutJobs } from "./fanout-jobs.ts";
-import { sleep } from "./limiting.ts";
-import { type MapClosure, mapByAgent, mapInProcess } from "./map.ts";
+import { type Held, HeldJobs } from "./held.ts";
+import { Insistence, TROUBLE_RETRY_MS } from "./insistence.ts";
+import { Operations } from "./operations.ts";
 import type { EngineOptions, Parts } from "./parts.ts";
 import type { AttemptScope } from "./scope.ts";
 
-interface Running {
-  execution: Execution;
-  run: RunSeq;
-  job: JobSeq;
-  suspect: boolean;
-  /** Why it must end, if that came before there was anything to abort. */
-  early: "cancel" | "stop" | "lease" | null;
-  timer: { cancel(): void } | null;
-  ended: Promise<void>;
-}
-
-/** While the ledger can't be written, claims pause and reports are tried again this often. */
-const TROUBLE_RETRY_MS = 1_000;
-
 export class Worker implements AttemptHost {
+  readonly operations = new Operations(this);
   readonly parts: Parts;
   readonly definitions: Definitions;
   readonly options: EngineOptions;
   readonly fanouts: FanoutJobs;
   boot: BootSeq = 0;
-  private readonly running = new Map<JobSeq, Running>();
-  private readonly parked = new Map<JobSeq, Running>();
+  private readonly held: HeldJobs;
+  private readonly insistence: Insistence;
   private keeper: KeepAlive | null = null;
   private tickTimer: { cancel(): void } | null = null;
   private wantClaim = true;
   private stopping = false;
-  private troubled = false;
   private lent = 0;
   private births = 0;
   private claimsUnderWay = 0;
@@ -60,7 +44,6 @@ export class Worker implements AttemptHost {
   private drainOver = false;
   /** The only run to work on; null works on all. */
   private only: RunSeq | null = null;
-  private stopped = false;
   private unsubscribe: (() => void)[] = [];
   private idle: (() => void) | null = null;
   /** Told of faults that no run can be blamed for. */
@@ -71,6 +54,8 @@ export class Worker implements AttemptHost {
     this.definitions = definitions;
     this.options = options;
     this.fanouts = new FanoutJobs(this);
+    this.held = new HeldJobs(parts.clock);
+    this.insistence = new Insistence(parts, (error) => this.onFault(error));
   }
 
   /** Begins to claim; with `only`, nothing but this run's jobs. */
@@ -116,10 +101,10 @@ export class Worker implements AttemptHost {
     try {
       const old = this.keeper;
       this.keeper = null;
-      for (const entry of [...this.running.values(), ...this.parked.values()]) end(entry, "lease");
+      this.held.endRunning("lease");
+      this.held.endParked("lease");
       this.fanouts.stopAll("lease");
-      await Promise.allSettled([...this.running.values()].map((entry) => entry.ended));
-      this.parked.clear();
+      await Promise.allSettled([...this.held.running.values()].map((entry) => entry.ended));
       await old?.stop();
       if (this.stopping) return;
       await this.register();
@@ -138,7 +123,7 @@ export class Worker implements AttemptHost {
   }
 
   get freeSlots(): number {
-    return this.options.concurrency - this.running.size - this.fanouts.size + this.lent;
+    return this.options.concurrency - this.held.running.size - this.fanouts.size + this.lent;
   }
 
   /** A slot that is given to others while an attempt that cannot be parked waits for a child. */
@@ -154,10 +139,10 @@ export class Worker implements AttemptHost {
 
   private claimTicket(): ClaimTicket | null {
     const slots = this.freeSlots - this.claimsUnderWay;
-    if (this.stopping || this.troubled || slots <= 0 || this.keeper === null) return null;
+    if (this.stopping || this.insistence.troubled || slots <= 0 || this.keeper === null) return null;
     this.claimsUnderWay += slots;
     const { boot } = this;
-    const suspects = ![...this.running.values()].some((entry) => entry.suspect);
+    const suspects = !this.held.hasSuspect();
     return {
       request: {
         boot,
@@ -203,8 +188,8 @@ export class Worker implements AttemptHost {
     if (hints.ready && this.freeSlots - this.claimsUnderWay > 0) this.claimSoon();
     if (hints.cancelled.length > 0) for (const run of hints.cancelled) this.cancelRun(run);
     for (const ended of hints.endedJobs) {
-      this.parked.delete(ended.job);
-      if (ended.parent !== null) this.running.get(ended.parent)?.execution?.poke();
+      this.held.parked.delete(ended.job);
+      if (ended.parent !== null) this.held.running.get(ended.parent)?.execution?.poke();
     }
   }
 
@@ -214,19 +199,16 @@ export class Worker implements AttemptHost {
       return;
     }
     const lease: Lease = { epoch: claim.job.epoch, boot: this.boot };
-    const waiting = this.parked.get(claim.job.seq);
-    this.parked.delete(claim.job.seq);
-    if (
-      waiting !== undefined &&
-      waiting.execution.lease.epoch === lease.epoch - 1 &&
-      waiting.execution.aborted === null
-    ) {
-      this.running.set(claim.job.seq, waiting);
-      this.armTimeout(waiting);
-      void waiting.execution.resume(lease, claim.job.openChildren);
+    const waiting = this.held.parked.get(claim.job.seq);
+    const execution = waiting?.execution ?? null;
+    this.held.parked.delete(claim.job.seq);
+    if (waiting !== undefined && execution?.aborted === null && execution.lease.epoch === lease.epoch - 1) {
+      this.held.running.set(claim.job.seq, waiting);
+      this.held.armTimeout(waiting);
+      void execution.resume(lease, claim.job.openChildren);
       return;
     }
-    waiting?.execution.abort("lease");
+    execution?.abort("lease");
     void this.begin(claim, lease);
   }
 
@@ -238,8 +220,8 @@ export class Worker implements AttemptHost {
     const placeholder = new Promise<void>((resolve) => {
       settle = resolve;
     });
-    const entry: Running = {
-      execution: null as unknown as Execution,
+    const entry: Held = {
+      execution: null,
       run: run.seq,
       job: job.seq,
       suspect: job.crashes >= SUSPECT_CRASHES,
@@ -247,7 +229,7 @@ export class Worker implements AttemptHost {
       timer: null,
       ended: placeholder,
     };
-    this.running.set(job.seq, entry);
+    this.held.running.set(job.seq, entry);
     try {
       const resolved = await this.definitions.resolve(run, job);
       const execution = new Execution(
@@ -267,24 +249,21 @@ export class Worker implements AttemptHost {
           agentReference: (name) => this.referenceOf(name),
           knows: (agent) => this.definitions.offers(this.referenceOf(agent)),
           lendSlot: () => this.lendSlot(),
-          insist: (change) => this.insist(change),
+          insist: (change) => this.insistence.apply(change),
         },
       );
       entry.execution = execution;
       if (entry.early !== null) execution.abort(entry.early);
-      execution.time = { hold: () => entry.timer?.cancel(), start: () => this.armTimeout(entry) };
-      this.armTimeout(entry);
+      execution.time = { hold: () => entry.timer?.cancel(), start: () => this.held.armTimeout(entry) };
+      this.held.armTimeout(entry);
       const result = await this.carryOut(execution);
       entry.timer?.cancel();
-      await this.report(entry, result);
+      await this.report(entry, execution, result);
     } catch (error) {
       this.onFault(error);
-      await this.giveUp(job.seq, lease, error);
+      await this.insistence.giveUp(job.seq, lease, error);
     } finally {
-      entry.timer?.cancel();
-      // By now another claim of the same job may have taken its place.
-      if (this.running.get(job.seq) === entry) this.running.delete(job.seq);
-      if (this.parked.get(job.seq) === entry) this.parked.delete(job.seq);
+      this.held.drop(entry);
       settle();
       this.slotFreed();
     }
@@ -308,15 +287,16 @@ export class Worker implements AttemptHost {
   }
 
   /** Reports until the ledger has taken it or refused it for good. */
-  private async report(entry: Running, result: Result): Promise<void> {
-    const { execution } = entry;
+  private async report(entry: Held, execution: Execution, result: Result): Promise<void> {
+    const { running } = this.held;
     if (execution.aborted === "lease") return;
-    if (this.running.get(entry.job) === entry) this.running.delete(entry.job);
+    if (running.get(entry.job) === entry) running.delete(entry.job);
     this.reporting += 1;
     try {
-      await this.insist(reportChange(execution, execution.lease, result), () => this.running.set(entry.job, entry));
+      const again = () => void running.set(entry.job, entry);
+      await this.insistence.apply(reportChange(execution, execution.lease, result), again);
     } catch (error) {
-      if (error instanceof TenutoError && error.code === "lease_lost") return this.noteLost(execution);
+      if (error instanceof TenutoError && error.code === "lease_lost") return execution.cameTooLate();
       throw error;
     } finally {
       this.reporting -= 1;
@@ -325,45 +305,12 @@ export class Worker implements AttemptHost {
   }
 
   /** Hands a change in until the ledger can write again. @throws what the ledger refuses for good */
-  async insist<K extends keyof SliceOf, R>(change: Change<K, R>, inTrouble: () => void = () => {}): Promise<R> {
-    for (;;) {
-      try {
-        const result = await this.parts.ledger.apply(change);
-        this.troubled = false;
-        return result;
-      } catch (error) {
-        if (this.stopped || !(error instanceof TenutoError)) throw error;
-        if (error.category !== "critical" && error.code !== "ledger_busy") throw error;
-        this.troubled = true;
-        this.onFault(error);
-        inTrouble();
-        await sleep(this.parts.clock, TROUBLE_RETRY_MS);
-      }
-    }
+  insist<K extends keyof SliceOf, R>(change: Change<K, R>): Promise<R> {
+    return this.insistence.apply(change);
   }
 
-  /** A fault outside of the attempt's own work must not leave the job in the hands of a worker that does nothing. */
-  async giveUp(job: JobSeq, lease: Lease, fault: unknown): Promise<void> {
-    const error = storedErrorFrom(fault);
-    const passing = error.category === "critical" || error.category === "retryable";
-    await this.insist(
-      passing
-        ? changes.giveBack(job, lease, TROUBLE_RETRY_MS, "fault")
-        : changes.failJob(job, lease, error, { maxRetries: 0, delayMs: 0, onExhausted: "fail" }),
-    ).catch(() => {});
-  }
-
-  private noteLost(execution: Execution): void {
-    execution.abort("lease");
-    const { run, job } = execution.facts;
-    this.parts.logs.line({
-      at: this.parts.clock.now(),
-      run: run.id,
-      job: job.id,
-      agent: "orchestrator",
-      level: "WARNING",
-      message: `the result of job ${job.id} came too late: its lease had been lost`,
-    });
+  giveUp(job: JobSeq, lease: Lease, fault: unknown): Promise<void> {
+    return this.insistence.giveUp(job, lease, fault);
   }
 
   private slotFreed(): void {
@@ -372,7 +319,7 @@ export class Worker implements AttemptHost {
   }
 
   private tellIdle(): void {
-    const atWork = this.running.size + this.fanouts.size + this.claimsUnderWay + this.reporting;
+    const atWork = this.held.running.size + this.fanouts.size + this.claimsUnderWay + this.reporting;
     if (atWork === 0) this.idle?.();
   }
 
@@ -382,42 +329,18 @@ export class Worker implements AttemptHost {
   }
 
   private park(job: JobSeq, execution: Execution): void {
-    const entry = this.running.get(job);
-    if (entry === undefined || entry.execution !== execution) return;
-    entry.timer?.cancel();
-    this.running.delete(job);
-    this.parked.set(job, entry);
-    this.slotFreed();
-  }
-
-  private armTimeout(entry: Running): void {
-    entry.timer?.cancel();
-    const { execution } = entry;
-    const { timeoutMs } = execution.facts.resolved.policy;
-    const leftMs = (execution.deadline ?? Number.POSITIVE_INFINITY) - this.parts.clock.now();
-    if (leftMs <= 0) execution.abort("deadline");
-    else
-      entry.timer = this.parts.clock.after(Math.min(timeoutMs, leftMs), () =>
-        execution.abort(leftMs < timeoutMs ? "deadline" : "timeout"),
-      );
+    if (this.held.park(job, execution)) this.slotFreed();
   }
 
   private cancelRun(run: RunSeq): void {
-    for (const entry of this.running.values()) if (entry.run === run) end(entry, "cancel");
-    for (const [job, entry] of this.parked) {
-      if (entry.run !== run) continue;
-      entry.execution.abort("cancel");
-      this.parked.delete(job);
-    }
+    this.held.endRunning("cancel", run);
+    this.held.endParked("cancel", run);
     this.fanouts.stopRun(run, "cancel");
   }
 
   /** Cancels and halts that another process has written. */
   private async checkCancels(): Promise<void> {
-    const runs = new Set(
-      [...this.running.values(), ...this.parked.values()].map((entry) => entry.run).concat(this.fanouts.runs()),
-    );
-    for (const seq of runs) {
+    for (const seq of new Set([...this.held.runs(), ...this.fanouts.runs()])) {
       const run = await this.parts.ledger.run(seq);
       if (run !== null && run.cancelRequestedAt !== null) this.cancelRun(seq);
       else if (run !== null && run.haltedAt !== null) this.haltRun(seq);
@@ -426,7 +349,7 @@ export class Worker implements AttemptHost {
 
   /** Running attempts of a halted run are stopped gracefully. */
   haltRun(run: RunSeq): void {
-    for (const entry of this.running.values()) if (entry.run === run) end(entry, "stop");
+    this.held.endRunning("stop", run);
     this.fanouts.stopRun(run, "stop");
   }
 
@@ -437,38 +360,6 @@ export class Worker implements AttemptHost {
   referenceOf(name: string): string {
     if (this.definitions.offers(name)) return name;
     return this.definitions.agentNames().find((reference) => reference.startsWith(`${name}@`)) ?? name;
-  }
-
-  async spawn<T>(scope: AttemptScope, key: string, spec: SpawnSpec): Promise<ChildOutcome<T>> {
-    if (!(scope instanceof Execution)) throw notInItem("spawn");
-    return await scope.spawnAndWait<T>(key, spec);
-  }
-
-  async sleep(scope: AttemptScope, key: string, ms: number): Promise<void> {
-    if (scope instanceof Execution) await scope.sleepUntilDone(key, ms);
-    else await scope.pauseInPlace(key, ms);
-  }
-
-  async map(
-    scope: AttemptScope,
-    key: string,
-    source: MapSource,
-    work: unknown,
-    options: MapOptions,
-  ): Promise<MapResult<any>> {
-    if (!(scope instanceof Execution)) throw notInItem("map");
-    if (typeof work === "string") return await mapByAgent(scope, key, source, work, options);
-    const mapping = scope.working(() => mapInProcess(this, scope, key, source, work as MapClosure, options));
-    scope.maps.add(mapping);
-    try {
-      return await mapping;
-    } finally {
-      scope.maps.delete(mapping);
-    }
-  }
-
-  progress(scope: AttemptScope, done: number, total?: number, message?: string): void {
-    this.fanouts.progress.publish(scope, done, total, message);
   }
 
   apiOf(scope: AttemptScope): AttemptApi {
@@ -493,28 +384,16 @@ export class Worker implements AttemptHost {
     if (deadline === null) this.stopAll();
     await drained;
     deadline?.cancel();
-    for (const entry of this.parked.values()) entry.execution.abort("stop");
-    this.parked.clear();
+    this.held.endParked("stop");
     this.tickTimer?.cancel();
     await this.keeper?.stop();
-    this.stopped = true;
+    this.insistence.stop();
     if (this.boot !== 0) await this.parts.ledger.endBoot(this.boot, "stopped").catch(() => {});
   }
 
   private stopAll(): void {
     this.fanouts.stopAll("stop");
     this.drainOver = true;
-    for (const entry of this.running.values()) end(entry, "stop");
+    this.held.endRunning("stop");
   }
-}
-
-function end(entry: Running, reason: "cancel" | "stop" | "lease"): void {
-  entry.early ??= reason;
-  entry.execution?.abort(reason);
-}
-
-function notInItem(what: string): TenutoError {
-  return new TenutoError("invalid_input", `ctx.${what} is not possible inside an item of a fan-out`, {
-    hint: `Call ctx.${what} in a job; the items of a fan-out share one job.`,
-  });
 }

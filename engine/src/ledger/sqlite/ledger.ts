@@ -5,7 +5,6 @@
  * (3) a lock held by another process never blocks the event loop longer than the busy wait, the batch is tried again;
  * (4) a batch that cannot be saved is taken apart, so that one impossible change fails alone.
  */
-import { statSync } from "node:fs";
 import { TenutoError } from "../../core/errors.ts";
 import { PROPAGATION_BATCH } from "../../core/limits.ts";
 import { type Hints, RowCache } from "../../core/unit.ts";
@@ -16,6 +15,7 @@ import { Statements } from "./load.ts";
 import { type Connection, type OpenOptions, openDatabase } from "./open.ts";
 import { SQL } from "./sql.ts";
 import { isBusy, storageError } from "./storage-error.ts";
+import { WatchedFile } from "./watched-file.ts";
 
 export interface SqliteOptions extends OpenOptions {
   clock: Clock;
@@ -71,9 +71,7 @@ export class SqliteWriter {
   private readonly cache = new RowCache();
   private readonly memory = new ClaimMemory();
   private cacheVersion = -1;
-  private inode: number | null = null;
-  /** Set when the file is no longer the one that was opened. */
-  private lost: TenutoError | null = null;
+  private readonly file: WatchedFile;
   private lastFailure: { message: string; at: number } | null = null;
   private unfinished = false;
   private resumeTimer: NodeJS.Timeout | null = null;
@@ -86,7 +84,7 @@ export class SqliteWriter {
     this.db = openDatabase(options);
     this.statements = new Statements(this.db);
     this.lastDataVersion = this.dataVersion();
-    this.inode = inodeOf(options.path);
+    this.file = new WatchedFile(options.path);
     this.lookForUnfinished();
   }
 
@@ -103,7 +101,7 @@ export class SqliteWriter {
 
   apply<K extends keyof SliceOf, R>(change: Change<K, R>): Promise<R> {
     if (this.closed) return Promise.reject(new TenutoError("ledger_unavailable", "the ledger is closed"));
-    if (this.lost !== null) return Promise.reject(this.lost);
+    if (this.file.lost !== null) return Promise.reject(this.file.lost);
     return new Promise<R>((resolve, reject) => {
       this.queue.push({
         change: change as unknown as Change,
@@ -145,22 +143,9 @@ export class SqliteWriter {
     return (this.statements.of(SQL.dataVersion).get() as { data_version: number }).data_version;
   }
 
-  /** A file that was removed or replaced under an open connection takes writes that nobody will ever see. */
-  private fileIsThere(): boolean {
-    if (this.options.path === ":memory:") return true;
-    const now = inodeOf(this.options.path);
-    if (now === this.inode) return true;
-    this.lost ??= new TenutoError(
-      "ledger_unavailable",
-      `the ledger ${this.options.path} was ${now === null ? "removed" : "replaced"} while it was open`,
-      { hint: "Put it back from a backup and start again; nothing is written any more.", category: "critical" },
-    );
-    this.reportFailure(this.lost);
-    return false;
-  }
-
   private pollForeign(): void {
-    if (!this.fileIsThere()) return;
+    const lost = this.file.check();
+    if (lost !== null) return this.reportFailure(lost);
     const version = this.dataVersion();
     if (version === this.lastDataVersion) return;
     this.lastDataVersion = version;
@@ -406,8 +391,4 @@ export class SqliteWriter {
     for (const entry of this.queue.splice(0)) entry.reject(error);
     for (const claim of this.claims.splice(0)) claim.reject(error);
   }
-}
-
-function inodeOf(path: string): number | null {
-  return statSync(path, { throwIfNoEntry: false })?.ino ?? null;
 }
