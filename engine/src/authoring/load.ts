@@ -1,5 +1,5 @@
 /**
- * Pipelines and agents from files: TypeScript and JavaScript modules, YAML, and the project's `tenuto.config.ts`.
+ * Pipelines and agents from files: TypeScript and JavaScript modules, YAML, and the project's `tenuto.config.mts`.
  *
  * Owner: authoring. Invariants:
  * 1. A module's exports are collected by what they are, not by their names; the same object exported twice counts once.
@@ -7,7 +7,7 @@
  * 3. A module that can't be loaded is an error that names the file, and keeps the cause.
  */
 import { readdirSync, readFileSync, statSync } from "node:fs";
-import { dirname, extname, join, resolve } from "node:path";
+import { basename, dirname, extname, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { Agent } from "../core/agent.ts";
 import { TenutoError } from "../core/errors.ts";
@@ -17,7 +17,8 @@ import { loadYamlPipeline } from "./yaml.ts";
 
 const MODULES = [".ts", ".mts", ".js", ".mjs"];
 const YAML = [".yaml", ".yml"];
-const CONFIG_FILES = MODULES.map((extension) => `tenuto.config${extension}`);
+/** Names of the project's configuration; the first that is there counts. */
+export const CONFIG_FILES = MODULES.map((extension) => `tenuto.config${extension}`);
 
 export interface Loaded {
   pipelines: Pipeline[];
@@ -200,15 +201,22 @@ async function importModule(file: string): Promise<Record<string, unknown>> {
     }
     const message = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
     throw new TenutoError("invalid_definition", `${file} can't be loaded: ${message}`, {
-      hint: hintFor(error),
+      hint: hintFor(error, file),
       details: { file },
       cause: error,
     });
   }
 }
 
-function hintFor(error: unknown): string {
+function hintFor(error: unknown, file: string): string {
   const code = (error as { code?: unknown } | null)?.code;
+  const asCommonJs =
+    error instanceof SyntaxError &&
+    /Cannot use import statement|Unexpected token 'export'|await is only valid/.test(error.message);
+  if (asCommonJs && [".ts", ".js"].includes(extname(file))) {
+    const other = basename(file).replace(/\.(?=[tj]s$)/, ".m");
+    return `The nearest package.json says "type": "commonjs", so Node reads this file as such: rename it to ${other}, or write "type": "module" there.`;
+  }
   if (code === "ERR_MODULE_NOT_FOUND")
     return "Install the package (npm install), or correct the import; relative imports need their .ts or .js.";
   if (code === "ERR_UNSUPPORTED_TYPESCRIPT_SYNTAX")

@@ -42,7 +42,7 @@ export function buildProgram(io: CliIo, runner: Runner): Command {
     .helpCommand(false)
     .option("--home <folder>", "folder of ledger, artifacts and logs (default: .tenuto)")
     .option("--database <file>", "the ledger's file (default: TENUTO_DATABASE, else ledger.db in the home)")
-    .option("--config <path>", "configuration (default: tenuto.config.ts here)")
+    .option("--config <path>", "configuration (default: tenuto.config.mts here)")
     .option("--json", "one JSON document on stdout")
     .option("-q, --quiet", "say nothing but errors")
     .option("--no-color", "no colours (also NO_COLOR; FORCE_COLOR forces them)")

@@ -120,7 +120,7 @@ function unknownPipeline(project: Project, given: string): TenutoError {
       : names.length > 0
         ? `Known: ${names.join(", ")}. A file is given by its path, for example ./${given}.ts.`
         : project.configFile === null
-          ? "There is no tenuto.config.ts here: give a file, or make a project with `tenuto init`."
+          ? "There is no tenuto.config.mts here: give a file, or make a project with `tenuto init`."
           : `${project.configFile} lists no pipelines: add some, or give a file.`;
   return new TenutoError("unknown_pipeline", `there is no pipeline named ${JSON.stringify(given)}`, { hint });
 }
@@ -157,13 +157,26 @@ export async function openPlace(place: Place & Partial<Loaded>, cli: Cli, how: H
 
 /** The ledger of this place for reading, closed when `use` is done. */
 export async function withLedger<T>(cli: Cli, use: (tenuto: Tenuto, place: Place) => Promise<T>): Promise<T> {
-  const place = await findPlace(cli);
+  const place = await findPlace(cli).catch((error) => placeInSpite(cli, error));
   const tenuto = await openPlace(place, cli);
   try {
     return await use(tenuto, place);
   } finally {
     await tenuto.close();
   }
+}
+
+/** A configuration that can't be loaded stands in nobody's way who only wants to read what is where it is by default. */
+function placeInSpite(cli: Cli, error: unknown): Place {
+  const configured = error instanceof TenutoError && ["invalid_definition", "invalid_config"].includes(error.code);
+  const place = placeOf(cli, {}, null);
+  if (!configured || !existsSync(place.database)) throw error;
+  cli.out.tell(
+    `${cli.out.paintTalk("yellow", "warning:")} ${error.message}`,
+    ...(error.hint === undefined ? [] : [`${cli.out.paintTalk("cyan", "hint:")}    ${error.hint}`]),
+    `Reading ${shown(cli, place.database)} without it.`,
+  );
+  return place;
 }
 
 /** A path as people write it: relative where that is shorter. */

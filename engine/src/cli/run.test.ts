@@ -11,7 +11,7 @@ afterAll(() => line.remove());
 describe("a new project", () => {
   it("init writes what is missing and keeps what is there", async () => {
     const first = await line.call("init", "--json");
-    expect(first.json.written).toEqual(["tenuto.config.ts", join("pipelines", "hello.yaml"), ".gitignore"]);
+    expect(first.json.written).toEqual(["tenuto.config.mts", join("pipelines", "hello.yaml"), ".gitignore"]);
     writeFileSync(join(line.folder, ".gitignore"), "mine\n");
     const second = await line.call("init");
     expect(second.out).toContain("kept   .gitignore");

@@ -34,7 +34,7 @@ export async function agentsList(cli: Cli): Promise<number> {
   if (agents.length === 0) {
     out.say(
       project.configFile === null
-        ? "There is no tenuto.config.ts here; `tenuto init` writes one."
+        ? "There is no tenuto.config.mts here; `tenuto init` writes one."
         : `${project.configFile} knows no agents.`,
     );
     return EXIT.ok;

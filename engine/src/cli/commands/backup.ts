@@ -4,9 +4,11 @@ import { resolve } from "node:path";
 import { EXIT } from "../failure.ts";
 import { bytes } from "../figures.ts";
 import type { Cli } from "../main.ts";
-import { shown, withLedger } from "../project.ts";
+import { findPlace, shown, withLedger } from "../project.ts";
 
 export async function backup(cli: Cli, file: string): Promise<number> {
+  // A backup of the wrong ledger is none.
+  await findPlace(cli);
   return await withLedger(cli, async (tenuto, place) => {
     const target = resolve(cli.io.cwd, file);
     await tenuto.engine.parts.ledger.backup(target);

@@ -1,6 +1,7 @@
 /** `tenuto init`: a configuration and a first pipeline. What is there already is left alone, and said so. */
-import { mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
+import { CONFIG_FILES } from "../../authoring/load.ts";
 import { EXIT } from "../failure.ts";
 import type { Cli } from "../main.ts";
 
@@ -12,7 +13,7 @@ export default {
 } satisfies Config;
 `;
 
-const PIPELINE = `# A first pipeline: run it with  tenuto run hello -p name=World
+const PIPELINE = `# A first pipeline: run it with  npx tenuto run hello -p name=World
 name: hello
 description: Greets somebody, then everybody
 params:
@@ -38,8 +39,9 @@ const IGNORE = "# What Tenuto keeps: ledger, artifacts, logs, workspaces\n.tenut
 
 export async function init(cli: Cli, folder = "."): Promise<number> {
   const root = resolve(cli.io.cwd, folder);
+  const before = CONFIG_FILES.find((name) => existsSync(join(root, name)));
   const files: [string, string][] = [
-    ["tenuto.config.ts", CONFIG],
+    [before ?? "tenuto.config.mts", CONFIG],
     [join("pipelines", "hello.yaml"), PIPELINE],
     [".gitignore", IGNORE],
   ];
@@ -50,7 +52,7 @@ export async function init(cli: Cli, folder = "."): Promise<number> {
   for (const name of written) cli.out.data(`wrote  ${join(folder, name)}`);
   for (const name of kept) cli.out.data(`kept   ${join(folder, name)}, which was there already`);
   const here = relative(cli.io.cwd, root);
-  cli.out.say("", "Next:", ...(here === "" ? [] : [`  cd ${here}`]), "  tenuto run hello -p name=World");
+  cli.out.say("", "Next:", ...(here === "" ? [] : [`  cd ${here}`]), "  npx tenuto run hello -p name=World");
   return EXIT.ok;
 }
 

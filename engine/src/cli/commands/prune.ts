@@ -5,13 +5,15 @@ import { removeRunFiles } from "../../open.ts";
 import { EXIT } from "../failure.ts";
 import { count, counted, parseDuration, shortStamp } from "../figures.ts";
 import type { Cli } from "../main.ts";
-import { withLedger } from "../project.ts";
+import { findPlace, withLedger } from "../project.ts";
 
 const BATCH = 100;
 const PAGE = 1_000;
 
 export async function prune(cli: Cli, options: { olderThan: string; dryRun?: boolean }): Promise<number> {
   const ageMs = parseDuration(options.olderThan, "--older-than");
+  // What removes must know the right place.
+  await findPlace(cli);
   return await withLedger(cli, async (tenuto) => {
     const { out } = cli;
     const before = Date.now() - ageMs;

@@ -37,7 +37,7 @@ export async function worker(cli: Cli, options: WorkerOptions): Promise<number> 
       `Working on ${shown(cli, project.database)} with ${counted(definitions.list().length, "pipeline")} and ${counted(definitions.agentNames().length, "agent")}; ${counted(open.length, "run")} open. Ctrl-C stops.`,
     );
     if (definitions.list().length === 0)
-      out.tell("No pipeline is known here, so only plain commands are worked on: list them in tenuto.config.ts.");
+      out.tell("No pipeline is known here, so only plain commands are worked on: list them in tenuto.config.mts.");
     const off = parts.ledger.onCommit((hints) => {
       for (const run of hints.endedRuns) out.say(`Run ${run.id} ${run.state}`);
     });
