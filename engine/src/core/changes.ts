@@ -201,6 +201,9 @@ export const recordProcess = (row: ProcessRow, ended: boolean) => ({
   }),
 });
 
+/** A job that a limiter sent back looks again now. */
+export const lookAgain = (seq: JobSeq) => ofJob(seq, (slice): Verdict<boolean> => job.lookAgain(slice));
+
 /** A critical error outside of any job's own report stops the run. */
 export const haltRun = (seq: RunSeq, error: StoredError) => ({
   select: { kind: "run" as const, run: seq },

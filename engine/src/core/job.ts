@@ -266,3 +266,16 @@ export function loseLease(slice: Slice, boot: BootSeq, maxCrashes: number, at: n
 export function isOver(run: RunRow): boolean {
   return isRunEnd(run.state);
 }
+
+/** A job that waits for a limiter need not wait for its time when there may be room. Anything else stays as it is. */
+export function lookAgain(slice: Slice): Verdict<boolean> {
+  const { job } = slice;
+  const waits = job.state === "ready" && job.dueAt !== null && job.reason?.startsWith("limiter:") === true;
+  if (!waits) return { ok: true, result: false };
+  return {
+    ok: true,
+    job: { dueAt: null, claimable: 1, reason: null },
+    effects: [{ type: "ready", job }],
+    result: true,
+  };
+}

@@ -79,7 +79,7 @@ export class FanoutJobs {
       else await this.drive(entry, run, job, resolved, window);
     } catch (error) {
       this.worker.onFault(error);
-      if (window === null) await this.worker.giveUp(job.seq, { epoch: job.epoch, boot }, error);
+      if (window === null) await this.worker.insistence.giveUp(job.seq, { epoch: job.epoch, boot }, error);
       else if (entry.driver === null) await this.giveBack(job.seq, { ...window, boot });
     } finally {
       // The commit that fixes the list may already have claimed the first window, which took this entry's place.
@@ -89,7 +89,7 @@ export class FanoutJobs {
   }
 
   private async giveBack(job: JobSeq, window: { start: number; epoch: number; boot: number }): Promise<void> {
-    await this.worker.insist(changes.releaseWindow(job, window.start, window)).catch(() => {});
+    await this.worker.insistence.apply(changes.releaseWindow(job, window.start, window)).catch(() => {});
   }
 
   /** An attempt of the job itself: either its list is still to be fixed, or its items have ended. */
@@ -118,7 +118,7 @@ export class FanoutJobs {
       result = resultOf(scope, error);
     }
     if (result === null) return;
-    await this.worker.insist(reportChange(scope, lease, result));
+    await this.worker.insistence.apply(reportChange(scope, lease, result));
   }
 
   private async expand(scope: Execution, lease: Lease): Promise<Result | null> {
@@ -186,7 +186,7 @@ export class FanoutJobs {
       source: await loadDataset(parts, fanout.source),
       total: fanout.total,
       batch: resolved.spec.forEach?.batch ?? null,
-      insist: (change) => this.worker.insist(change),
+      insist: (change) => this.worker.insistence.apply(change),
       work: (task) => this.work(run, job, resolved, data, task),
       halt: (error) => this.halt(run, error),
     });

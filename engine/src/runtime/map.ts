@@ -133,7 +133,7 @@ async function workOn(
       source: await loadDataset(parts, fanout.source),
       total: fanout.total,
       batch,
-      insist: (change) => worker.insist(change),
+      insist: (change) => worker.insistence.apply(change),
       work: (task) => workItem(worker, scope, work, task, batch !== null),
       halt: async (error) => {
         await parts.ledger.apply(changes.haltRun(run.seq, error));

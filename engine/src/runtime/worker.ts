@@ -5,15 +5,17 @@
  * commits; (2) a slot is held from the claim to the report, not while a job waits; (3) a worker whose boot was declared
  * dead aborts everything it holds and begins again under a new boot.
  */
+import * as changes from "../core/changes.ts";
 import { TenutoError } from "../core/errors.ts";
 import type { Lease } from "../core/job.ts";
 import { SUSPECT_CRASHES } from "../core/limits.ts";
 import type { BootSeq, JobSeq, RunSeq } from "../core/model.ts";
 import type { Hints } from "../core/unit.ts";
 import type { AttemptApi } from "../ports/executor.ts";
-import type { Change, Claimed, ClaimTicket, KeepAlive, SliceOf } from "../ports/ledger.ts";
+import type { Claimed, ClaimTicket, KeepAlive } from "../ports/ledger.ts";
 import { apiOf } from "./api.ts";
 import { type AttemptHost, attemptJob, type Result, reportChange, resultOf } from "./attempt.ts";
+import { DeferredJobs } from "./deferred.ts";
 import type { Definitions } from "./definitions.ts";
 import { Execution } from "./execution.ts";
 import { FanoutJobs } from "./fanout-jobs.ts";
@@ -31,9 +33,10 @@ export class Worker implements AttemptHost {
   readonly fanouts: FanoutJobs;
   boot: BootSeq = 0;
   private readonly held: HeldJobs;
-  private readonly insistence: Insistence;
+  readonly insistence: Insistence;
   private keeper: KeepAlive | null = null;
   private tickTimer: { cancel(): void } | null = null;
+  private readonly deferred = new DeferredJobs();
   private wantClaim = true;
   private stopping = false;
   private lent = 0;
@@ -189,8 +192,11 @@ export class Worker implements AttemptHost {
     if (hints.cancelled.length > 0) for (const run of hints.cancelled) this.cancelRun(run);
     for (const ended of hints.endedJobs) {
       this.held.parked.delete(ended.job);
+      this.deferred.forget(ended.job);
       if (ended.parent !== null) this.held.running.get(ended.parent)?.execution?.poke();
     }
+    if (hints.endedJobs.length > 0 && this.deferred.size > 0)
+      for (const job of this.deferred.first()) void this.insistence.apply(changes.lookAgain(job)).catch(() => {});
   }
 
   private take(claim: Claimed): void {
@@ -289,6 +295,8 @@ export class Worker implements AttemptHost {
   /** Reports until the ledger has taken it or refused it for good. */
   private async report(entry: Held, execution: Execution, result: Result): Promise<void> {
     const { running } = this.held;
+    if (result.kind === "deferred") result.waitMs = this.deferred.add(entry.job, result.reason, result.waitMs);
+    else this.deferred.forget(entry.job);
     if (execution.aborted === "lease") return;
     if (running.get(entry.job) === entry) running.delete(entry.job);
     this.reporting += 1;
@@ -302,15 +310,6 @@ export class Worker implements AttemptHost {
       this.reporting -= 1;
     }
     if (result.kind === "failed" && result.error.category === "critical") this.haltRun(entry.run);
-  }
-
-  /** Hands a change in until the ledger can write again. @throws what the ledger refuses for good */
-  insist<K extends keyof SliceOf, R>(change: Change<K, R>): Promise<R> {
-    return this.insistence.apply(change);
-  }
-
-  giveUp(job: JobSeq, lease: Lease, fault: unknown): Promise<void> {
-    return this.insistence.giveUp(job, lease, fault);
   }
 
   private slotFreed(): void {
