@@ -89,6 +89,7 @@ async function main(): Promise<void> {
   say(`Run ${report.run?.id} ${report.run?.state} after ${((performance.now() - startedAt) / 1000).toFixed(1)} s.`);
   if (report.run?.state !== "completed") {
     say(report.run?.error ?? "The run did not end.");
+    sayCommands(commandsAfterTrouble(report.run));
     process.exitCode = 1;
     return;
   }
@@ -169,17 +170,40 @@ async function summarise(site: FixtureSite): Promise<void> {
   const folder = join(dataDir, "raw", FIXTURE_CODE);
   const { records } = await readJsonl(join(folder, "records.jsonl"));
   const errors = (await readJsonl(join(folder, "errors.jsonl"))).records;
-  const id = report.run?.id ?? "RUN";
   say(`${records.length} records in ${relative(process.cwd(), join(folder, "records.jsonl"))}`);
-  say(`${errors.length} members failed, listed in ${relative(process.cwd(), join(folder, "errors.jsonl"))}:`);
+  say(
+    `${errors.length} members were left out (skipped), listed in ${relative(process.cwd(), join(folder, "errors.jsonl"))}:`,
+  );
   for (const reason of report.run?.reasons ?? []) say(`  ${reason}`);
   const limited = site.requests.get(site.faults.limited) ?? 0;
   say(`One page answered 429 with Retry-After: 2 and was asked again after that: ${limited} requests.`);
+  const id = report.run?.id ?? "latest";
+  sayCommands([
+    [`runs show ${id}`, "what happened, job by job"],
+    [`runs show ${id} --items skipped`, "who was left out, and why"],
+    [`runs report ${id}`, "all of it as one document"],
+  ]);
+}
+
+/** What works on a run that did not complete; the site must be up for it. */
+function commandsAfterTrouble(run: RunReport | null): [string, string][] {
+  if (run === null) return [["resume", "goes on with what was interrupted"]];
+  return [
+    [`runs show ${run.id}`, "what happened, job by job"],
+    [`runs retry ${run.id}`, "runs again only what did not complete, while the site is up:"],
+    ["", "node --conditions=source systems/associations/fixtures/serve.ts"],
+  ];
+}
+
+function sayCommands(commands: [string, string][]): void {
+  const lines = commands.map(([command, text]) => [command === "" ? "" : `npx tenuto ${command}${placeFlag()}`, text]);
+  const width = Math.max(...lines.map(([command]) => command!.length));
   say("");
-  say(`  npx tenuto runs show ${id}     what happened, job by job`);
-  say(`  npx tenuto resume                         goes on with what was interrupted`);
-  say(`  npx tenuto runs retry ${id}      runs again only what did not complete; the site must be up:`);
-  say("    node --conditions=source systems/associations/fixtures/serve.ts");
+  for (const [command, text] of lines) say(`  ${command!.padEnd(width)}  ${text}`);
+}
+
+function placeFlag(): string {
+  return options.home === ".tenuto" ? "" : ` --home ${options.home}`;
 }
 
 /** True when every page that was fetched before the kill, save those in flight, was not fetched again. */

@@ -26,9 +26,25 @@ export function runDocument(run: RunRecord) {
   };
 }
 
+/** Failed jobs of a stage that were allowed to: what has settled in no other way. */
+export function allowedFailures(stage: StageRow): number {
+  const { settled, completed, failed, skipped, cancelled } = stage;
+  return Math.max(0, settled - completed - failed - skipped - cancelled);
+}
+
 export function stageDocument(stage: StageRow, jobs: readonly JobRecord[] = []) {
   const { name, total, settled, completed, failed, skipped, cancelled } = stage;
-  return { name, state: stageState(stage, jobs), total, settled, completed, failed, skipped, cancelled };
+  return {
+    name,
+    state: stageState(stage, jobs),
+    total,
+    settled,
+    completed,
+    failed,
+    skipped,
+    cancelled,
+    allowedFailures: allowedFailures(stage),
+  };
 }
 
 export function jobDocument(job: JobRecord, stage: string, parent: string | null) {

@@ -74,15 +74,36 @@ function asTenutoError(error: unknown): TenutoError {
 const STDERR_LINES = 3;
 
 /** A failure that was stored with a job or an item: what, the last words of a program, how to mend it. */
-export function failureLines(error: StoredError, paint: Paint): string[] {
+export function failureLines(error: StoredError, paint: Paint, place?: FailurePlace): string[] {
   const lines = [`${oneLine(error.message)} ${paint("dim", `(${error.code}, ${error.category})`)}`];
-  const { stderr } = error.details ?? {};
-  if (typeof stderr === "string" && stderr.trim() !== "") {
-    const last = stderr.trimEnd().split("\n").slice(-STDERR_LINES);
-    lines.push(...last.map((line) => paint("dim", `| ${oneLine(line)}`)));
-  }
-  if (error.hint !== undefined) lines.push(`${paint("cyan", "hint:")} ${oneLine(error.hint)}`);
+  lines.push(...lastWords(error).map((line) => paint("dim", `| ${line}`)));
+  const hint = hintAt(error, place);
+  if (hint !== null) lines.push(`${paint("cyan", "hint:")} ${hint}`);
   return lines;
+}
+
+/** The last lines that a program wrote to its stderr. */
+export function lastWords(error: StoredError): string[] {
+  const { stderr } = error.details ?? {};
+  if (typeof stderr !== "string" || stderr.trim() === "") return [];
+  return stderr.trimEnd().split("\n").slice(-STDERR_LINES).map(oneLine);
+}
+
+/** Where a stored failure happened: hints are stored without it. */
+export interface FailurePlace {
+  run: string;
+  job: string;
+  item?: number | null;
+}
+
+/** The hint of a stored failure with commands that can be typed as they are. */
+export function hintAt(error: StoredError, place: FailurePlace | undefined): string | null {
+  if (error.hint === undefined) return null;
+  if (place === undefined) return oneLine(error.hint);
+  const item = typeof place.item === "number" ? ` --item ${place.item}` : "";
+  return oneLine(error.hint)
+    .replace("See the output of this attempt.", `See its output: tenuto logs RUN ${place.job} --raw${item}`)
+    .replaceAll(/(tenuto [a-z ]*)\bRUN\b/g, (_, command: string) => `${command}${place.run}`);
 }
 
 /** A usage error. */

@@ -1,12 +1,13 @@
 /** The last words on a run: how it ended, what failed and why, and what to do next. */
-import type { RunState } from "../core/model.ts";
+import type { Json, RunState } from "../core/model.ts";
 import type { Tenuto } from "../open.ts";
-import type { RunRecord } from "../ports/ledger.ts";
+import type { JobRecord, RunRecord } from "../ports/ledger.ts";
 import { signOfState, styleOf } from "./board.ts";
-import { runDocument, stageDocument } from "./documents.ts";
+import { allowedFailures, runDocument, stageDocument } from "./documents.ts";
 import { failureLines, storedError } from "./failure.ts";
 import { count, counted, duration } from "./figures.ts";
 import type { Cli } from "./main.ts";
+import { oneLine } from "./terminal.ts";
 
 const MOST_FAILURES = 5;
 
@@ -16,20 +17,33 @@ export async function tellEnd(cli: Cli, tenuto: Tenuto, id: string): Promise<Run
   const run = await tenuto.client.run(id);
   const { ledger } = tenuto.engine.parts;
   const end = run.endedAt === null ? null : await tenuto.client.wait(run.seq);
+  const stages = await ledger.stages(run.seq);
+  const allowed = stages.reduce((sum, stage) => sum + allowedFailures(stage), 0);
   out.document("run", {
     run: runDocument(run),
-    stages: (await ledger.stages(run.seq)).map((stage) => stageDocument(stage)),
+    stages: stages.map((stage) => stageDocument(stage)),
     output: end?.output ?? null,
     error: end?.error ?? null,
   });
   const style = styleOf(run.state);
   const state = style === undefined ? run.state : out.paint(style, run.state);
   out.data(
-    `${run.id}  ${state}  ${counted(run.jobCount, "job")} in ${duration((run.endedAt ?? run.createdAt) - run.createdAt)}`,
+    `${run.id}  ${state}  ${counted(run.jobCount, "job")} in ${duration((run.endedAt ?? run.createdAt) - run.createdAt)}${allowed > 0 ? `  (${count(allowed)} failed, allowed)` : ""}`,
   );
+  const output = end === null ? null : smallOutput(end.output);
+  if (output !== null) out.say(`output: ${output}`);
   await tellFailures(cli, tenuto, run);
   for (const line of await nextSteps(tenuto, run)) out.say(line);
   return run.state;
+}
+
+const MOST_OUTPUT = 200;
+
+/** The output of a run as one line, if it is small enough to be read at a glance. */
+export function smallOutput(output: Json): string | null {
+  if (output === null) return null;
+  const text = oneLine(typeof output === "string" ? output : JSON.stringify(output));
+  return text === "" || text.length > MOST_OUTPUT ? null : text;
 }
 
 async function tellFailures(cli: Cli, tenuto: Tenuto, run: RunRecord): Promise<void> {
@@ -38,20 +52,27 @@ async function tellFailures(cli: Cli, tenuto: Tenuto, run: RunRecord): Promise<v
   const jobs = await tenuto.engine.parts.ledger.jobs(run.seq, { states: ["failed"], limit: MOST_FAILURES });
   for (const job of jobs) {
     const error = storedError(job.error);
-    const lines = error === null ? ["no error was recorded"] : failureLines(error, out.paintTalk);
+    const lines =
+      error === null ? ["no error was recorded"] : failureLines(error, out.paintTalk, { run: run.id, job: job.id });
     out.say(
       `${out.paintTalk("red", signOfState("failed", out.signs))} ${job.id}: ${lines[0]}`,
       ...lines.slice(1).map((line) => `  ${line}`),
     );
   }
-  if (run.failedJobs > jobs.length) out.say(`  and ${counted(run.failedJobs - jobs.length, "more job")} failed`);
+  const allowed = jobs.filter((job) => job.allowFailure === 1).length;
+  const more = run.failedJobs - (jobs.length - allowed);
+  if (jobs.length === MOST_FAILURES && more > 0) out.say(`  and ${counted(more, "more job")} failed`);
 }
 
 /** What somebody may do now, as commands. */
 export async function nextSteps(tenuto: Tenuto, run: RunRecord): Promise<string[]> {
   const bad = await badItems(tenuto, run);
   const items =
-    bad.total > 0 ? [`${counted(bad.total, "item")} not done: tenuto runs show ${run.id} --items failed,skipped`] : [];
+    bad.total + bad.notStarted > 0
+      ? [
+          `${counted(bad.total + bad.notStarted, "item")} not done${bad.notStarted > 0 ? ` (${count(bad.notStarted)} of them not started)` : ""}: tenuto runs show ${run.id} --items failed,skipped`,
+        ]
+      : [];
   if (run.state === "completed") return items;
   if (run.endedAt === null) return [...items, `Go on with it: tenuto resume ${run.id}`];
   return [
@@ -65,6 +86,8 @@ export interface BadItems {
   failed: number;
   skipped: number;
   duplicates: number;
+  /** Of fan-outs that ended before their last item. */
+  notStarted: number;
   /** Failed and skipped ones, duplicates left out. */
   total: number;
 }
@@ -72,7 +95,7 @@ export interface BadItems {
 /** Items of a run's fan-outs that failed or were skipped. */
 export async function badItems(tenuto: Tenuto, run: RunRecord): Promise<BadItems> {
   const { ledger } = tenuto.engine.parts;
-  const sum: BadItems = { failed: 0, skipped: 0, duplicates: 0, total: 0 };
+  const sum: BadItems = { failed: 0, skipped: 0, duplicates: 0, notStarted: 0, total: 0 };
   for (const job of await ledger.jobs(run.seq)) {
     if (job.kind === "single") continue;
     const fanout = await ledger.fanout(job.seq);
@@ -80,24 +103,33 @@ export async function badItems(tenuto: Tenuto, run: RunRecord): Promise<BadItems
     sum.failed += fanout.failed;
     sum.skipped += fanout.skipped;
     sum.duplicates += fanout.duplicates;
+    sum.notStarted += notStarted(job, fanout);
   }
   sum.total = sum.failed + sum.skipped - sum.duplicates;
   return sum;
 }
 
+/** Items of a fan-out that ended early which nobody began. */
+export function notStarted(
+  job: Pick<JobRecord, "state">,
+  fanout: { total: number; completed: number; failed: number; skipped: number },
+): number {
+  if (job.state !== "failed" && job.state !== "cancelled" && job.state !== "skipped") return 0;
+  return Math.max(0, fanout.total - fanout.completed - fanout.failed - fanout.skipped);
+}
+
 /** `1,134 items: 1,130 completed, 3 failed, 1 skipped` */
-export function itemsText(fanout: {
-  total: number;
-  completed: number;
-  failed: number;
-  skipped: number;
-  duplicates: number;
-}): string {
+export function itemsText(
+  job: Pick<JobRecord, "state">,
+  fanout: { total: number; completed: number; failed: number; skipped: number; duplicates: number },
+): string {
   const parts = [`${count(fanout.completed)} completed`];
   if (fanout.failed > 0) parts.push(`${count(fanout.failed)} failed`);
   const skipped = fanout.skipped - fanout.duplicates;
   if (skipped > 0) parts.push(`${count(skipped)} skipped`);
   if (fanout.duplicates > 0)
     parts.push(fanout.duplicates === 1 ? "1 duplicate" : `${count(fanout.duplicates)} duplicates`);
+  const rest = notStarted(job, fanout);
+  if (rest > 0) parts.push(`${count(rest)} not started`);
   return `${counted(fanout.total, "item")}: ${parts.join(", ")}`;
 }

@@ -30,9 +30,10 @@ stages:
         forEach: [Ada, Grace, Edsger]
         command: [echo, "Hello, {{ item }}"]
       - id: last
-        shell: 'echo "That were all, $WHO"'
-        env: { WHO: "{{ params.name }}" }
         needs: [each]
+        command:
+          argv: [echo, "Hello, {{ params.name }}, and {{ jobs.each.output.completed }} more"]
+          output: stdout-text
 `;
 
 const IGNORE = "# What Tenuto keeps: ledger, artifacts, logs, workspaces\n.tenuto/\n";

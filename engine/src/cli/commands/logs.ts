@@ -13,6 +13,7 @@ import { textForm } from "../../logs/line-form.ts";
 import { systemClock, type Tenuto } from "../../open.ts";
 import type { JobRecord, RunRecord } from "../../ports/ledger.ts";
 import type { LogLevel, LogLine } from "../../ports/log-sink.ts";
+import { INLINE_COMMAND } from "../../runtime/definitions.ts";
 import { eventText } from "../event-text.ts";
 import { EXIT, usage } from "../failure.ts";
 import { counted, parseCount } from "../figures.ts";
@@ -152,7 +153,10 @@ class LogReader {
 }
 
 function painted(cli: Cli, line: LogLine): string {
-  const text = textForm(line);
+  // Inline commands have no name of their own: their job says which it was.
+  const named = line.agent === INLINE_COMMAND && line.job !== undefined;
+  const at = line.item === undefined ? "" : `[${line.item}]`;
+  const text = textForm(named ? { ...line, message: `${line.job}${at}: ${line.message}` } : line);
   const style: Style | null = line.level === "ERROR" ? "red" : line.level === "WARNING" ? "yellow" : null;
   return style === null ? text : `${cli.out.paint(style, text.trimEnd())}\n`;
 }

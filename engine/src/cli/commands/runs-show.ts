@@ -7,6 +7,7 @@ import type { JobRecord, RunRecord } from "../../ports/ledger.ts";
 import { signOfState, styleOf } from "../board.ts";
 import { checkpointOf } from "../checkpoint.ts";
 import {
+  allowedFailures,
   itemDocument,
   itemsDocument,
   jobDocument,
@@ -21,7 +22,7 @@ import { count, counted, parseCount, span, stamp } from "../figures.ts";
 import { standingStill } from "../known-agents.ts";
 import type { Cli } from "../main.ts";
 import { type Place, withLedger } from "../project.ts";
-import { itemsText, nextSteps } from "../summary.ts";
+import { itemsText, nextSteps, smallOutput } from "../summary.ts";
 import { table } from "../table.ts";
 import { cut, oneLine } from "../terminal.ts";
 
@@ -76,10 +77,12 @@ async function showRun(cli: Cli, tenuto: Tenuto, place: Place, run: RunRecord, l
     moreJobs: run.jobCount > jobs.length,
   });
   showHead(cli, run);
+  const output = run.state === "completed" ? smallOutput((await tenuto.client.wait(run.seq)).output) : null;
+  if (output !== null) out.data(`Output    ${output}`);
   out.data("", ...stageTable(cli, stages, jobs), "", ...jobTable(cli, jobs, stages, fanouts, still));
   if (run.jobCount > jobs.length)
     out.data(`… and ${counted(run.jobCount - jobs.length, "more job")}; --limit ${run.jobCount} shows all`);
-  showErrors(cli, jobs);
+  showErrors(cli, run, jobs);
   out.say("", ...(await nextSteps(tenuto, run)));
 }
 
@@ -117,13 +120,18 @@ function stageTable(cli: Cli, stages: readonly StageRow[], jobs: readonly JobRec
         stage.name,
         { text: `${signOfState(state, out.signs)} ${state}`, style: styleOf(state) },
         `${count(stage.settled)}/${count(stage.total)}`,
-        count(stage.failed),
+        failedText(stage),
         count(stage.skipped),
       ];
     }),
     out.paint,
     out.width,
   );
+}
+
+function failedText(stage: StageRow): string {
+  const allowed = allowedFailures(stage);
+  return allowed === 0 ? count(stage.failed) : `${count(stage.failed + allowed)} (${count(allowed)} allowed)`;
 }
 
 function jobTable(
@@ -149,7 +157,7 @@ function jobTable(
       stages[job.stage]?.name ?? "",
       { text: `${signOfState(job.state, out.signs)} ${job.state}`, style: styleOf(job.state) },
       String(tries(job)),
-      span(job.firstStartedAt, job.endedAt, now),
+      notTried(job) ? "-" : span(job.firstStartedAt, job.endedAt, now),
       noteOn(job, fanouts.get(job.seq), now, still.get(job.id)),
     ]),
     out.paint,
@@ -157,29 +165,38 @@ function jobTable(
   );
 }
 
-/** Attempts are claims; what people count is how often it was tried because it had failed or was lost. */
+/** Attempts that were made, as events and `logs --raw --attempt` count them; a fan-out is one, however often it went on. */
 function tries(job: JobRecord): number {
-  return job.firstStartedAt === null ? 0 : Math.max(1, job.failures + job.crashes + (job.state === "failed" ? 0 : 1));
+  if (job.firstStartedAt === null || notTried(job)) return 0;
+  return job.kind === "single"
+    ? job.attempt
+    : Math.max(1, job.failures + job.crashes + (job.state === "failed" ? 0 : 1));
+}
+
+/** To look at its condition, a job is started. */
+function notTried(job: JobRecord): boolean {
+  return job.state === "skipped" && job.reason === "when";
 }
 
 function noteOn(job: JobRecord, fanout: FanoutRow | undefined, now: number, unknownAgent?: string): string {
   const notes: string[] = [];
   if (unknownAgent !== undefined) notes.push(`waits: no worker here has agent ${unknownAgent}`);
-  if (fanout !== undefined) notes.push(itemsText(fanout));
+  if (fanout !== undefined) notes.push(itemsText(job, fanout));
   if (job.reason !== null && !(fanout !== undefined && job.reason === "items")) notes.push(reasonText(job.reason));
   if (job.dueAt !== null) notes.push(`again in ${span(now, Math.max(now, job.dueAt), now)}`);
+  if (job.state === "failed" && job.allowFailure === 1) notes.push("allowed to fail");
   const error = storedError(job.error);
   if (error !== null) notes.push(`${error.code}: ${oneLine(error.message)}`);
   if (job.crashes > 0) notes.push(counted(job.crashes, "lost worker"));
   return notes.join("; ");
 }
 
-function showErrors(cli: Cli, jobs: readonly JobRecord[]): void {
+function showErrors(cli: Cli, run: RunRecord, jobs: readonly JobRecord[]): void {
   const { out } = cli;
   for (const job of jobs) {
     const error = job.state === "failed" ? storedError(job.error) : null;
     if (error === null) continue;
-    const lines = failureLines(error, out.paint);
+    const lines = failureLines(error, out.paint, { run: run.id, job: job.id });
     out.data(
       "",
       `${out.paint("red", signOfState("failed", out.signs))} ${job.id}: ${lines[0]}`,
@@ -211,7 +228,7 @@ async function showJob(cli: Cli, tenuto: Tenuto, run: RunRecord, job: JobRecord)
     `Agent     ${job.agent}`,
     `State     ${signOfState(job.state, out.signs)} ${job.state}${job.reason === null ? "" : ` (${reasonText(job.reason)})`}, took ${span(job.firstStartedAt, job.endedAt, now)}`,
   );
-  if (fanout !== null) out.data(`Items     ${itemsText(fanout)}`);
+  if (fanout !== null) out.data(`Items     ${itemsText(job, fanout)}`);
   if (job.output !== null) out.data(`Output    ${cut(oneLine(job.output), (out.width ?? 10_000) - 10)}`);
   if (attempts.length > 0) out.data("");
   for (const attempt of attempts) {
@@ -220,7 +237,7 @@ async function showJob(cli: Cli, tenuto: Tenuto, run: RunRecord, job: JobRecord)
       `Attempt ${attempt.number}  ${attempt.state}  ${stamp(attempt.startedAt)}  ${span(attempt.startedAt, attempt.endedAt, now)}${error === null ? "" : `  ${error.code}: ${oneLine(error.message)}`}`,
     );
   }
-  showErrors(cli, [job]);
+  showErrors(cli, run, [job]);
 }
 
 async function showItems(

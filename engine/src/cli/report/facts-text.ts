@@ -1,6 +1,6 @@
 /** The summary of a report as rows of name and value, for every form. */
 import { count, duration } from "../figures.ts";
-import type { ReportFacts } from "./facts.ts";
+import type { ReportFacts, StageFacts } from "./facts.ts";
 
 export function factRows(facts: ReportFacts): string[][] {
   const { run, jobs, items } = facts;
@@ -34,6 +34,7 @@ export function factRows(facts: ReportFacts): string[][] {
           [items.failed, "failed"],
           [items.skipped, "skipped"],
           [items.duplicates, "duplicates"],
+          [items.notStarted, "not started"],
         ],
         items.total,
       ),
@@ -46,4 +47,10 @@ export function factRows(facts: ReportFacts): string[][] {
 function listed(parts: [number, string][], total: number): string {
   const shown = parts.filter(([value]) => value > 0).map(([value, name]) => `${count(value)} ${name}`);
   return `${count(total)}${shown.length === 0 ? "" : `: ${shown.join(", ")}`}`;
+}
+
+/** Failed jobs of a stage, with those that were allowed to. */
+export function failedText(stage: StageFacts): string {
+  const allowed = stage.allowedFailures;
+  return allowed === 0 ? count(stage.failed) : `${count(stage.failed + allowed)} (${count(allowed)} allowed)`;
 }

@@ -4,7 +4,7 @@ import type { Tenuto } from "../../open.ts";
 import type { JobRecord, RunRecord } from "../../ports/ledger.ts";
 import { runDocument, stageDocument, time } from "../documents.ts";
 import { reasonText } from "../event-text.ts";
-import { storedError } from "../failure.ts";
+import { hintAt, lastWords, storedError } from "../failure.ts";
 import { badItems, nextSteps } from "../summary.ts";
 
 const MOST_FAILURES = 50;
@@ -20,6 +20,7 @@ export interface StageFacts {
   failed: number;
   skipped: number;
   cancelled: number;
+  allowedFailures: number;
   startedAt: string | null;
   endedAt: string | null;
   ms: number | null;
@@ -33,6 +34,8 @@ export interface Failure {
   category: string;
   message: string;
   hint: string | null;
+  /** The last lines of a program's stderr. */
+  stderr: string[];
 }
 
 export interface ReportFacts {
@@ -49,7 +52,14 @@ export interface ReportFacts {
     open: number;
     retries: number;
   };
-  items: { total: number; completed: number; failed: number; skipped: number; duplicates: number } | null;
+  items: {
+    total: number;
+    completed: number;
+    failed: number;
+    skipped: number;
+    duplicates: number;
+    notStarted: number;
+  } | null;
   failures: Failure[];
   moreFailures: number;
   skipped: { job: string; reason: string }[];
@@ -77,8 +87,8 @@ export async function factsOf(tenuto: Tenuto, run: RunRecord): Promise<ReportFac
   }
   const failedJobs = jobs
     .filter((job) => job.state === "failed")
-    .map((job) => failureOf(job.id, null, job.state, job.error));
-  const failedItems = await itemFailures(tenuto, fanouts);
+    .map((job) => failureOf(run.id, job.id, null, job.state, job.error));
+  const failedItems = await itemFailures(tenuto, run.id, fanouts);
   const artifacts = await ledger.artifacts(run.seq);
   const ids = new Map(jobs.map((job) => [job.seq, job.id]));
   const bad = await badItems(tenuto, run);
@@ -153,6 +163,7 @@ function itemCounts(fanouts: readonly { fanout: FanoutRow }[]) {
 
 async function itemFailures(
   tenuto: Tenuto,
+  run: string,
   fanouts: readonly { job: JobRecord; fanout: FanoutRow }[],
 ): Promise<Failure[]> {
   const found: Failure[] = [];
@@ -163,14 +174,14 @@ async function itemFailures(
       limit: MOST_ITEMS + fanout.duplicates,
     });
     for (const item of items) {
-      const failure = failureOf(job.id, item.ordinal, item.state, item.error);
+      const failure = failureOf(run, job.id, item.ordinal, item.state, item.error);
       if (failure.code !== "duplicate_key" && found.length < MOST_ITEMS) found.push(failure);
     }
   }
   return found;
 }
 
-function failureOf(job: string, item: number | null, state: string, json: string | null): Failure {
+function failureOf(run: string, job: string, item: number | null, state: string, json: string | null): Failure {
   const error = storedError(json);
   return {
     job,
@@ -179,6 +190,7 @@ function failureOf(job: string, item: number | null, state: string, json: string
     code: error?.code ?? "unknown",
     category: error?.category ?? "permanent",
     message: error?.message ?? "no error was recorded",
-    hint: error?.hint ?? null,
+    hint: error === null ? null : hintAt(error, { run, job, item }),
+    stderr: error === null ? [] : lastWords(error),
   };
 }

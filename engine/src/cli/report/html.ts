@@ -2,7 +2,7 @@
 import { bytes, count, counted, duration } from "../figures.ts";
 import { plainText } from "../terminal.ts";
 import type { ReportFacts, StageFacts } from "./facts.ts";
-import { factRows } from "./facts-text.ts";
+import { factRows, failedText } from "./facts-text.ts";
 
 const STYLE = `
 :root { color-scheme: light dark; --line: #8884; --soft: #8882; --good: #1a7f37; --bad: #cf222e; --odd: #9a6700; --at: #0969da; }
@@ -55,7 +55,7 @@ function stageTable(stages: readonly StageFacts[]): string {
     const cells = [
       `${count(stage.settled)}/${count(stage.total)}`,
       count(stage.completed),
-      count(stage.failed),
+      failedText(stage),
       count(stage.skipped),
     ];
     return `<tr><th scope="row">${escaped(stage.name)}</th><td class="${stage.state}">${stage.state}</td><td class="number">${stage.ms === null ? "-" : duration(stage.ms)}</td><td class="${stage.state}"><div class="bar"><div style="width:${share}%"></div></div></td>${cells.map((cell) => `<td class="number">${cell}</td>`).join("")}</tr>`;
@@ -68,7 +68,8 @@ function failures(facts: ReportFacts): string[] {
   const entries = facts.failures.map((failure) => {
     const what = `${failure.job}${failure.item === null ? "" : `, item ${failure.item}`}`;
     const hint = failure.hint === null ? "" : `<div class="hint">Hint: ${escaped(failure.hint)}</div>`;
-    return `<tr><th scope="row">${escaped(what)}</th><td><code>${escaped(failure.code)}</code></td><td>${escaped(failure.message)}${hint}</td></tr>`;
+    const stderr = failure.stderr.map((line) => `<div><code>${escaped(line)}</code></div>`).join("");
+    return `<tr><th scope="row">${escaped(what)}</th><td><code>${escaped(failure.code)}</code></td><td>${escaped(failure.message)}${stderr}${hint}</td></tr>`;
   });
   const more = facts.moreFailures > 0 ? `<p>and ${count(facts.moreFailures)} more</p>` : "";
   return [

@@ -2,7 +2,7 @@
 import { bytes, count, counted, duration } from "../figures.ts";
 import { oneLine } from "../terminal.ts";
 import type { ReportFacts } from "./facts.ts";
-import { factRows } from "./facts-text.ts";
+import { factRows, failedText } from "./facts-text.ts";
 
 export function reportMarkdown(facts: ReportFacts): string {
   const { run } = facts;
@@ -18,7 +18,7 @@ export function reportMarkdown(facts: ReportFacts): string {
         stage.ms === null ? "-" : duration(stage.ms),
         `${count(stage.settled)}/${count(stage.total)}`,
         count(stage.completed),
-        count(stage.failed),
+        failedText(stage),
         count(stage.skipped),
       ]),
     ),
@@ -28,6 +28,7 @@ export function reportMarkdown(facts: ReportFacts): string {
     for (const failure of facts.failures) {
       const what = `${failure.job}${failure.item === null ? "" : `, item ${failure.item}`}`;
       lines.push(`- **${text(what)}** (${text(failure.code)}, ${failure.category}): ${text(failure.message)}`);
+      for (const line of failure.stderr) lines.push(`  - stderr: \`${line.replaceAll("`", "'")}\``);
       if (failure.hint !== null) lines.push(`  - Hint: ${text(failure.hint)}`);
     }
     if (facts.moreFailures > 0) lines.push(`- and ${count(facts.moreFailures)} more`);
