@@ -3,7 +3,8 @@
  * Starts the command line with a Node that is new enough, from what was built or else from the source.
  *
  * Plain JavaScript that old versions of Node can read: it is what tells them that they are too old. A launcher that has to
- * start another Node replaces itself where the system can do that, and otherwise passes signals on and the exit code back.
+ * start another Node replaces itself where the system can do that, and otherwise passes signals on and the exit code back; what it started ends
+ * with it, also when it is killed.
  */
 import { spawn } from "node:child_process";
 import { existsSync, realpathSync } from "node:fs";
@@ -22,6 +23,7 @@ const needed = fromSource ? [22, 18] : [22, 0];
 const [major, minor] = process.versions.node.split(".").map(Number);
 const newEnough = major > needed[0] || (major === needed[0] && minor >= needed[1]);
 const args = process.argv.slice(2);
+const LAUNCHER_LOOK_MS = 250;
 
 if (!newEnough) startOther(pinnedNode());
 else if (fromSource && !process.execArgv.includes("--conditions=source") && loadsCode()) startOther(process.execPath);
@@ -29,6 +31,7 @@ else await start();
 
 async function start() {
   delete process.env.TENUTO_RELAUNCHED;
+  endWithLauncher();
   module.enableCompileCache?.();
   quietLoader();
   // Large fan-outs make much short-lived garbage; a young generation that stays small costs nothing and saves 100 MB.
@@ -37,6 +40,16 @@ async function start() {
   const io = fromSource ? "../src/cli/io.ts" : "../dist/cli/io.js";
   const [{ run }, { processIo }] = await Promise.all([import(entry), import(io)]);
   process.exit(await run(args, processIo()));
+}
+
+/** Whoever kills the launcher with SIGKILL means the engine; the ledger is made for that. */
+function endWithLauncher() {
+  const launcher = Number(process.env.TENUTO_LAUNCHER);
+  delete process.env.TENUTO_LAUNCHER;
+  if (!launcher) return;
+  setInterval(() => {
+    if (process.ppid !== launcher) process.kill(process.pid, "SIGKILL");
+  }, LAUNCHER_LOOK_MS).unref();
 }
 
 /** Help and version load no pipelines, so they need no condition for the imports of these. */
@@ -81,6 +94,7 @@ function startOther(node) {
     process.execve(node, [node, ...argv], env);
   }
   if (!newEnough) env.TENUTO_RELAUNCHED = "1";
+  env.TENUTO_LAUNCHER = String(process.pid);
   const child = spawn(node, argv, { stdio: "inherit", env });
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));
   child.on("error", (error) => {

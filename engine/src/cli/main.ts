@@ -6,6 +6,7 @@
  */
 import type { CommanderError } from "commander";
 import { TenutoError } from "../core/errors.ts";
+import { didYouMean } from "../core/names.ts";
 import { EXIT, exitCodeOf, tellFailure } from "./failure.ts";
 import type { CliIo } from "./io.ts";
 import { Output } from "./output.ts";
@@ -39,6 +40,28 @@ export async function run(argv: readonly string[], io: CliIo): Promise<number> {
   return code;
 }
 
+/** What people look for under another name or in another group: `tenuto show` is `tenuto runs show`. */
+const ELSEWHERE: Record<string, string> = {
+  ls: "runs list",
+  ps: "runs list",
+  status: "runs list",
+  start: "run",
+  stop: "runs cancel",
+  log: "logs",
+  validate: "templates validate",
+  verify: "artifacts verify",
+};
+
+function otherPlace(what: string, argv: readonly string[]): string {
+  const [, word] = /^unknown command '(.*)'$/.exec(what) ?? [];
+  const inRuns = ["list", "show", "watch", "cancel", "retry", "rerun", "report"];
+  const near = word === undefined ? null : didYouMean(word, [...inRuns, ...Object.keys(ELSEWHERE)]);
+  if (near === null) return "`tenuto --help` and `tenuto COMMAND --help` show what there is.";
+  const command = ELSEWHERE[near] ?? `runs ${near}`;
+  const rest = argv.slice(argv.indexOf(word!) + 1).join(" ");
+  return `Did you mean: ${`tenuto ${command} ${rest}`.trimEnd()}`;
+}
+
 /** Commander throws for `--help` and `--version` too, with exit code 0. */
 function usageFailure(error: CommanderError, argv: readonly string[], io: CliIo): number {
   if (error.code === undefined || !error.code.startsWith("commander.")) {
@@ -50,7 +73,7 @@ function usageFailure(error: CommanderError, argv: readonly string[], io: CliIo)
   const [what, ...rest] = error.message.replace(/^error: /, "").split("\n");
   const meant = rest.join(" ").replaceAll(/[()]/g, "").trim();
   const known = new TenutoError("invalid_input", what!, {
-    hint: meant === "" ? "`tenuto --help` and `tenuto COMMAND --help` show what there is." : meant,
+    hint: meant === "" ? otherPlace(what!, argv) : meant,
   });
   tellFailure(new Output(io, { json: argv.includes("--json"), color: !argv.includes("--no-color") }), known, io.env);
   return EXIT.usage;

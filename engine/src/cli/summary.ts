@@ -10,6 +10,7 @@ import type { Cli } from "./main.ts";
 import { oneLine } from "./terminal.ts";
 
 const MOST_FAILURES = 5;
+const FAILURES_READ = 1_000;
 
 /** Tells how a run ended: one line of data on stdout, the rest as talk. With `--json` the document. */
 export async function tellEnd(cli: Cli, tenuto: Tenuto, id: string): Promise<RunState> {
@@ -49,7 +50,9 @@ export function smallOutput(output: Json): string | null {
 async function tellFailures(cli: Cli, tenuto: Tenuto, run: RunRecord): Promise<void> {
   const { out } = cli;
   if (run.state !== "failed") return;
-  const jobs = await tenuto.engine.parts.ledger.jobs(run.seq, { states: ["failed"], limit: MOST_FAILURES });
+  const failed = await tenuto.engine.parts.ledger.jobs(run.seq, { states: ["failed"], limit: FAILURES_READ });
+  // Those that were not allowed to fail are why the run did.
+  const jobs = failed.sort((a, b) => a.allowFailure - b.allowFailure).slice(0, MOST_FAILURES);
   for (const job of jobs) {
     const error = storedError(job.error);
     const lines =
