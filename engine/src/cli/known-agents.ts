@@ -16,7 +16,10 @@ import type { Cli } from "./main.ts";
 import { loadProject, type Project } from "./project.ts";
 import { recallSource } from "./sources.ts";
 
-const LOOK_MS = 2_000;
+const LOOK_MS = 1_000;
+/** Looks in a row that find nothing but work for nobody; another worker that is alive may only be busy. */
+const LOOKS_ALONE = 3;
+const LOOKS_WITH_OTHERS = 6;
 const JOBS_LOOKED_AT = 5_000;
 
 export function agentsOf(...parts: { agents: readonly Agent[] }[]): Set<string> {
@@ -66,26 +69,33 @@ export async function standingStill(
 }
 
 /**
- * Resolves once all open jobs of all open runs have been ready for an agent that is not here, twice in a row, while no
- * other worker is alive. Never resolves otherwise; `stop` ends the watch.
+ * Resolves once all open jobs of all open runs have been ready for an agent that is not here for some seconds, and longer
+ * while another worker is alive that may have it. Never resolves otherwise; `stop` ends the watch.
  */
 export function watchStandstill(
   tenuto: Tenuto,
   runs: readonly RunRecord[],
 ): { found: Promise<TenutoError>; stop: () => void } {
-  let before = false;
+  let looks = 0;
+  let stopped = false;
   let timer: NodeJS.Timeout | undefined;
   const found = new Promise<TenutoError>((resolve) => {
     const look = async () => {
       const reason = await standstill(tenuto, runs).catch(() => null);
-      if (reason !== null && before) return resolve(reason);
-      before = reason !== null;
+      looks = reason === null ? 0 : looks + 1;
+      const others = reason !== null && (await othersWork(tenuto).catch(() => true));
+      if (stopped) return;
+      if (reason !== null && looks >= (others ? LOOKS_WITH_OTHERS : LOOKS_ALONE)) return resolve(reason);
       timer?.refresh();
     };
     timer = setTimeout(() => void look(), LOOK_MS);
     timer.unref();
   });
-  return { found, stop: () => clearTimeout(timer) };
+  const stop = () => {
+    stopped = true;
+    clearTimeout(timer);
+  };
+  return { found, stop };
 }
 
 async function standstill(tenuto: Tenuto, runs: readonly RunRecord[]): Promise<TenutoError | null> {
@@ -102,11 +112,11 @@ async function standstill(tenuto: Tenuto, runs: readonly RunRecord[]): Promise<T
       first ??= { run: run.id, job: job.id, agent: job.agent };
     }
   }
-  if (first === null || (await othersWork(tenuto))) return null;
+  if (first === null) return null;
   const { run, job, agent } = first;
   return new TenutoError(
     "cannot_resume",
-    `run ${run} stands still: job ${job} needs agent ${agent}, which nobody has`,
+    `run ${run} stands still: job ${job} needs agent ${agent}, which this process does not have and nobody else takes`,
     {
       hint: `${agentHint(agent, definitions.agentNames())} Then go on: tenuto resume ${run}`,
       details: first,

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -23,9 +23,22 @@ describe("a new project", () => {
     expect(code).toBe(0);
     expect(out).toMatch(/^hello-1 {2}completed {2}3 jobs in [\d.]+ s\n$/);
     expect(err).toContain("Run hello-1: 3 jobs in 2 stages\njob first started\n");
+    expect(err).toContain("output: Hello, Ada, and 3 more\n");
+    expect((await line.call("runs", "show", "latest")).out).toContain("Output    Hello, Ada, and 3 more\n");
     expect(`${out}${err}`).not.toContain("\u001b");
     expect((await line.call("logs", "hello-1", "first", "--raw")).out).toBe("Hello, Ada\n");
     expect((await line.call("logs", "hello-1", "each", "--raw", "--item", "1")).out).toBe("Hello, Grace\n");
+  });
+
+  it("is read although its configuration can't be loaded", async () => {
+    await line.call("run", "hello");
+    writeFileSync(join(line.folder, "tenuto.config.ts"), "export default {{\n");
+    const { code, out, err } = await line.call("runs", "list");
+    expect(code).toBe(0);
+    expect(out).toContain("hello-1");
+    expect(err).toMatch(/^warning: .*tenuto\.config\.ts can't be loaded/);
+    expect((await line.call("prune", "--older-than", "1d")).code).toBe(2);
+    rmSync(join(line.folder, "tenuto.config.ts"));
   });
 
   it("checks files with positions", async () => {
@@ -37,6 +50,35 @@ describe("a new project", () => {
     expect((await line.call("templates", "validate", "pipelines/hello.yaml")).out).toContain(
       "valid  hello  3 jobs in 2 stages",
     );
+  });
+});
+
+describe("counts", () => {
+  it("hold what was not started and what was allowed to fail, and hints name the run", async () => {
+    writeFileSync(
+      join(line.folder, "y.yaml"),
+      `name: y
+jobs:
+  - { id: bad, command: [sh, -c, "echo oops >&2; exit 3"], allowFailure: true, retry: { maxRetries: 0 } }
+  - { id: never, command: [echo], when: { eq: ["{{ run.id }}", "x"] } }
+  - id: fan
+    needs: []
+    forEach: { source: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12], concurrency: 1, errorRate: 0 }
+    retry: { maxRetries: 0 }
+    command: [sh, -c, "exit 3"]
+`,
+    );
+    const { code, out, err } = await line.call("run", "y.yaml");
+    expect(code).toBe(1);
+    expect(out).toContain("(1 failed, allowed)");
+    expect(err).toContain("12 items not done (11 of them not started)");
+    expect(err).toContain("tenuto runs show y-3 --items");
+    expect(err).toContain("hint: See its output: tenuto logs y-3 bad --raw");
+    const shown = (await line.call("runs", "show", "latest")).out;
+    expect(shown).toContain("2 (1 allowed)");
+    expect(shown).toContain("1 failed, 11 not started");
+    expect(shown).toMatch(/never .* skipped +0 +- /);
+    expect((await line.call("runs", "report", "latest")).out).toContain("  - stderr: `oops`");
   });
 });
 

@@ -66,6 +66,38 @@ describe("resume", () => {
   });
 });
 
+describe("an agent that nobody has", () => {
+  const unknown = () => {
+    writeFileSync(
+      join(line.folder, "unknown.yaml"),
+      "name: unknown\njobs:\n  - { id: a, command: [echo, hi] }\n  - { id: b, agent: my/wrok }\n",
+    );
+    return "unknown.yaml";
+  };
+
+  it("is a warning of validate, and a note of show and doctor", async () => {
+    const checked = await line.call("templates", "validate", unknown(), "--json");
+    expect(checked.code).toBe(0);
+    expect(checked.json.warnings).toMatchObject([{ pipeline: "unknown", agent: "my/wrok" }]);
+    expect(checked.err).toContain("warning: pipeline unknown needs agent my/wrok");
+    const id = await detached("unknown.yaml");
+    const shown = await line.call("runs", "show", id);
+    expect(shown.out).toContain("waits: no worker here has agent my/wrok");
+    expect((await line.call("doctor")).out).toContain(`job b of run ${id} waits: no worker here has agent my/wrok`);
+  });
+
+  it("is not waited for without end, also while another worker is alive", async () => {
+    const worker = line.start("worker", "--pipeline", PIPELINES);
+    await worker.io.stderr.shows(/Ctrl-C stops/);
+    const id = await detached(unknown());
+    const { code, err } = await line.call("resume", id);
+    expect(code).toBe(1);
+    expect(err).toContain(`run ${id} stands still: job b needs agent my/wrok`);
+    worker.io.send("SIGTERM");
+    await worker.done;
+  }, 30_000);
+});
+
 describe("retry and rerun", () => {
   it("retry is refused where there is nothing to retry", async () => {
     const done = (await line.call("run", `${PIPELINES}#twice`, "-p", "n=1", "--json")).json.run.id;
