@@ -62,11 +62,15 @@ function quietLoader() {
   const emit = process.emitWarning;
   process.emitWarning = (warning, ...rest) => {
     const kind = typeof rest[0] === "object" ? rest[0] : { type: rest[0], code: rest[1] };
-    // The loader's own error says it with a hint.
-    if (String(warning).startsWith("Failed to load the ES module")) return;
     if (kind?.code === "MODULE_TYPELESS_PACKAGE_JSON" || kind?.type === "ExperimentalWarning") return;
     emit.call(process, warning, ...rest);
   };
+  // Node tells this one past emitWarning; the loader's own error says it with a hint.
+  const printers = process.listeners("warning");
+  process.removeAllListeners("warning");
+  process.on("warning", (warning) => {
+    if (!warning.message.startsWith("Failed to load the ES module")) for (const print of printers) print(warning);
+  });
 }
 
 /** The Node that the workspace pins, or null. */
