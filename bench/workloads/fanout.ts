@@ -33,7 +33,7 @@ export async function fanout(sizes: readonly number[] = [10_000, 100_000, 1_000_
     });
     figures.push({
       workload: "fan-out",
-      what: `resident memory at ${size.toLocaleString("en-US")} items`,
+      what: `memory (semi-space 4 MB) at ${size.toLocaleString("en-US")} items`,
       value: rssMb,
       unit: "MB",
       target: { text: "under 200 MB", met: rssMb < 200 },

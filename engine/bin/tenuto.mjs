@@ -12,7 +12,6 @@ import module from "node:module";
 import { constants } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import v8 from "node:v8";
 
 const PACKAGE = join(dirname(fileURLToPath(import.meta.url)), "..");
 const built = join(PACKAGE, "dist", "cli", "main.js");
@@ -34,8 +33,6 @@ async function start() {
   endWithLauncher();
   module.enableCompileCache?.();
   quietLoader();
-  // Large fan-outs make much short-lived garbage; a young generation that stays small costs nothing and saves 100 MB.
-  v8.setFlagsFromString("--semi-space-growth-factor=1");
   const entry = fromSource ? "../src/cli/main.ts" : "../dist/cli/main.js";
   const io = fromSource ? "../src/cli/io.ts" : "../dist/cli/io.js";
   const [{ run }, { processIo }] = await Promise.all([import(entry), import(io)]);

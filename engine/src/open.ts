@@ -244,14 +244,14 @@ async function assemble(
 }
 
 /** Keeps the identities of running programs in the ledger, so that a later engine finds what this one leaves behind. */
-function processRecorder(ledger: Ledger): (attempt: CommandAttempt, identity: ProcessIdentity | null) => Promise<void> {
+function processRecorder(ledger: Ledger): (attempt: CommandAttempt, identity: ProcessIdentity | null) => void {
   const running = new WeakMap<CommandAttempt, ProcessRow>();
-  return async (attempt, identity) => {
+  return (attempt, identity) => {
     const row = identity === null ? running.get(attempt) : { ...identity, ...attempt.owner, epoch: attempt.epoch };
     if (row === undefined) return;
     running.set(attempt, row);
-    // A ledger that can't be written must not end the program: its marker identifies the tree as well.
-    await ledger.apply(recordProcess(row, identity === null)).catch(() => {});
+    // Not waited for: it travels with the next commit, and the marker identifies the tree as well.
+    void ledger.apply(recordProcess(row, identity === null)).catch(() => {});
   };
 }
 

@@ -92,7 +92,7 @@ export class Definitions {
     throw new TenutoError("unknown_pipeline", `there is no pipeline named ${JSON.stringify(name)}`, {
       hint:
         names.length === 0
-          ? "No pipeline is loaded: list them in tenuto.config.ts or give a file."
+          ? "No pipeline is loaded: list them in tenuto.config.mts or give a file."
           : `Known: ${names.join(", ")}.`,
     });
   }

@@ -205,7 +205,7 @@ function tooManyFailures(fanout: FanoutRow, rows: readonly ItemRow[], job: JobSe
   }));
   return new TenutoError(
     "error_rate_exceeded",
-    `${bad} of ${fanout.total} items failed or were skipped (${share.toFixed(1)} %), ${(fanout.errorRate * 100).toFixed(1)} % are tolerated`,
+    `${bad} of ${fanout.total} items failed or were skipped (${percent(share)}), ${percent(fanout.errorRate * 100)} are tolerated`,
     {
       hint: "List them with `tenuto runs show RUN --items failed,skipped`; `tenuto runs retry RUN` runs only these again.",
       details: {
@@ -218,4 +218,9 @@ function tooManyFailures(fanout: FanoutRow, rows: readonly ItemRow[], job: JobSe
       },
     },
   );
+}
+
+/** Digits enough that a share above its limit never looks equal to it. */
+function percent(value: number): string {
+  return `${Number(value.toPrecision(3))} %`;
 }
