@@ -13,7 +13,7 @@ const calls: Trial["calls"] = [];
 let path = "";
 beforeAll(async () => {
   path = await socket.open();
-  socket.register("good", recordingApi(calls), "/work");
+  socket.register("good", recordingApi(calls), "/srv");
 });
 afterAll(async () => {
   await socket.close();
@@ -57,7 +57,7 @@ describe("the job socket", () => {
       "/artifact",
       { name: "n", path: "a/b", mediaType: "t" },
       { sha256: "ab", bytes: 2 },
-      ["artifact", "n", { path: "/work/a/b" }, "t"],
+      ["artifact", "n", { path: "/srv/a/b" }, "t"],
     ],
     [
       "/artifact",

@@ -6,14 +6,16 @@
  * 2. A key used twice in one attempt is refused with both places, as in the main thread.
  * 3. What needs the engine itself (map, datasets, reading artifacts) is refused with a hint, not missing.
  */
+
 import { createHash } from "node:crypto";
 import type { ArtifactRef, ChildOutcome, Context, SpawnSpec, StepKey, StepOptions } from "../core/agent.ts";
 import { TenutoError } from "../core/errors.ts";
 import type { Json } from "../core/model.ts";
 import { canonicalJson } from "../core/pipeline.ts";
 import { stepKeyText } from "../core/step-key.ts";
+import type { ThreadContext } from "../ports/executor.ts";
 import type { LogLevel } from "../ports/log-sink.ts";
-import type { CallName, NoteName, ThreadContext } from "./thread-protocol.ts";
+import type { CallName, NoteName } from "./thread-protocol.ts";
 
 export interface Link {
   call(name: CallName, ...args: unknown[]): Promise<unknown>;

@@ -7,18 +7,7 @@ import type { ErrorRule } from "../core/document.ts";
 import type { ErrorCode, StoredError } from "../core/errors.ts";
 import { ERROR_CODES, TenutoError } from "../core/errors.ts";
 import type { Json } from "../core/model.ts";
-
-/** What an agent in a thread knows of its attempt. */
-export interface ThreadContext {
-  runId: string;
-  jobId: string;
-  params: Record<string, Json>;
-  attempt: number;
-  epoch: number;
-  item: number | null;
-  idempotencyKey: string;
-  workspace: string;
-}
+import type { ThreadContext } from "../ports/executor.ts";
 
 export type ToThread =
   | { type: "run"; module: string; agent: string; input: Json; context: ThreadContext; rules: ErrorRule[][] }

@@ -17,10 +17,10 @@ import { storedErrorFrom } from "../core/classify.ts";
 import type { ErrorRule } from "../core/document.ts";
 import type { StoredError } from "../core/errors.ts";
 import type { Json } from "../core/model.ts";
-import type { AttemptApi, ExecutionOutcome } from "../ports/executor.ts";
+import type { AttemptApi, ExecutionOutcome, ThreadContext } from "../ports/executor.ts";
 import type { Timers } from "./ending.ts";
 import { systemTimers } from "./ending.ts";
-import type { CallName, FromThread, NoteName, ThreadContext, ToThread } from "./thread-protocol.ts";
+import type { CallName, FromThread, NoteName, ToThread } from "./thread-protocol.ts";
 
 /** One attempt of an agent with `isolation: "thread"`. */
 export interface ThreadAttempt {
