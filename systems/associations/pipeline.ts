@@ -21,6 +21,7 @@ export interface AssociationsOptions {
 }
 
 export const associationsParams = z.object({
+  mode: z.enum(["extract"]).default("extract").describe("What to do; enrich and validate come later"),
   association: z.string().regex(ASSOCIATION_CODE).describe("Code in associations.yaml, for example PMA"),
   baseUrl: z.string().default("").describe("Site to map instead of the configured one"),
   directoryUrl: z.string().default("").describe("Directory to crawl instead of the configured one"),
