@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, it } from "vitest";
-import type { AttemptApi, ExecutionOutcome } from "../ports/executor.ts";
+import type { AttemptApi, ExecutionOutcome, ThreadAttempt, ThreadExecutor } from "../ports/executor.ts";
 import { cleanUp, failure, manualTimers, recordingApi, type Trial } from "./fixtures/attempts.ts";
-import { createThreadExecutor, type ThreadAttempt, type ThreadExecutor } from "./thread.ts";
+import { createThreadExecutor } from "./thread.ts";
 
 const module = new URL("./fixtures/thread-agents.ts", import.meta.url).href;
 const executor = createThreadExecutor({ size: 1, resourceLimits: { maxOldGenerationSizeMb: 40 } });

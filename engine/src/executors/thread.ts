@@ -14,38 +14,11 @@ import { availableParallelism } from "node:os";
 import type { ResourceLimits } from "node:worker_threads";
 import { Worker } from "node:worker_threads";
 import { storedErrorFrom } from "../core/classify.ts";
-import type { ErrorRule } from "../core/document.ts";
 import type { StoredError } from "../core/errors.ts";
-import type { Json } from "../core/model.ts";
-import type { AttemptApi, ExecutionOutcome, ThreadContext } from "../ports/executor.ts";
+import type { AttemptApi, ExecutionOutcome, ThreadAttempt, ThreadExecutor } from "../ports/executor.ts";
 import type { Timers } from "./ending.ts";
 import { systemTimers } from "./ending.ts";
 import type { CallName, FromThread, NoteName, ToThread } from "./thread-protocol.ts";
-
-/** One attempt of an agent with `isolation: "thread"`. */
-export interface ThreadAttempt {
-  /** Name of the agent, as exported by the module; `layer/name@version` is understood too. */
-  agent: string;
-  /** URL of the module, see FunctionAgent.module. */
-  module: string;
-  input: Json;
-  context: ThreadContext;
-  /** Rule lists of the resolved policy, nearest first; what the agent throws is classified by them. */
-  rules?: ErrorRule[][];
-  timeoutMs: number;
-  api: AttemptApi;
-  /** Aborted to end the attempt. `reason` is `cancel`, `stop`, `timeout` or `lease`. */
-  signal: AbortSignal;
-  /** Called when a thread is free for it. */
-  started?: () => void;
-}
-
-export interface ThreadExecutor {
-  /** Never rejects. After `stop`, an agent that still returns within the grace is `completed`. */
-  run(attempt: ThreadAttempt): Promise<ExecutionOutcome>;
-  /** Ends everything still running. */
-  close(): Promise<void>;
-}
 
 export interface ThreadExecutorOptions {
   /** Threads at the same time; further attempts wait. Default: cores less one, at least one. */

@@ -86,20 +86,26 @@ export interface ThreadContext {
 
 /** One attempt of a function agent with `isolation: "thread"`. */
 export interface ThreadAttempt {
+  /** Name of the agent, as exported by the module; `layer/name@version` is understood too. */
   agent: string;
+  /** URL of the module, see FunctionAgent.module. */
   module: string;
   input: Json;
   context: ThreadContext;
-  rules: ErrorRule[][];
+  /** Rule lists of the resolved policy, nearest first; what the agent throws is classified by them. */
+  rules?: ErrorRule[][];
   timeoutMs: number;
   api: AttemptApi;
+  /** Aborted to end the attempt. `reason` is `cancel`, `stop`, `timeout` or `lease`. */
   signal: AbortSignal;
   /** Called when a thread is free for it; until then its time does not run. */
   started?: () => void;
 }
 
 export interface ThreadExecutor {
+  /** Never rejects. After `stop`, an agent that still returns within the grace is `completed`. */
   run(attempt: ThreadAttempt): Promise<ExecutionOutcome>;
+  /** Ends everything still running. */
   close(): Promise<void>;
 }
 
