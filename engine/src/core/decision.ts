@@ -19,6 +19,7 @@ import type {
   StageRow,
   WindowRow,
 } from "./model.ts";
+import type { RecordEffect } from "./records.ts";
 
 export interface AttemptRow {
   job: JobSeq;
@@ -120,6 +121,9 @@ export type Effect =
   | { type: "clearItemKeys"; job: JobSeq; scope: number }
   | { type: "step"; row: StepRow }
   | { type: "putLimiter"; row: LimiterState }
+  | RecordEffect
+  | { type: "closeApprovals"; job: JobSeq }
+  | { type: "voidApprovals"; job: JobSeq }
   | { type: "hold"; limiter: string; key: string; job: JobSeq; epoch: number; item: number }
   | { type: "release"; limiter: string | null; key: string | null; job: JobSeq; epoch: number; item: number | null }
   | { type: "cachePut"; pipeline: string; key: string; job: JobSeq; at: number; output: string }

@@ -1,6 +1,7 @@
 /** A whole ledger, or whole runs of it, as plain rows: what the invariants are checked on. Owner: core. */
 import type { AttemptRow, EdgeRow, ItemRow } from "./decision.ts";
 import type { BootRow, FanoutRow, JobRow, JobSeq, RunRow, RunSeq, StageRow, WindowRow } from "./model.ts";
+import type { ApprovalState } from "./records.ts";
 
 export interface DumpedEvent {
   run: RunSeq;
@@ -31,6 +32,7 @@ export interface Dump {
   edges: readonly EdgeRow[];
   holds: readonly DumpedHold[];
   boots: readonly BootRow[];
+  approvals: readonly { id: string; job: JobSeq; state: ApprovalState }[];
   propagations: readonly { run: RunSeq; kind: string; subject: number }[];
 }
 

@@ -43,6 +43,8 @@ export const ERROR_CODES = {
   idempotency_mismatch: 5,
   definition_changed: 5,
   cannot_resume: 5,
+  approval_decided: 5,
+  approval_changed: 5,
   lease_lost: 5,
   run_cancelled: 7,
   // outcomes of work
@@ -61,6 +63,10 @@ export const ERROR_CODES = {
   budget_exhausted: 1,
   quota_exhausted: 1,
   circuit_open: 1,
+  gate_failed: 1,
+  approval_rejected: 1,
+  approval_expired: 1,
+  loop_limit: 1,
   agent_error: 1,
   stopped: 130,
   internal: 1,
@@ -107,6 +113,8 @@ export const REJECTION_HINTS: Partial<Record<ErrorCode, string>> = {
   cannot_resume: "Start a new run.",
   spawn_limit: "Use a fan-out (ctx.map or forEach) for many pieces of work.",
   lease_lost: "The work was taken over by another attempt; nothing is to be done.",
+  approval_decided: "Look at it with `tenuto approvals show`.",
+  approval_changed: "Look at what it shows now, then decide again.",
   run_cancelled: "Retry the run to go on: `tenuto runs retry`.",
 };
 

@@ -50,6 +50,7 @@ export function checkInvariants(dump: Dump): string[] {
     ...attemptProblems(dump, bySeq),
     ...leaseProblems(dump, bySeq),
     ...holdProblems(dump, bySeq),
+    ...approvalProblems(dump),
     ...fanoutProblems(dump, bySeq, calm),
   );
   return problems;
@@ -272,6 +273,16 @@ function leaseProblems(dump: Dump, jobs: ReadonlyMap<JobSeq, JobRow>): string[] 
 }
 
 /** Slots of limiters belong to attempts and windows that exist. */
+function approvalProblems(dump: Dump): string[] {
+  const open = groupBy(
+    dump.approvals.filter((approval) => approval.state === "open"),
+    (approval) => approval.job,
+  );
+  return dump.jobs
+    .filter((job) => job.approvals !== (open.get(job.seq) ?? []).length)
+    .map((job) => `job ${job.id}: approvals is ${job.approvals}, ${(open.get(job.seq) ?? []).length} are open`);
+}
+
 function holdProblems(dump: Dump, jobs: ReadonlyMap<JobSeq, JobRow>): string[] {
   const windows = groupBy(dump.windows, (row) => row.job);
   return dump.holds

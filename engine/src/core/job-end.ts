@@ -97,6 +97,7 @@ export function endJob(slice: Slice, end: JobEnd): Verdict {
       ? { type: "event", name: `job.${end.state}`, job: job.id }
       : { type: "event", name: `job.${end.state}`, job: job.id, data },
   );
+  if (job.approvals > 0) effects.push({ type: "closeApprovals", job: job.seq });
   effects.push({ type: "ended", job, state: end.state });
   return {
     ok: true,
@@ -108,6 +109,7 @@ export function endJob(slice: Slice, end: JobEnd): Verdict {
       boot: null,
       dueAt: null,
       holding: 0,
+      approvals: 0,
       attemptBoot: end.effects?.some((effect) => effect.type === "attempt") ? null : job.attemptBoot,
       // A clock that was set back must not make an end before its start.
       endedAt: Math.max(end.at, job.startedAt ?? end.at),

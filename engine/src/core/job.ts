@@ -138,6 +138,8 @@ export interface Wait {
   reason: string;
   /** Children whose end the worker already knows; if another has ended since, the job does not park. */
   knownOpenChildren?: number;
+  /** The same for approvals. */
+  knownApprovals?: number;
 }
 
 /** No item is left that a worker holds or may take; nobody would wake the job. */
@@ -152,7 +154,9 @@ export function parkJob(slice: Slice, lease: Lease, wait: Wait, at: number): Ver
   if (!holds(job, lease)) return leaseLost(job, lease.epoch);
   if (wait.knownOpenChildren !== undefined && job.openChildren !== wait.knownOpenChildren)
     return { ok: true, result: "missed" };
-  if (job.kind !== "fanout" && wait.dueAt === null && job.openChildren === 0) return { ok: true, result: "missed" };
+  if (wait.knownApprovals !== undefined && job.approvals !== wait.knownApprovals) return { ok: true, result: "missed" };
+  if (job.kind !== "fanout" && wait.dueAt === null && job.openChildren === 0 && job.approvals === 0)
+    return { ok: true, result: "missed" };
   if (run.cancelRequestedAt !== null) {
     const ended = cancelReport(slice, lease, at);
     return ended.ok ? { ...ended, result: "parked" } : ended;

@@ -52,8 +52,20 @@ export interface RunRow {
   endedAt: number | null;
   cancelRequestedAt: number | null;
   haltedAt: number | null;
+  /** The run that this one comes from: a rollback or a rerun of it. */
+  origin: RunSeq | null;
+  /** JSON of a RunVariant, for a run that is not an ordinary one. */
+  variant: string | null;
   /** Grows with each save; every save is a compare-and-set on it. */
   rowVersion: number;
+}
+
+/** How a run differs from an ordinary one. */
+export interface RunVariant {
+  relation?: "rollback" | "rerun";
+  /** Jobs that write outside are planned, not run. */
+  dryRun?: true;
+  [more: string]: Json | undefined;
 }
 
 /** Counters of one stage: the barrier that jobs of the next stage wait for. */
@@ -102,6 +114,8 @@ export interface JobRow {
   /** Children spawned so far, for the cap. */
   children: number;
   openChildren: number;
+  /** Approvals of this job that nobody has decided yet. */
+  approvals: number;
   /** 1 while a worker may claim this job or a window of it. */
   claimable: 0 | 1;
   /** Order among claimable jobs: the smaller goes first. Priority with ageing, see schedule.ts. */

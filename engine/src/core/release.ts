@@ -79,6 +79,7 @@ export function reopenJob(slice: Slice, blockers: number, openChildren: number, 
   const effects: Effect[] = [{ type: "payload", job: job.seq, output: null, error: null }];
   if (job.attemptBoot !== null) effects.push(attemptEnd(job, "completed", job.endedAt ?? at, null));
   if (job.kind !== "single") effects.push({ type: "reopenItems", job: job.seq });
+  if (job.attempt > 0) effects.push({ type: "voidApprovals", job: job.seq });
   const decision: Decision = {
     ok: true,
     run: { openJobs: run.openJobs + 1, ...(failed ? { failedJobs: run.failedJobs - 1 } : {}) },

@@ -9,7 +9,7 @@ import type { Decision, Effect, RunFacts, Slice, Verdict } from "./decision.ts";
 import { leaseLost, reject } from "./decision.ts";
 import type { Lease } from "./job.ts";
 import { MAX_CHILDREN_PER_JOB, MAX_DEPTH, MAX_SPAWNED_PER_RUN } from "./limits.ts";
-import type { JobKind, JobRow, JobSeq, Priority, RunRow, RunSeq, RunState, StageRow } from "./model.ts";
+import type { JobKind, JobRow, JobSeq, Priority, RunRow, RunSeq, RunState, RunVariant, StageRow } from "./model.ts";
 import { isRunEnd } from "./model.ts";
 import type { Plan, PlannedJob } from "./plan.ts";
 import { rankOf } from "./schedule.ts";
@@ -29,6 +29,9 @@ export interface StartRequest {
   makeId: (seq: RunSeq) => string;
   facts: RunFacts;
   concurrency: { key: string; onConflict: "queue" | "refuse" | "replace" } | null;
+  /** The run that this one comes from, and how; ordinary runs have none. */
+  origin?: RunSeq | null;
+  variant?: RunVariant | null;
 }
 
 /** What a start finds in the ledger. */
@@ -94,6 +97,8 @@ export function startRun(slice: StartSlice, request: StartRequest, numbers: Numb
     endedAt: null,
     cancelRequestedAt: null,
     haltedAt: null,
+    origin: request.origin ?? null,
+    variant: request.variant == null ? null : JSON.stringify(request.variant),
     rowVersion: 0,
   };
   const effects: Effect[] = [{ type: "insertRun", row: run, facts: request.facts }];
@@ -190,6 +195,7 @@ function blankJob(
     depth: 0,
     children: 0,
     openChildren: 0,
+    approvals: 0,
     claimable: 0,
     rank: rankOf(priority, at),
     dueAt: null,

@@ -19,6 +19,7 @@ import type {
   Verdict,
 } from "./decision.ts";
 import type { FanoutRow, JobRow, JobSeq, Json, RunRow, RunSeq, StageRow, WindowRow } from "./model.ts";
+import { type Records, type RecordTable, recordKey } from "./records.ts";
 import { settleRun } from "./run.ts";
 
 export interface EventRow {
@@ -143,6 +144,8 @@ export class Unit {
   readonly windows: Map<string, WindowRow | null>;
   readonly limiters: Map<string, LimiterState | null>;
   readonly edges: Map<JobSeq, EdgeRow[]>;
+  /** Records that this transaction has put; null where it has dropped one. */
+  readonly records = new Map<string, Records[RecordTable] | null>();
   /** Jobs that became claimable in this transaction; the database does not show them yet. */
   readonly claimable = new Set<JobRow>();
   /** Changed rows; for runs and jobs with the names of the columns whose value changed. */
@@ -260,6 +263,14 @@ export class Unit {
         return;
       case "putLimiter":
         this.limiters.set(limiterKey(effect.row.name, effect.row.key), effect.row);
+        this.writes.others.push(effect);
+        return;
+      case "put":
+        this.records.set(recordKey(effect.table, effect.row.id), effect.row);
+        this.writes.others.push(effect);
+        return;
+      case "drop":
+        this.records.set(recordKey(effect.table, effect.id), null);
         this.writes.others.push(effect);
         return;
       default:

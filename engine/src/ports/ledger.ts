@@ -21,6 +21,7 @@ import type {
   StageRow,
   WindowRow,
 } from "../core/model.ts";
+import type { RecordSlice, RecordTable } from "../core/records.ts";
 import type { ReopenSlice } from "../core/reopen.ts";
 import type { Numbers, StartSlice } from "../core/run.ts";
 import type { EventRow, Hints } from "../core/unit.ts";
@@ -40,6 +41,9 @@ export interface SliceOf {
   /** Which ordinal of this job has each key. */
   itemKeys: { job: JobRow; owners: (number | null)[] };
   reopen: ReopenSlice;
+  /** Records by id, and the job that they belong to. */
+  records: RecordSlice<any>;
+  jobRecords: Slice & RecordSlice<any>;
 }
 
 export type Selector =
@@ -53,7 +57,14 @@ export type Selector =
   | { kind: "nextWindow"; job: JobSeq; held: number | null }
   | { kind: "limiter"; name: string; key: string; job: JobSeq | null; window: number | null }
   | { kind: "itemKeys"; job: JobSeq; scope: number; hashes: readonly Uint8Array[] }
-  | { kind: "reopen"; run: RunSeq };
+  | { kind: "reopen"; run: RunSeq }
+  | { kind: "records"; of: readonly RecordName[] }
+  | { kind: "jobRecords"; job: JobSeq; of: readonly RecordName[] };
+
+export interface RecordName {
+  table: RecordTable;
+  id: string;
+}
 
 export interface Change<K extends keyof SliceOf = keyof SliceOf, R = unknown> {
   select: Selector & { kind: K };

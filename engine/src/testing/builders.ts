@@ -124,6 +124,8 @@ export function runRow(patch: Partial<RunRow> = {}): RunRow {
     endedAt: null,
     cancelRequestedAt: null,
     haltedAt: null,
+    origin: null,
+    variant: null,
     rowVersion: 0,
     ...patch,
   };
@@ -165,6 +167,7 @@ export function jobRow(patch: Partial<JobRow> = {}): JobRow {
     depth: 0,
     children: 0,
     openChildren: 0,
+    approvals: 0,
     claimable: 0,
     rank: 0,
     dueAt: null,

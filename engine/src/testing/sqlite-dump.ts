@@ -73,6 +73,7 @@ export function dumpSqlite(db: Readable): Dump {
     edges: edges as Dump["edges"],
     holds: table(db, "hold"),
     boots: table(db, "boot"),
+    approvals: table(db, "approval"),
     propagations: table(db, "propagation"),
   };
 }

@@ -6,9 +6,11 @@ import type { EdgeRow, LimiterState, Propagation, Slice } from "../../core/decis
 import type { WindowChoice } from "../../core/fanout.ts";
 import type { FanoutRow, JobRow, JobSeq, JobState, RunRow, RunSeq, StageRow, WindowRow } from "../../core/model.ts";
 import type { PropagationSource } from "../../core/propagate.ts";
+import { type Records, type RecordTable, recordKey } from "../../core/records.ts";
 import { limiterKey, stageKey, type Unit, windowKey } from "../../core/unit.ts";
-import type { Selector, SliceOf } from "../../ports/ledger.ts";
+import type { RecordName, Selector, SliceOf } from "../../ports/ledger.ts";
 import type { Connection } from "./open.ts";
+import { RECORD_SQL } from "./records.ts";
 import { SQL } from "./sql.ts";
 
 /** Statements prepared once per connection, by their text. */
@@ -233,7 +235,20 @@ export class Loader implements PropagationSource {
       }
       case "reopen":
         return this.reopenSlice(selector.run);
+      case "records":
+        return { records: this.records(selector.of) };
+      case "jobRecords": {
+        const slice = this.slice(selector.job);
+        return slice === undefined ? undefined : { ...slice, records: this.records(selector.of) };
+      }
     }
+  }
+
+  private records(names: readonly RecordName[]): (Records[RecordTable] | null)[] {
+    return names.map(({ table, id }) => {
+      const known = this.unit.records.get(recordKey(table, id));
+      return known === undefined ? (this.get<Records[RecordTable]>(RECORD_SQL[table].get, id) ?? null) : known;
+    });
   }
 
   private startSlice(idempotencyKey: string | null, concurrencyKey: string | null): SliceOf["start"] {

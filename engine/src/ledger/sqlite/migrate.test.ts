@@ -14,7 +14,10 @@ import { openSqliteLedger } from "./index.ts";
 import { loadMigrations, openDatabase } from "./open.ts";
 
 const FIXTURES = fileURLToPath(new URL("./fixtures/", import.meta.url));
-const GOLDEN = readdirSync(FIXTURES).filter((name) => /^schema-\d+\.db$/.test(name));
+/** The newest first. */
+const GOLDEN = readdirSync(FIXTURES)
+  .filter((name) => /^schema-\d+\.db$/.test(name))
+  .sort((a, b) => Number(b.match(/\d+/)?.[0]) - Number(a.match(/\d+/)?.[0]));
 const CHILD = fileURLToPath(new URL("./migrate.child.ts", import.meta.url));
 const newest = () => loadMigrations().length;
 
@@ -44,8 +47,8 @@ function schemaOf(file: string): number {
   return number;
 }
 
-it("there is a golden file of each released schema", () => {
-  expect(GOLDEN.length, "make it with fixtures/make-golden.ts").toBe(newest());
+it("there is a golden file of the present schema, beside those of released ones", () => {
+  expect(GOLDEN, "make it with fixtures/make-golden.ts").toContain(`schema-${newest()}.db`);
 });
 
 it.each(GOLDEN)("R-50: %s is brought up to date, sound, and goes on", async (name) => {

@@ -132,9 +132,8 @@ describe("files that are no ledger", () => {
   });
   it("a ledger whose migrations were edited is refused", () => {
     openDatabase({ path }).close();
-    const [first] = loadMigrations();
-    const edited = { ...(first as NonNullable<typeof first>), checksum: "other" };
-    expect(codeOf(() => openDatabase({ path, migrations: [edited] }))).toBe("migration_failed");
+    const edited = loadMigrations().map((migration) => ({ ...migration, checksum: "other" }));
+    expect(codeOf(() => openDatabase({ path, migrations: edited }))).toBe("migration_failed");
   });
   it("read-only: a ledger that is not there is not made", () => {
     expect(codeOf(() => openDatabase({ path, readOnly: true }))).toBe("not_found");

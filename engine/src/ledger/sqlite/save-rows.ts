@@ -119,6 +119,7 @@ function jobValues(row: JobRow): unknown[] {
     row.blockers,
     row.children,
     row.openChildren,
+    row.approvals,
     row.claimable,
     row.rank,
     row.dueAt,
@@ -159,6 +160,7 @@ export function insertJob(statements: Statements, row: JobRow): void {
       row.depth,
       row.children,
       row.openChildren,
+      row.approvals,
       row.claimable,
       row.rank,
       row.dueAt,
@@ -226,6 +228,8 @@ export function runValues(row: RunRow): unknown[] {
     row.endedAt,
     row.cancelRequestedAt,
     row.haltedAt,
+    row.origin,
+    row.variant,
     row.rowVersion,
   ];
 }

@@ -10,6 +10,7 @@ import { invariant } from "../../core/errors.ts";
 import type { FanoutRow, StageRow, WindowRow } from "../../core/model.ts";
 import type { Unit } from "../../core/unit.ts";
 import type { Statements } from "./load.ts";
+import { CLOSE_APPROVALS, RECORD_SQL, recordValues, VOID_APPROVALS } from "./records.ts";
 import { insertJob, runValues, updateJob, updateRun } from "./save-rows.ts";
 import { SQL } from "./sql.ts";
 
@@ -196,6 +197,18 @@ function saveOther(statements: Statements, effect: Effect, at: number): void {
       return;
     case "putLimiter":
       statements.of(SQL.putLimiter).run(effect.row.name, effect.row.key, effect.row.data);
+      return;
+    case "put":
+      statements.of(RECORD_SQL[effect.table].put).run(...recordValues(effect.table, effect.row));
+      return;
+    case "drop":
+      statements.of(RECORD_SQL[effect.table].drop).run(effect.id);
+      return;
+    case "closeApprovals":
+      statements.of(CLOSE_APPROVALS).run(at, effect.job);
+      return;
+    case "voidApprovals":
+      statements.of(VOID_APPROVALS).run(effect.job);
       return;
     case "hold":
       statements.of(SQL.hold).run(effect.limiter, effect.key, effect.job, effect.epoch, effect.item);

@@ -25,6 +25,8 @@ const RUN_COLUMNS = {
   endedAt: "ended_at",
   cancelRequestedAt: "cancel_requested_at",
   haltedAt: "halted_at",
+  origin: "origin",
+  variant: "variant",
   rowVersion: "row_version",
 };
 const STAGE_COLUMNS = {
@@ -58,6 +60,7 @@ const JOB_COLUMNS = {
   depth: "depth",
   children: "children",
   openChildren: "open_children",
+  approvals: "approvals",
   claimable: "claimable",
   rank: "rank",
   dueAt: "due_at",
@@ -201,7 +204,7 @@ export const SQL = {
     "UPDATE stage SET total = ?, settled = ?, completed = ?, failed = ?, skipped = ?, cancelled = ?, tainted = ? WHERE run = ? AND ordinal = ?",
   insertJob: insert("job", JOB_COLUMNS),
   insertSpec: "INSERT INTO job_spec (job, spec) VALUES (?, ?)",
-  updateJob: `UPDATE job SET state = ?, blockers = ?, children = ?, open_children = ?, claimable = ?, rank = ?, due_at = ?, attempt = ?, failures = ?, crashes = ?,
+  updateJob: `UPDATE job SET state = ?, blockers = ?, children = ?, open_children = ?, approvals = ?, claimable = ?, rank = ?, due_at = ?, attempt = ?, failures = ?, crashes = ?,
     holding = ?, epoch = ?, boot = ?, attempt_boot = ?, ready_at = ?, first_started_at = ?, started_at = ?, ended_at = ?, cancel_requested_at = ?, reason = ?,
     row_version = row_version + 1 WHERE seq = ? AND row_version = ?`,
   updateRunCounters:
@@ -214,7 +217,7 @@ export const SQL = {
     "UPDATE job SET state = ?, boot = ?, ended_at = ?, reason = ?, output = ?, error = ?, row_version = row_version + 1 WHERE seq = ? AND row_version = ?",
   insertPlainJob: `INSERT INTO job (seq, run, id, stage, kind, agent, state, priority, allow_failure, blockers, barrier, has_dependents, claimable, rank, ready_at)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-  updateJobWithPayload: `UPDATE job SET state = ?, blockers = ?, children = ?, open_children = ?, claimable = ?, rank = ?, due_at = ?, attempt = ?, failures = ?, crashes = ?,
+  updateJobWithPayload: `UPDATE job SET state = ?, blockers = ?, children = ?, open_children = ?, approvals = ?, claimable = ?, rank = ?, due_at = ?, attempt = ?, failures = ?, crashes = ?,
     holding = ?, epoch = ?, boot = ?, attempt_boot = ?, ready_at = ?, first_started_at = ?, started_at = ?, ended_at = ?, cancel_requested_at = ?, reason = ?, output = ?, error = ?,
     row_version = row_version + 1 WHERE seq = ? AND row_version = ?`,
   payload: "UPDATE job SET output = ?, error = ? WHERE seq = ?",

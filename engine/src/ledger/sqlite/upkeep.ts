@@ -185,7 +185,7 @@ export class SqliteLedger extends SqliteReader implements Ledger {
         for (const table of ["item_window", "fanout", "attempt", "step", "hold", "job_spec"])
           this.db.prepare(`DELETE FROM ${table} WHERE job IN ${jobs}`).run(run);
         this.db.prepare(`DELETE FROM dependency WHERE source IN ${jobs}`).run(run);
-        for (const table of ["artifact", "propagation", "run_params"])
+        for (const table of ["artifact", "propagation", "run_params", "approval", "gate"])
           this.db.prepare(`DELETE FROM ${table} WHERE run = ?`).run(run);
         this.db
           .prepare("DELETE FROM event WHERE id > ? AND id < ?")

@@ -1,0 +1,72 @@
+/** Columns and statements of the record tables: each row is put whole, by its id. See core/records.ts. */
+import type { Records, RecordTable } from "../../core/records.ts";
+
+type Columns<T extends RecordTable> = { [K in keyof Records[T]]-?: string };
+
+const COLUMNS: { [T in RecordTable]: Columns<T> } = {
+  approval: {
+    id: "id",
+    run: "run",
+    job: "job",
+    key: "key",
+    state: "state",
+    title: "title",
+    shown: "shown",
+    hash: "hash",
+    editable: "editable",
+    edited: "edited",
+    decidedBy: "decided_by",
+    reason: "reason",
+    createdAt: "created_at",
+    expiresAt: "expires_at",
+    decidedAt: "decided_at",
+    voided: "voided",
+  },
+  gate: {
+    id: "id",
+    run: "run",
+    job: "job",
+    attempt: "attempt",
+    verdict: "verdict",
+    findings: "findings",
+    warnings: "warnings",
+    errors: "errors",
+    action: "action",
+    at: "at",
+  },
+};
+
+interface Statements {
+  /** By id. */
+  get: string;
+  put: string;
+  drop: string;
+  /** Columns under the names of the row, to be followed by FROM. */
+  select: string;
+}
+
+function statementsOf(table: RecordTable): Statements {
+  const columns = Object.entries(COLUMNS[table]);
+  const names = columns.map(([, column]) => column);
+  const select = `SELECT ${columns.map(([name, column]) => (name === column ? column : `${column} AS ${name}`)).join(", ")}`;
+  const changed = names.filter((name) => name !== "id").map((name) => `${name} = excluded.${name}`);
+  return {
+    get: `${select} FROM ${table} WHERE id = ?`,
+    put: `INSERT INTO ${table} (${names.join(", ")}) VALUES (${names.map(() => "?").join(", ")}) ON CONFLICT (id) DO UPDATE SET ${changed.join(", ")}`,
+    drop: `DELETE FROM ${table} WHERE id = ?`,
+    select: `${select} FROM ${table}`,
+  };
+}
+
+export const RECORD_SQL = Object.fromEntries(
+  (Object.keys(COLUMNS) as RecordTable[]).map((table) => [table, statementsOf(table)]),
+) as { readonly [T in RecordTable]: Statements };
+
+export function recordValues<T extends RecordTable>(table: T, row: Records[T]): unknown[] {
+  return Object.keys(COLUMNS[table]).map((name) => row[name as keyof Records[T]]);
+}
+
+export const CLOSE_APPROVALS =
+  "UPDATE approval SET state = 'cancelled', decided_at = ? WHERE job = ? AND state = 'open'";
+/** What was approved stays so; anything else is asked again. */
+export const VOID_APPROVALS = "UPDATE approval SET voided = 1 WHERE job = ? AND state <> 'approved'";
