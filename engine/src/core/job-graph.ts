@@ -8,6 +8,11 @@
  */
 import type { JobSpec, PipelineDocument } from "./document.ts";
 
+/** Whether a job waits for the stage before as a whole. */
+export function waitsForStage(spec: JobSpec): boolean {
+  return spec.needs === undefined || spec.afterStage === true;
+}
+
 export interface JobNode {
   spec: JobSpec;
   stage: number;
@@ -47,7 +52,7 @@ export function jobGraph(document: PipelineDocument): JobGraph {
         stage: stageIndex,
         ordinal,
         needs: [],
-        barrier: spec.needs === undefined && stageIndex > 0 ? 1 : 0,
+        barrier: waitsForStage(spec) && stageIndex > 0 ? 1 : 0,
       });
     });
   });

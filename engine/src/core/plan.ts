@@ -5,6 +5,7 @@
  */
 import { agentReference } from "./agent.ts";
 import type { JobSpec, PipelineDocument } from "./document.ts";
+import { waitsForStage } from "./job-graph.ts";
 import type { DependencyType, JobKind, Priority } from "./model.ts";
 
 export interface PlannedJob {
@@ -50,7 +51,7 @@ export function planOf(document: PipelineDocument): Plan {
       const ordinal = plan.specs.length;
       ordinals.set(spec.id, ordinal);
       plan.specs.push(spec);
-      const barrier = spec.needs === undefined && stageOrdinal > 0 ? 1 : 0;
+      const barrier = waitsForStage(spec) && stageOrdinal > 0 ? 1 : 0;
       plan.jobs.push({
         ordinal,
         id: spec.id,
