@@ -128,6 +128,7 @@ export type Effect =
   | { type: "release"; limiter: string | null; key: string | null; job: JobSeq; epoch: number; item: number | null }
   | { type: "cachePut"; pipeline: string; key: string; job: JobSeq; at: number; output: string }
   | { type: "artifact"; row: ArtifactRow }
+  | { type: "consume"; rows: readonly Consumption[] }
   | { type: "process"; row: ProcessRow }
   | { type: "processEnded"; marker: string }
   | { type: "dataset"; sha256: string; count: number; bytes: number; stride: number; offsets: Uint8Array };
@@ -158,6 +159,21 @@ export interface ArtifactRow {
   sha256: string;
   bytes: number;
   mediaType: string;
+  at: number;
+  /** Ordinal of the item that made it; default -1, for a job. */
+  item?: number | null;
+  /** 1 if jobs that depend on its producer get it into their workspace. Default 0. */
+  offered?: 0 | 1;
+  /** Id of the artifact of another run that it is taken over from. */
+  source?: number | null;
+}
+
+/** A job was given an artifact, or read it. */
+export interface Consumption {
+  job: JobSeq;
+  artifact: number;
+  /** Linked into its workspace, named in its input, or read by code. The first way counts. */
+  how: "offered" | "input" | "read";
   at: number;
 }
 

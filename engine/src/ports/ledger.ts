@@ -25,6 +25,9 @@ import type { RecordSlice, RecordTable } from "../core/records.ts";
 import type { ReopenSlice } from "../core/reopen.ts";
 import type { Numbers, StartSlice } from "../core/run.ts";
 import type { EventRow, Hints } from "../core/unit.ts";
+import type { ApprovalReads } from "./approvals.ts";
+import type { ArtifactReads } from "./artifacts.ts";
+import type { UsageReads } from "./usage.ts";
 
 export interface SliceOf {
   /** A new run: what its keys find. */
@@ -121,7 +124,7 @@ export interface PruneResult {
   ids: string[];
 }
 
-export interface Ledger {
+export interface Ledger extends UsageReads, ApprovalReads, ArtifactReads {
   /** Commits a change, together with whatever else has arrived. @throws TenutoError with the code of a rejection. */
   apply<K extends keyof SliceOf, R>(change: Change<K, R>): Promise<R>;
   /** Adds a claim to the next commit. With `only`, the claim is made when that commit happens anyway. */

@@ -15,16 +15,17 @@ import type {
 } from "../../core/model.ts";
 import type { EventRow } from "../../core/unit.ts";
 import type { JobRecord, RunFilter, RunRecord } from "../../ports/ledger.ts";
-import { SqliteWriter } from "./ledger.ts";
+import { twice } from "./load.ts";
+import { SqliteUsageReader } from "./reads-usage.ts";
 import { EVENTS_PER_RUN } from "./save.ts";
 import { SQL } from "./sql.ts";
 
-export class SqliteReader extends SqliteWriter {
-  private one<T>(sql: string, ...args: unknown[]): T | null {
+export class SqliteReader extends SqliteUsageReader {
+  protected one<T>(sql: string, ...args: unknown[]): T | null {
     return (this.statements.of(sql).get(...args) as T | undefined) ?? null;
   }
 
-  private many<T>(sql: string, ...args: unknown[]): T[] {
+  protected many<T>(sql: string, ...args: unknown[]): T[] {
     return this.statements.of(sql).all(...args) as T[];
   }
 
@@ -105,7 +106,11 @@ export class SqliteReader extends SqliteWriter {
     filter: { states?: readonly JobState[]; after?: JobSeq; limit?: number } = {},
   ): Promise<JobRecord[]> {
     const states = filter.states ?? [];
-    return this.many<JobRecord>(SQL.jobList(states.length), run, filter.after ?? 0, ...states, filter.limit ?? -1);
+    return this.many<JobRecord>(
+      SQL.jobList(states.length),
+      ...twice(run, filter.after ?? 0, ...states),
+      filter.limit ?? -1,
+    );
   }
 
   async outcome(seq: JobSeq): Promise<{ state: JobState; output: string | null; error: string | null } | null> {

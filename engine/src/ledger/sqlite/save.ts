@@ -5,7 +5,7 @@
  * is decided again.
  */
 
-import type { Effect, ItemRow } from "../../core/decision.ts";
+import type { ArtifactRow, Effect, ItemRow } from "../../core/decision.ts";
 import { invariant } from "../../core/errors.ts";
 import type { FanoutRow, StageRow, WindowRow } from "../../core/model.ts";
 import type { Unit } from "../../core/unit.ts";
@@ -227,17 +227,38 @@ function saveOther(statements: Statements, effect: Effect, at: number): void {
     case "processEnded":
       statements.of(SQL.dropProcess).run(effect.marker);
       return;
-    case "artifact": {
-      const row = effect.row;
-      statements
-        .of(SQL.insertArtifact)
-        .run(row.run, row.job, row.attempt, row.name, row.type, row.sha256, row.bytes, row.mediaType, row.at);
+    case "artifact":
+      putArtifact(statements, effect.row);
       return;
-    }
+    case "consume":
+      for (const row of effect.rows) statements.of(SQL.consume).run(row.job, row.artifact, row.how, row.at);
+      return;
     case "dataset":
       statements.of(SQL.putDataset).run(effect.sha256, effect.count, effect.bytes, effect.stride, effect.offsets, at);
       return;
     default:
       invariant(false, `effect ${effect.type} has no row`);
   }
+}
+
+/** The same bytes under the same name are one row, whatever the number of attempts; other bytes take their place. */
+function putArtifact(statements: Statements, row: ArtifactRow): void {
+  const item = row.item ?? -1;
+  statements.of(SQL.supersedeArtifacts).run(row.job, row.name, item, row.sha256);
+  statements
+    .of(SQL.putArtifact)
+    .run(
+      row.run,
+      row.job,
+      row.attempt,
+      row.name,
+      row.type,
+      row.sha256,
+      row.bytes,
+      row.mediaType,
+      row.at,
+      item,
+      row.offered ?? 0,
+      row.source ?? null,
+    );
 }

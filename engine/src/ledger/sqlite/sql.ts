@@ -145,6 +145,17 @@ const jobs = list(JOB_COLUMNS);
 const items = list(ITEM_COLUMNS);
 const steps = "job, item, key, input_hash AS inputHash, output, started_at AS startedAt, ended_at AS endedAt";
 
+/**
+ * Jobs of a run, ordered: declared ones are a range of numbers, spawned ones have an index. Takes the run's number and what
+ * `more` asks for, twice.
+ */
+const jobsOfRun = (columns: string, more = ""): string =>
+  `SELECT ${columns} FROM run r CROSS JOIN job ON job.seq >= r.first_job AND job.seq < r.first_job + r.job_count - r.spawned_jobs WHERE r.seq = ?${more}
+   UNION ALL SELECT ${columns} FROM job WHERE job.run = ? AND job.parent IS NOT NULL${more} ORDER BY 1`;
+const among = (states: number): string =>
+  states > 0 ? ` AND job.state IN (${Array(states).fill("?").join(", ")})` : "";
+const WAITS = "(job.due_at IS NOT NULL OR (job.state = 'waiting' AND job.reason <> 'children'))";
+
 export const SQL = {
   begin: "BEGIN IMMEDIATE",
   commit: "COMMIT",
@@ -166,12 +177,14 @@ export const SQL = {
   edges:
     'SELECT source AS "from", target AS "to", type AS "on" FROM dependency WHERE source = ? AND target > ? ORDER BY target LIMIT ?',
   jobsInState: (states: number): string =>
-    `SELECT seq FROM job WHERE run = ? AND seq > ? AND seq < ? AND state IN (${Array(states).fill("?").join(", ")}) ORDER BY seq LIMIT ?`,
+    `${jobsOfRun("job.seq AS seq", ` AND job.seq > ? AND job.seq < ?${among(states)}`)} LIMIT ?`,
   jobsInRange: (states: number): string =>
-    `SELECT seq FROM job WHERE seq > ? AND seq < ? AND run = ? AND state IN (${Array(states).fill("?").join(", ")}) ORDER BY seq LIMIT ?`,
-  edgesOfRun:
-    'SELECT d.source AS "from", d.target AS "to", d.type AS "on" FROM job j JOIN dependency d ON d.source = j.seq WHERE j.run = ?',
-  statesOfRun: "SELECT seq, state, children FROM job WHERE run = ? ORDER BY seq",
+    `SELECT seq FROM job WHERE seq > ? AND seq < ? AND run = ?${among(states)} ORDER BY seq LIMIT ?`,
+  // Only declared jobs have edges.
+  edgesOfRun: `SELECT d.source AS "from", d.target AS "to", d.type AS "on" FROM run r
+    CROSS JOIN dependency d ON d.source >= r.first_job AND d.source < r.first_job + r.job_count - r.spawned_jobs WHERE r.seq = ?`,
+  manifoldJobs: jobsOfRun("job.seq AS seq", " AND job.kind <> 'single'"),
+  statesOfRun: jobsOfRun("job.seq AS seq, job.state AS state, job.children AS children"),
   twin: "SELECT seq, id, request_hash AS requestHash FROM run WHERE idempotency_key = ?",
   openOfKey: `SELECT ${runs} FROM run WHERE concurrency_key = ? AND ended_at IS NULL AND seq > ? AND seq < ? ORDER BY seq LIMIT ?`,
   activeOfKey: `SELECT ${runs} FROM run WHERE concurrency_key = ? AND ended_at IS NULL AND seq > ? AND seq < ? AND state <> 'pending' ORDER BY seq LIMIT ?`,
@@ -182,6 +195,8 @@ export const SQL = {
   holders: "SELECT count(*) FROM hold WHERE limiter = ? AND key = ?",
   holdersOf: "SELECT job, epoch, item FROM hold WHERE limiter = ? AND key = ?",
   takeNumbers: "UPDATE number SET next = next + ? WHERE name = ? RETURNING next - ?",
+  nextRun: "SELECT max((SELECT next FROM number WHERE name = 'run'), ifnull((SELECT max(seq) FROM run), 0) + 1) AS next",
+  keepRunNumber: "UPDATE number SET next = max(next, ? + 1) WHERE name = 'run'",
   agentsReady: `WITH RECURSIVE a (agent) AS (SELECT min(agent) FROM job WHERE claimable = 1 UNION ALL
     SELECT (SELECT min(agent) FROM job WHERE claimable = 1 AND agent > a.agent) FROM a WHERE a.agent IS NOT NULL) SELECT agent FROM a WHERE agent IS NOT NULL`,
   candidates: (ofRun: boolean): string =>
@@ -259,8 +274,11 @@ export const SQL = {
     "DELETE FROM hold WHERE job = ? AND ifnull(epoch = ?, 1) AND ifnull(limiter = ?, 1) AND ifnull(key = ?, 1) AND ifnull(item = ?, 1)",
   putCache:
     "INSERT INTO cache (pipeline, key, job, at, output) VALUES (?, ?, ?, ?, ?) ON CONFLICT (pipeline, key) DO UPDATE SET job = excluded.job, at = excluded.at, output = excluded.output",
-  insertArtifact:
-    "INSERT INTO artifact (run, job, attempt, name, type, sha256, bytes, media_type, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+  supersedeArtifacts:
+    "UPDATE artifact SET superseded = 1 WHERE job = ? AND name = ? AND item = ? AND sha256 <> ? AND superseded = 0",
+  putArtifact: `INSERT INTO artifact (run, job, attempt, name, type, sha256, bytes, media_type, at, item, offered, source) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (job, name, item, sha256) DO UPDATE SET superseded = 0, attempt = excluded.attempt, type = excluded.type, media_type = excluded.media_type, at = excluded.at, offered = excluded.offered`,
+  consume: "INSERT INTO consumption (job, artifact, how, at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
   putDataset:
     "INSERT INTO dataset (sha256, count, bytes, stride, offsets, created_at) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
 
@@ -291,7 +309,7 @@ export const SQL = {
   jobRecord: `SELECT ${jobs}, output, error FROM job WHERE seq = ?`,
   outcome: "SELECT state, output, error FROM job WHERE seq = ?",
   jobList: (states: number): string =>
-    `SELECT ${jobs}, output, error FROM job WHERE run = ? AND seq > ?${states > 0 ? ` AND state IN (${Array(states).fill("?").join(", ")})` : ""} ORDER BY seq LIMIT ?`,
+    `${jobsOfRun(`${list(JOB_COLUMNS, "job.")}, job.output, job.error`, ` AND job.seq > ?${among(states)}`)} LIMIT ?`,
   childRecord: `SELECT ${jobs}, output, error FROM job WHERE parent = ? AND id = ?`,
   childRecords: `SELECT ${jobs}, output, error FROM job WHERE parent = ? ORDER BY seq`,
   spec: "SELECT spec FROM job_spec WHERE job = ?",
@@ -316,7 +334,8 @@ export const SQL = {
     SELECT k.job, k.ordinal FROM j JOIN item_key k ON k.scope = j.scope AND k.job = j.job AND k.hash = ? ORDER BY k.job DESC LIMIT ?`,
   keyScopes: `WITH RECURSIVE s (scope) AS (SELECT min(scope) FROM item_key UNION ALL
     SELECT (SELECT min(k.scope) FROM item_key k WHERE k.scope > s.scope) FROM s WHERE s.scope IS NOT NULL) SELECT scope FROM s WHERE scope IS NOT NULL`,
-  standing: `SELECT seq FROM run WHERE ended_at IS NULL AND state = 'waiting' AND propagating = 0 AND cancel_requested_at IS NULL AND halted_at IS NULL
-    AND NOT EXISTS (SELECT 1 FROM job WHERE job.run = run.seq AND (job.due_at IS NOT NULL OR (job.state = 'waiting' AND job.reason <> 'children'))) LIMIT ?`,
+  standing: `SELECT seq FROM run WHERE state = 'waiting' AND propagating = 0 AND cancel_requested_at IS NULL AND halted_at IS NULL
+    AND NOT EXISTS (SELECT 1 FROM job WHERE job.seq >= run.first_job AND job.seq < run.first_job + run.job_count - run.spawned_jobs AND ${WAITS})
+    AND NOT EXISTS (SELECT 1 FROM job WHERE job.run = run.seq AND job.parent IS NOT NULL AND ${WAITS}) LIMIT ?`,
   artifactReferenced: "SELECT 1 FROM artifact WHERE sha256 = ? UNION ALL SELECT 1 FROM fanout WHERE source = ? LIMIT 1",
 } as const;
