@@ -4,6 +4,7 @@
  * Schemas are anything that implements Standard Schema (zod, valibot, arktype), so the core needs no schema library.
  */
 import type { CommandSpec, WorkPolicy } from "./document.ts";
+import type { LlmSpec } from "./llm.ts";
 import type { Json } from "./model.ts";
 
 /** The part of https://standardschema.dev (version 1) that is used here. */
@@ -97,7 +98,8 @@ export type MapSource =
   | { file: string };
 
 export interface SpawnSpec {
-  agent: string;
+  /** Needed unless `like` names a declared job. */
+  agent?: string;
   input?: Json;
   /** Id of the child below this job; default: the key. */
   id?: string;
@@ -105,6 +107,12 @@ export interface SpawnSpec {
   priority?: "high" | "normal" | "low";
   allowFailure?: boolean;
   policy?: WorkPolicy;
+  /** A declared job of the pipeline to run again in the place of `agent`: its agent, command, policy and gate. */
+  like?: string;
+  /** Why; the child finds it as `context.reason`. */
+  reason?: string;
+  /** What this job has made so far, for the child's `context.parentOutput`. */
+  parentOutput?: Json;
   forEach?: { source: Json; concurrency?: number; batch?: number; errorRate?: number; window?: number };
   summary?: string;
 }
@@ -114,6 +122,25 @@ export interface ChildOutcome<T = Json> {
   state: "completed" | "failed" | "skipped" | "cancelled";
   output: T;
   error: { code: string; message: string } | null;
+}
+
+export interface ApprovalOptions {
+  /** One line that says what is to be decided. */
+  title: string;
+  /** What the person sees, any JSON. The decision is bound to it: when it has changed after a crash, it is asked again. */
+  show?: Json;
+  /** The person may hand back another value in the place of `show`. */
+  editable?: boolean;
+  /** Default: never. */
+  expiresSeconds?: number;
+}
+
+export interface ApprovalOutcome<T = Json> {
+  /** What was shown, or what the person made of it. */
+  value: T;
+  edited: boolean;
+  by: string;
+  reason: string | null;
 }
 
 /** What an agent's code receives beside its input. */
@@ -148,6 +175,10 @@ export interface Context {
     work: ((item: I, ctx: Context) => O | Promise<O>) | string,
     options?: MapOptions,
   ): Promise<MapResult<O>>;
+  /**
+   * Waits for a person, without slot or lease. @throws approval_rejected, approval_expired
+   */
+  approval<T = Json>(key: StepKey, options: ApprovalOptions): Promise<ApprovalOutcome<T>>;
   /** Waits durably, without slot or lease. */
   sleep(key: StepKey, ms: number): Promise<void>;
   /** Stores bytes or text under its hash and records it as made by this job. */
@@ -201,7 +232,13 @@ export interface CommandAgent extends AgentBase {
   command: CommandSpec;
 }
 
-export type Agent = FunctionAgent | CommandAgent;
+/** A model with instructions, tools and rights; see core/llm.ts. */
+export interface LlmAgent extends AgentBase {
+  kind: "llm";
+  llm: LlmSpec;
+}
+
+export type Agent = FunctionAgent | CommandAgent | LlmAgent;
 
 /** What a worker must offer for a job: the name, with the declared version. */
 export function agentReference(name: string, version: string | undefined): string {

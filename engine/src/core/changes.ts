@@ -2,6 +2,8 @@
  * Every change that the engine makes, by name: the selector and the rule that decides. Runtime code applies these and
  * nothing else, so this page is the list of all writes.
  */
+import * as approval from "./approval.ts";
+import * as budget from "./budget.ts";
 import type { Effect, ItemRow, ProcessRow, Slice, StepRow, Verdict } from "./decision.ts";
 import { errorJson, leaseLost } from "./decision.ts";
 import type { StoredError } from "./errors.ts";
@@ -10,9 +12,12 @@ import type { FailurePolicy, Lease, Wait } from "./job.ts";
 import * as job from "./job.ts";
 import type { BootSeq, JobRow, JobSeq, Json, RunRow, RunSeq } from "./model.ts";
 import { isRunEnd } from "./model.ts";
+import type { ApprovalRow } from "./records.ts";
 import { type Reopened, type ReopenSlice, reopen } from "./reopen.ts";
 import type { Numbers, SpawnRequest, StartRequest, StartSlice } from "./run.ts";
 import * as run from "./run.ts";
+
+type ApprovalSlice = Slice & { records: (ApprovalRow | null)[] };
 
 export const startRun = (request: StartRequest) => ({
   select: {
@@ -33,14 +38,20 @@ const ofJob = <R>(seq: JobSeq, rule: (slice: Slice, at: number) => Verdict<R>) =
   decide: rule,
 });
 
-export const completeJob = (seq: JobSeq, lease: Lease, output: string | null) =>
-  ofJob(seq, (slice, at) => job.completeJob(slice, lease, output, at));
+/** `more` is written in the same commit: what belongs to the end, such as artifacts. */
+export const completeJob = (seq: JobSeq, lease: Lease, output: string | null, more: readonly Effect[] = []) =>
+  ofJob(seq, (slice, at) => withMore(job.completeJob(slice, lease, output, at), more));
 export const reuseJob = (seq: JobSeq, lease: Lease, output: string | null, from: string) =>
   ofJob(seq, (slice, at) => job.reuseJob(slice, lease, output, from, at));
 export const skipJob = (seq: JobSeq, lease: Lease, reason: string, error: StoredError | null) =>
   ofJob(seq, (slice, at) => job.skipJob(slice, lease, reason, error, at));
-export const failJob = (seq: JobSeq, lease: Lease, error: StoredError, policy: FailurePolicy) =>
-  ofJob(seq, (slice, at) => job.failJob(slice, lease, error, policy, at));
+export const failJob = (
+  seq: JobSeq,
+  lease: Lease,
+  error: StoredError,
+  policy: FailurePolicy,
+  more: readonly Effect[] = [],
+) => ofJob(seq, (slice, at) => withMore(job.failJob(slice, lease, error, policy, at), more));
 export const parkJob = (seq: JobSeq, lease: Lease, wait: Wait) =>
   ofJob(seq, (slice, at) => job.parkJob(slice, lease, wait, at));
 export const wakeJob = (seq: JobSeq) => ofJob(seq, (slice, at) => job.wakeJob(slice, at));
@@ -56,6 +67,11 @@ export const cancelledJob = (seq: JobSeq, lease: Lease) =>
   );
 export const loseLease = (seq: JobSeq, boot: BootSeq, maxCrashes: number) =>
   ofJob(seq, (slice, at) => job.loseLease(slice, boot, maxCrashes, at));
+
+function withMore<R>(verdict: Verdict<R>, more: readonly Effect[]): Verdict<R> {
+  if (!verdict.ok || more.length === 0) return verdict;
+  return { ...verdict, effects: [...more, ...(verdict.effects ?? [])] };
+}
 
 /** Takes one known job, for a `map` child that only the holder of its parent may run. */
 export const claimChild = (seq: JobSeq, boot: BootSeq) => ({
@@ -96,6 +112,25 @@ export const settleItems = (seq: JobSeq, start: number, lease: Lease, rows: read
 export const releaseWindow = (seq: JobSeq, start: number, lease: Lease) => ({
   select: { kind: "window" as const, job: seq, start },
   decide: (slice: Slice, at: number) => fanout.releaseWindow(slice, lease, at),
+});
+
+const approvalOf = (job: JobSeq, id: string) => ({
+  kind: "jobRecords" as const,
+  job,
+  of: [{ table: "approval" as const, id }],
+});
+
+export const openApproval = (seq: JobSeq, lease: Lease, request: approval.ApprovalRequest) => ({
+  select: approvalOf(seq, request.id),
+  decide: (slice: ApprovalSlice) => approval.openApproval(slice, lease, request),
+});
+export const decideApproval = (row: ApprovalRow, decision: approval.ApprovalDecision) => ({
+  select: approvalOf(row.job, row.id),
+  decide: (slice: ApprovalSlice, at: number) => approval.decideApproval(slice, decision, at),
+});
+export const expireApproval = (seq: JobSeq, id: string) => ({
+  select: approvalOf(seq, id),
+  decide: (slice: ApprovalSlice, at: number) => approval.expireApproval(slice, at),
 });
 
 /** Effects of a running job that change no state: steps, artifacts, item keys. */
@@ -220,3 +255,46 @@ export const reopenRun = (seq: RunSeq) => ({
   select: { kind: "reopen" as const, run: seq },
   decide: (slice: ReopenSlice, at: number): Verdict<Reopened> => reopen(slice, at),
 });
+
+const usageOf = (plan: budget.CallPlan) => ({
+  kind: "jobRecords" as const,
+  job: plan.job,
+  of: [
+    { table: "run_usage" as const, id: String(plan.run) },
+    { table: "usage" as const, id: budget.usageId(plan) },
+  ],
+});
+
+/** Takes what a model call may cost at most, before it is made. @throws budget_exhausted */
+export const reserveCall = (plan: budget.CallPlan, lease: Lease | null) => ({
+  select: usageOf(plan),
+  decide: (slice: Slice & budget.UsageSlice, at: number): Verdict<budget.Grant> =>
+    lease !== null && !holds(slice.job, lease)
+      ? leaseLost(slice.job, lease.epoch)
+      : budget.reserveCall(slice, plan, at),
+});
+
+/**
+ * Books what a model call took, and its answer as a step, together. Without the lease only the booking is made: the call
+ * has been paid all the same. Gives whether the step was recorded.
+ */
+export const settleCall = (
+  plan: budget.CallPlan,
+  outcome: budget.CallUsage | "refused" | null,
+  answer: { lease: Lease; row: StepRow } | null,
+) => ({
+  select: usageOf(plan),
+  decide: (slice: Slice & budget.UsageSlice, at: number): Verdict<boolean> => {
+    const booked = budget.settleCall(slice, plan, outcome, at);
+    const held = answer !== null && holds(slice.job, answer.lease);
+    return {
+      ...booked,
+      effects: held ? [...(booked.effects ?? []), { type: "step", row: answer.row }] : (booked.effects ?? []),
+      result: held,
+    };
+  },
+});
+
+function holds(job: JobRow, lease: Lease): boolean {
+  return job.state === "running" && job.epoch === lease.epoch && job.boot === lease.boot;
+}

@@ -4,6 +4,7 @@
  * Owner: core. A decision writes them with the effects `put` and `drop` and sees them through the selector `records`; a unit
  * of work shows what its own transaction has put. They are never kept from one transaction to the next.
  */
+import type { RunUsageRow, UsageRow } from "./budget.ts";
 import type { JobSeq, RunSeq } from "./model.ts";
 
 export type ApprovalState = "open" | "approved" | "rejected" | "expired" | "cancelled";
@@ -55,6 +56,8 @@ export interface GateRow {
 export interface Records {
   approval: ApprovalRow;
   gate: GateRow;
+  run_usage: RunUsageRow;
+  usage: UsageRow;
 }
 
 export type RecordTable = keyof Records;

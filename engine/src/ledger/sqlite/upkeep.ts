@@ -10,12 +10,14 @@ import { TenutoError } from "../../core/errors.ts";
 import type { BootRow, BootSeq } from "../../core/model.ts";
 import type { KeepAlive, Ledger, PruneResult } from "../../ports/ledger.ts";
 import type { SqliteOptions } from "./ledger.ts";
-import { SqliteReader } from "./reads.ts";
+import { SqlitePeople } from "./reads-people.ts";
 import { EVENTS_PER_RUN } from "./save.ts";
 import { SQL } from "./sql.ts";
 import { isBusy, storageError } from "./storage-error.ts";
 
 const PRUNE_ROWS = 2_000;
+/** So many runs in a row that began too late end the search for old ones. */
+const YOUNG_RUNS = 1_000;
 
 /** @throws ledger_corrupt if the copy, and so the ledger, is damaged */
 function assertSound(copy: string, original: string): void {
@@ -35,7 +37,7 @@ function assertSound(copy: string, original: string): void {
   }
 }
 
-export class SqliteLedger extends SqliteReader implements Ledger {
+export class SqliteLedger extends SqlitePeople implements Ledger {
   private keepers = new Set<KeepAlive>();
 
   /** A write outside the group commit, for rows that no decision looks at; waits for a lock without blocking. */
@@ -134,10 +136,7 @@ export class SqliteLedger extends SqliteReader implements Ledger {
 
   async prune(olderThan: number, limit: number): Promise<PruneResult> {
     const result: PruneResult = { runs: 0, jobs: 0, items: 0, ids: [] };
-    const runs = this.db
-      .prepare("SELECT seq, id FROM run WHERE ended_at IS NOT NULL AND ended_at < ? ORDER BY ended_at LIMIT ?")
-      .all(olderThan, limit) as { seq: number; id: string }[];
-    for (const run of runs) {
+    for (const run of this.prunable(olderThan, limit)) {
       if (!(await this.write(() => this.markForPruning(run.seq, olderThan)))) continue;
       result.items += await this.pruneItems(run.seq);
       result.jobs += await this.write(() => this.pruneRun(run.seq));
@@ -149,6 +148,20 @@ export class SqliteLedger extends SqliteReader implements Ledger {
     return result;
   }
 
+  /** Runs are numbered in the order of their creation, and end after it: what is young ends the search, unless a clock was wrong. */
+  private prunable(olderThan: number, limit: number): { seq: number; id: string }[] {
+    const found: { seq: number; id: string }[] = [];
+    let young = 0;
+    for (const row of this.db
+      .prepare("SELECT seq, id, created_at AS createdAt, ended_at AS endedAt FROM run ORDER BY seq")
+      .iterate() as IterableIterator<{ seq: number; id: string; createdAt: number; endedAt: number | null }>) {
+      if (row.endedAt !== null && row.endedAt < olderThan) found.push(row);
+      young = row.createdAt < olderThan ? 0 : young + 1;
+      if (found.length >= limit || young >= YOUNG_RUNS) break;
+    }
+    return found;
+  }
+
   /** From here on the run can't be reopened, as if it had consequences left; false if it has been reopened already. */
   private markForPruning(run: number, olderThan: number): boolean {
     const mark =
@@ -158,9 +171,7 @@ export class SqliteLedger extends SqliteReader implements Ledger {
 
   private async pruneItems(run: number): Promise<number> {
     let total = 0;
-    for (const { seq } of this.db.prepare("SELECT seq FROM job WHERE run = ? AND kind <> 'single'").all(run) as {
-      seq: number;
-    }[]) {
+    for (const { seq } of this.db.prepare(SQL.manifoldJobs).all(run, run) as { seq: number }[]) {
       for (const { scope } of this.statements.of(SQL.keyScopes).all() as { scope: number }[])
         await this.write(() => this.statements.of(SQL.clearItemKeys).run(scope, seq));
       for (;;) {
@@ -185,7 +196,7 @@ export class SqliteLedger extends SqliteReader implements Ledger {
         for (const table of ["item_window", "fanout", "attempt", "step", "hold", "job_spec"])
           this.db.prepare(`DELETE FROM ${table} WHERE job IN ${jobs}`).run(run);
         this.db.prepare(`DELETE FROM dependency WHERE source IN ${jobs}`).run(run);
-        for (const table of ["artifact", "propagation", "run_params", "approval", "gate"])
+        for (const table of ["artifact", "propagation", "run_params", "approval", "gate", "usage", "run_usage"])
           this.db.prepare(`DELETE FROM ${table} WHERE run = ?`).run(run);
         this.db
           .prepare("DELETE FROM event WHERE id > ? AND id < ?")

@@ -1,0 +1,74 @@
+/**
+ * Port: how an LLM agent's attempt is carried out. Everything durable goes through the context and the meter that the
+ * runtime hands over; the executor keeps nothing of its own between two calls that a crash could lose.
+ */
+import type { Context, LlmAgent } from "../core/agent.ts";
+import type { CallUsage, Grant, UsageTotals } from "../core/budget.ts";
+import type { Ceiling, LlmSpec } from "../core/llm.ts";
+import type { BootSeq, JobSeq, Json } from "../core/model.ts";
+import type { AttemptApi } from "./executor.ts";
+
+/** What a model call asks for, before it is made. */
+export interface CallRequest {
+  model: string;
+  /** Estimate of what is sent. */
+  inputTokens: number;
+  /** Most that may come back; the grant may be smaller. */
+  maxOutputTokens: number;
+}
+
+/** How a call went that gave no answer: `refused` costs nothing, of a `lost` one nobody knows. */
+export type CallFault = "refused" | "lost";
+
+/** Model calls as durable steps whose usage is booked in the commit that records them. */
+export interface CallMeter {
+  /** The recorded value, or what `work` gives. @throws budget_exhausted before anything is sent */
+  call<T>(
+    key: readonly (string | number)[],
+    request: CallRequest,
+    spec: LlmSpec,
+    work: (grant: Grant) => Promise<{ value: T; usage: CallUsage }>,
+    faultOf: (error: unknown) => CallFault,
+  ): Promise<T>;
+  /** The value of a finished step of this job, whoever recorded it. */
+  recall(key: readonly (string | number)[]): Promise<Json | undefined>;
+  totals(): Promise<UsageTotals>;
+}
+
+/** An artifact that the agent may read. */
+export interface OfferedArtifact {
+  name: string;
+  type: string;
+  job: string | null;
+  sha256: string;
+  bytes: number;
+  mediaType: string;
+}
+
+export interface LlmAttempt {
+  agent: LlmAgent;
+  input: Json;
+  context: Context;
+  meter: CallMeter;
+  /** Bounds taken over from the model that spawned this job. */
+  ceiling: Ceiling | null;
+  /** Agents that the job's own spec lets it spawn; null: as the agent declares. */
+  spawnable: string[] | null;
+  /** Why this job was spawned, for a regression. */
+  regression: Json;
+  offered(): Promise<OfferedArtifact[]>;
+  /** Children of this job so far. */
+  children(): Promise<number>;
+  /** For programs that speak MCP. */
+  owner: { job: JobSeq; boot: BootSeq };
+  scratch(): Promise<string>;
+  discard(folder: string): Promise<void>;
+  api: AttemptApi;
+  now(): number;
+  hash(text: string): string;
+}
+
+export interface LlmExecutor {
+  /** The result, checked against the agent's output schema. Throws what classify.ts understands. */
+  run(attempt: LlmAttempt): Promise<Json>;
+}
