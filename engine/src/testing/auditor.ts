@@ -60,6 +60,15 @@ function soundness(db: Database.Database): string[] {
     .filter((text) => text !== "ok");
   for (const row of db.pragma("foreign_key_check") as { table: string; rowid: number; parent: string }[])
     problems.push(`${row.table} row ${row.rowid} refers to a row of ${row.parent} that is not there`);
+  const orphans = (table: string, column: string, parent: string): void => {
+    const sql = `SELECT count(*) FROM ${table} WHERE ${column} NOT IN (SELECT seq FROM ${parent})`;
+    const n = db.prepare(sql).pluck().get() as number;
+    if (n > 0) problems.push(`${n} rows of ${table} have a ${column} that is no ${parent}`);
+  };
+  orphans("job", "run", "run");
+  orphans("event", "run", "run");
+  orphans("dependency", "source", "job");
+  orphans("dependency", "target", "job");
   return problems;
 }
 

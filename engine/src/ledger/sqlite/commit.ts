@@ -36,10 +36,13 @@ export class ClaimMemory {
   readonly nothingFor = new Map<number, string>();
   /** Numbers of jobs that this process has taken and not used yet. */
   block: { next: number; end: number } | null = null;
+  /** The next run's number, past the last row; as long as nobody else writes. */
+  nextRun: number | null = null;
 
   clear(): void {
     this.alive.clear();
     this.nothingFor.clear();
+    this.nextRun = null;
   }
 }
 
@@ -98,7 +101,11 @@ function numberSource(statements: Statements, memory: ClaimMemory): Numbers {
     return Object.values(row)[0]!;
   };
   return {
-    run: () => take("run", 1),
+    run: () => {
+      const next = memory.nextRun ?? (statements.of(SQL.nextRun).get() as { next: number }).next;
+      memory.nextRun = next + 1;
+      return next;
+    },
     jobs: (count) => {
       if (memory.block === null || memory.block.end - memory.block.next < count) {
         const size = Math.max(BLOCK, count);

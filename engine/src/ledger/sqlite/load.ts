@@ -32,6 +32,9 @@ export class Statements {
   }
 }
 
+/** What statements about all jobs of a run take: for the declared ones and for the spawned ones. */
+export const twice = (...values: unknown[]): unknown[] => [...values, ...values];
+
 export class Loader implements PropagationSource {
   private readonly statements: Statements;
   unit: Unit;
@@ -128,7 +131,7 @@ export class Loader implements PropagationSource {
     const stored = this.unit.writes.runs.some((entry) => entry.row.seq === run)
       ? []
       : before === Number.MAX_SAFE_INTEGER
-        ? this.all<{ seq: number }>(SQL.jobsInState(states.length), run, after, before, ...states, wanted)
+        ? this.all<{ seq: number }>(SQL.jobsInState(states.length), ...twice(run, after, before, ...states), wanted)
         : this.all<{ seq: number }>(SQL.jobsInRange(states.length), after, before, run, ...states, wanted);
     if (changed.size === 0) return stored.map((row) => row.seq);
     for (const { seq } of stored) if (!changed.has(seq)) found.push(seq);
@@ -365,7 +368,7 @@ export class Loader implements PropagationSource {
   private reopenSlice(seq: RunSeq): SliceOf["reopen"] | undefined {
     const run = this.run(seq);
     if (run === undefined) return undefined;
-    const rows = this.all<{ seq: number; state: JobState; children: number }>(SQL.statesOfRun, seq);
+    const rows = this.all<{ seq: number; state: JobState; children: number }>(SQL.statesOfRun, ...twice(seq));
     const states = new Map(rows.map((row) => [row.seq, this.unit.jobs.get(row.seq)?.state ?? row.state]));
     const jobs: Slice[] = [];
     for (const { seq: job, children } of rows) {

@@ -183,6 +183,7 @@ export const SQL = {
   // Only declared jobs have edges.
   edgesOfRun: `SELECT d.source AS "from", d.target AS "to", d.type AS "on" FROM run r
     CROSS JOIN dependency d ON d.source >= r.first_job AND d.source < r.first_job + r.job_count - r.spawned_jobs WHERE r.seq = ?`,
+  jobsOf: jobsOfRun("job.seq AS seq"),
   manifoldJobs: jobsOfRun("job.seq AS seq", " AND job.kind <> 'single'"),
   statesOfRun: jobsOfRun("job.seq AS seq, job.state AS state, job.children AS children"),
   twin: "SELECT seq, id, request_hash AS requestHash FROM run WHERE idempotency_key = ?",
@@ -195,7 +196,8 @@ export const SQL = {
   holders: "SELECT count(*) FROM hold WHERE limiter = ? AND key = ?",
   holdersOf: "SELECT job, epoch, item FROM hold WHERE limiter = ? AND key = ?",
   takeNumbers: "UPDATE number SET next = next + ? WHERE name = ? RETURNING next - ?",
-  nextRun: "SELECT max((SELECT next FROM number WHERE name = 'run'), ifnull((SELECT max(seq) FROM run), 0) + 1) AS next",
+  nextRun:
+    "SELECT max((SELECT next FROM number WHERE name = 'run'), ifnull((SELECT max(seq) FROM run), 0) + 1) AS next",
   keepRunNumber: "UPDATE number SET next = max(next, ? + 1) WHERE name = 'run'",
   agentsReady: `WITH RECURSIVE a (agent) AS (SELECT min(agent) FROM job WHERE claimable = 1 UNION ALL
     SELECT (SELECT min(agent) FROM job WHERE claimable = 1 AND agent > a.agent) FROM a WHERE a.agent IS NOT NULL) SELECT agent FROM a WHERE agent IS NOT NULL`,

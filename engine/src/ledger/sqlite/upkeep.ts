@@ -19,6 +19,14 @@ const PRUNE_ROWS = 2_000;
 /** So many runs in a row that began too late end the search for old ones. */
 const YOUNG_RUNS = 1_000;
 
+/** Rows that name no foreign key, since they are written with every job. */
+const ORPHANS = {
+  job: "SELECT seq AS id FROM job WHERE NOT EXISTS (SELECT 1 FROM run WHERE run.seq = job.run)",
+  event: "SELECT id FROM event WHERE NOT EXISTS (SELECT 1 FROM run WHERE run.seq = event.run)",
+  dependency:
+    "SELECT source AS id FROM dependency WHERE NOT EXISTS (SELECT 1 FROM job WHERE seq = source) OR NOT EXISTS (SELECT 1 FROM job WHERE seq = target)",
+};
+
 /** @throws ledger_corrupt if the copy, and so the ledger, is damaged */
 function assertSound(copy: string, original: string): void {
   const db = new Database(copy, { readonly: true });
@@ -190,21 +198,22 @@ export class SqliteLedger extends SqlitePeople implements Ledger {
   }
 
   private pruneRun(run: number): number {
-    const jobs = "(SELECT seq FROM job WHERE run = ?)";
+    const jobs = `(${SQL.jobsOf})`;
     return this.db
       .transaction((): number => {
         for (const table of ["item_window", "fanout", "attempt", "step", "hold", "job_spec"])
-          this.db.prepare(`DELETE FROM ${table} WHERE job IN ${jobs}`).run(run);
-        this.db.prepare(`DELETE FROM dependency WHERE source IN ${jobs}`).run(run);
+          this.db.prepare(`DELETE FROM ${table} WHERE job IN ${jobs}`).run(run, run);
+        this.db.prepare(`DELETE FROM dependency WHERE source IN ${jobs}`).run(run, run);
         for (const table of ["artifact", "propagation", "run_params", "approval", "gate", "usage", "run_usage"])
           this.db.prepare(`DELETE FROM ${table} WHERE run = ?`).run(run);
         this.db
           .prepare("DELETE FROM event WHERE id > ? AND id < ?")
           .run(run * EVENTS_PER_RUN, (run + 1) * EVENTS_PER_RUN);
-        this.db.prepare("UPDATE job SET parent = NULL WHERE run = ? AND parent IS NOT NULL").run(run);
-        const { changes } = this.db.prepare("DELETE FROM job WHERE run = ?").run(run);
+        // Parents and children in one statement, after which the foreign key is looked at.
+        const { changes } = this.db.prepare(`DELETE FROM job WHERE seq IN ${jobs}`).run(run, run);
         this.db.prepare("DELETE FROM stage WHERE run = ?").run(run);
         this.db.prepare("DELETE FROM run WHERE seq = ?").run(run);
+        this.statements.of(SQL.keepRunNumber).run(run);
         return changes;
       })
       .immediate();
@@ -246,6 +255,9 @@ export class SqliteLedger extends SqlitePeople implements Ledger {
       .filter((text) => text !== "ok");
     for (const row of this.db.pragma("foreign_key_check") as { table: string; rowid: number }[])
       problems.push(`${row.table} row ${row.rowid} refers to a row that is not there`);
+    for (const [table, sql] of Object.entries(ORPHANS))
+      for (const { id } of this.db.prepare(`${sql} LIMIT 20`).all() as { id: number }[])
+        problems.push(`${table} row ${id} belongs to a row that is not there`);
     return { ok: problems.length === 0, problems };
   }
 
