@@ -177,7 +177,9 @@ export interface CommandDefinition extends WorkPolicy {
 /** The pipeline with the declared versions of these agents in its document, and so in its version. */
 export function bindAgents<P>(pipeline: Pipeline<P>, agents: Iterable<Agent>): Pipeline<P> {
   const versions: Record<string, string> = { ...pipeline.document.agents };
-  const used = new Set(pipeline.document.stages.flatMap((stage) => stage.jobs.map((job) => job.agent)));
+  const used = new Set(
+    pipeline.document.stages.flatMap((stage) => stage.jobs.flatMap((job) => [job.agent, job.gate?.agent ?? job.agent])),
+  );
   const own = new Set(pipeline.agents.map((agent) => agent.name));
   for (const agent of agents) {
     if (agent.version !== undefined && (used.has(agent.name) || own.has(agent.name)))

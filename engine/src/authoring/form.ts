@@ -52,6 +52,8 @@ export interface JobForm extends WorkPolicy {
   input?: unknown;
   /** Absent: waits for the stage before. Empty: starts at once. A plain id means success. */
   needs?: readonly (string | { job: string; on?: DependencyType })[];
+  /** With `needs`: waits for the stage before as well. */
+  afterStage?: boolean;
   when?: Condition;
   forEach?: ForEachForm;
   allowFailure?: boolean;
@@ -59,6 +61,14 @@ export interface JobForm extends WorkPolicy {
   limits?: Template[];
   cache?: JobSpec["cache"];
   summary?: Template;
+  /** A person must agree before the work begins. */
+  approval?: JobSpec["approval"];
+  /** A verdict on the output. */
+  gate?: JobSpec["gate"];
+  /** What the job may add to its run. */
+  spawns?: JobSpec["spawns"];
+  /** One child per element of a list that another job made. */
+  multiply?: JobSpec["multiply"];
 }
 
 export interface StageForm {

@@ -103,7 +103,7 @@ function jobOf(form: JobForm, path: Segment[], problems: Problem[]): JobSpec {
     ...rest,
     agent: program === undefined ? ((agent as string | undefined) ?? "") : "command/inline",
     command: program,
-    input: (input === undefined && loop !== undefined ? "{{ item }}" : input) as Json | undefined,
+    input: (input === undefined && (loop ?? form.multiply) !== undefined ? "{{ item }}" : input) as Json | undefined,
     needs: needs?.map(
       (need): Dependency =>
         typeof need === "string" ? { job: need, on: "success" } : { job: need.job, on: need.on ?? "success" },

@@ -4,7 +4,7 @@
  * Schemas are anything that implements Standard Schema (zod, valibot, arktype), so the core needs no schema library.
  */
 import type { CommandSpec, WorkPolicy } from "./document.ts";
-import type { LlmSpec } from "./llm.ts";
+import type { Ceiling, LlmSpec } from "./llm.ts";
 import type { Json } from "./model.ts";
 
 /** The part of https://standardschema.dev (version 1) that is used here. */
@@ -113,6 +113,8 @@ export interface SpawnSpec {
   reason?: string;
   /** What this job has made so far, for the child's `context.parentOutput`. */
   parentOutput?: Json;
+  /** Bounds for a child that is an LLM agent; set by the engine for children of LLM agents. */
+  ceiling?: Ceiling;
   forEach?: { source: Json; concurrency?: number; batch?: number; errorRate?: number; window?: number };
   summary?: string;
 }

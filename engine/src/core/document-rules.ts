@@ -14,6 +14,7 @@ import type {
   PipelineDocument,
   WorkPolicy,
 } from "./document.ts";
+import { peopleProblems } from "./document-agent-rules.ts";
 import { TenutoError } from "./errors.ts";
 import { declaredParams, pipelineReferences } from "./job-references.ts";
 import { MAX_ITEMS } from "./limits.ts";
@@ -97,6 +98,7 @@ export function jobProblems(spec: JobSpec, path: Path, limiters: ReadonlySet<str
   if (Array.isArray(spec.forEach?.source)) {
     problems.push(...payloadProblems(spec.forEach.source, [...path, "forEach", "source"]));
   }
+  problems.push(...peopleProblems(spec, path));
   spec.limits?.forEach((limit, i) => problems.push(...limitProblems(limit, [...path, "limits", i], limiters)));
   return problems;
 }

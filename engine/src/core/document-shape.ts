@@ -96,6 +96,39 @@ export const DEPENDENCY_KEYS: { readonly [key: string]: Shape } = {
   on: word("success", "failure", "always"),
 };
 
+const SECONDS = positive(YEAR_SECONDS);
+
+const APPROVAL = object({ title: text(), show: json, editable: flag, expiresSeconds: SECONDS }, ["title"]);
+
+const GATE = object({
+  agent: text(),
+  checks: list(
+    object({ when: CONDITION, level: word("warning", "error"), message: text() }, ["when", "level", "message"]),
+    1,
+  ),
+  verdict: text(),
+  maxWarnings: whole(0, 1_000_000),
+  onFailed: word("fail", "retry", "halt", "approve", "continue"),
+  onWarnings: word("continue", "fail", "approve"),
+});
+
+const SPAWNS = object({
+  agents: list(text()),
+  jobs: list(text()),
+  children: whole(0, 1_000),
+  depth: whole(0, 32),
+  rounds: whole(0, 1_000),
+});
+
+const MULTIPLY = object(
+  {
+    source: either(text(), list(json), object({ job: text(), artifact: text() }, ["job", "artifact"])),
+    parse: word("json", "lines", "commas"),
+    concurrency: whole(1, 1_000),
+  },
+  ["source"],
+);
+
 /** Keys of a job that are the same in the document and in what people write. */
 export const JOB_KEYS: { readonly [key: string]: Shape } = {
   ...POLICY_KEYS,
@@ -103,10 +136,15 @@ export const JOB_KEYS: { readonly [key: string]: Shape } = {
   input: json,
   when: CONDITION,
   allowFailure: flag,
+  afterStage: flag,
   priority: PRIORITY,
   limits: list(text()),
   cache: object({ key: text(), maxAgeSeconds: positive(YEAR_SECONDS * 10) }, ["key", "maxAgeSeconds"]),
   summary: text(),
+  approval: APPROVAL,
+  gate: GATE,
+  spawns: SPAWNS,
+  multiply: MULTIPLY,
 };
 
 const LIMITER = object({

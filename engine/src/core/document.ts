@@ -5,6 +5,7 @@
  * Seconds are used where people write figures; the engine converts to milliseconds at its edge.
  */
 
+import type { ApprovalSpec, Bindings, GateSpec, MultiplySpec, SpawnRights } from "./document-agents.ts";
 import type { ErrorCategory } from "./errors.ts";
 import type { DependencyType, Json, Priority } from "./model.ts";
 
@@ -118,6 +119,8 @@ export interface JobSpec extends WorkPolicy {
   input?: Json;
   /** Absent: waits for the stage before. Empty: starts at once. */
   needs?: Dependency[];
+  /** With `needs`: waits for the stage before as well. */
+  afterStage?: boolean;
   when?: Condition;
   forEach?: ForEachSpec;
   allowFailure?: boolean;
@@ -127,6 +130,12 @@ export interface JobSpec extends WorkPolicy {
   cache?: CacheSpec;
   /** One line for people; may hold placeholders. */
   summary?: Template;
+  approval?: ApprovalSpec;
+  gate?: GateSpec;
+  spawns?: SpawnRights;
+  multiply?: MultiplySpec;
+  /** Of spawned jobs only. */
+  bindings?: Bindings;
 }
 
 export interface StageSpec {

@@ -2,8 +2,8 @@
  * Which placeholders a job holds, where, and whether their kind is allowed there.
  *
  * Owner: core, for pipeline.ts. Invariants:
- * 1. `item` and `index` are allowed in forEach jobs only, and there only in what is expanded per item: input, command,
- *    limits and the forEach key. The source, `when`, cache key and summary belong to the job.
+ * 1. `item` and `index` are allowed in jobs with forEach or multiply only, and there only in what is expanded per item:
+ *    input, command, limits and the forEach key. The source, `when`, cache key and summary belong to the job.
  * 2. A place that takes no placeholders at all (ids, names) is never expanded, so it is not looked at.
  */
 import type { JobSpec, PipelineDocument } from "./document.ts";
@@ -32,14 +32,16 @@ export function jobReferences(
 ): { jobs: JobReference[]; problems: Problem[] } {
   const jobs: JobReference[] = [];
   const problems: Problem[] = [];
-  const look = (value: unknown, at: readonly Segment[], perItem: boolean): void => {
+  const look = (value: unknown, at: readonly Segment[], perItem: boolean, own: readonly string[] = []): void => {
     if (value === undefined || value === null) return;
     for (const found of placeholders(value as Json, [...path, ...at], problems)) {
       const [root, job, part] = found.path;
       if (root === "params") problems.push(...paramProblems(found, params));
+      if ((root === "input" || root === "output") && !own.includes(root))
+        problems.push(problem(found.at, `{{ ${found.text} }} is not known here`, "Only a gate can look at it."));
       if (root === "jobs") {
         jobs.push({ path: found.at, text: found.text, job: String(job), part: part as JobReference["part"] });
-      } else if ((root === "item" || root === "index") && !(perItem && spec.forEach !== undefined)) {
+      } else if ((root === "item" || root === "index") && !(perItem && (spec.forEach ?? spec.multiply) !== undefined)) {
         problems.push(problem(found.at, `{{ ${found.text} }} has no ${root} here`, itemHint(spec)));
       }
     }
@@ -54,10 +56,26 @@ export function jobReferences(
   look(spec.cache?.key, ["cache", "key"], false);
   look(spec.summary, ["summary"], false);
   look(spec.forEach?.key, ["forEach", "key"], true);
+  lookAtPeople(spec, look);
   const source = spec.forEach?.source;
   // A literal list is data: its records are handed over as they are.
   if (!Array.isArray(source)) look(source, ["forEach", "source"], false);
   return { jobs, problems };
+}
+
+type Look = (value: unknown, at: readonly Segment[], perItem: boolean, own?: readonly string[]) => void;
+
+/** Places of approvals, gates and multipliers. */
+function lookAtPeople(spec: JobSpec, look: Look): void {
+  const { approval, gate, multiply } = spec;
+  look(approval?.title, ["approval", "title"], true, ["input"]);
+  look(approval?.show, ["approval", "show"], true, ["input"]);
+  look(gate?.verdict, ["gate", "verdict"], true, ["input", "output"]);
+  for (const [at, check] of (gate?.checks ?? []).entries()) {
+    look(check.when, ["gate", "checks", at, "when"], true, ["input", "output"]);
+    look(check.message, ["gate", "checks", at, "message"], true, ["input", "output"]);
+  }
+  if (typeof multiply?.source === "string") look(multiply.source, ["multiply", "source"], false);
 }
 
 /** Placeholders of a template that belongs to the whole pipeline and may refer to params only. */
@@ -107,7 +125,7 @@ function placeholders(value: Json, path: readonly Segment[], problems: Problem[]
 }
 
 function itemHint(spec: JobSpec): string {
-  return spec.forEach === undefined
-    ? "Only jobs with forEach have items."
+  return (spec.forEach ?? spec.multiply) === undefined
+    ? "Only jobs with forEach or multiply have items."
     : "This place belongs to the whole job; items are known in input, command, limits and the forEach key.";
 }

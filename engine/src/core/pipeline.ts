@@ -40,9 +40,46 @@ export function validateDocument(doc: PipelineDocument, known: Known = {}): Prob
   for (const node of graph.nodes) {
     const path = jobPath(node.stage, node.ordinal);
     problems.push(...jobProblems(node.spec, path, limiters), ...conditionProblems(node.spec.when, [...path, "when"]));
-    if (known.agents !== undefined) problems.push(...agentProblems(doc, node.spec.agent, path, known.agents));
+    for (const [i, check] of (node.spec.gate?.checks ?? []).entries())
+      problems.push(...conditionProblems(check.when, [...path, "gate", "checks", i, "when"]));
+    if (known.agents !== undefined) {
+      problems.push(...agentProblems(doc, node.spec.agent, path, known.agents));
+      const gate = node.spec.gate?.agent;
+      if (gate !== undefined) problems.push(...agentProblems(doc, gate, [...path, "gate"], known.agents));
+    }
   }
-  problems.push(...cycleProblems(doc, graph), ...referenceProblems(doc, graph));
+  problems.push(...cycleProblems(doc, graph), ...referenceProblems(doc, graph), ...namedJobProblems(graph));
+  return problems;
+}
+
+/** Jobs that a job names to run again, or to be multiplied by. */
+function namedJobProblems(graph: JobGraph): Problem[] {
+  const problems: Problem[] = [];
+  const pairs: [number, number][] = [];
+  const sources: { path: Segment[]; job: string }[] = [];
+  graph.nodes.forEach((node, at) => {
+    const path = jobPath(node.stage, node.ordinal);
+    const unknown = (job: string, place: Segment[]) =>
+      problems.push(
+        problem([...path, ...place], `there is no job "${job}"`, suggest(job, [...graph.byId.keys()], "job")),
+      );
+    node.spec.spawns?.jobs?.forEach((job, i) => {
+      if (!graph.byId.has(job)) unknown(job, ["spawns", "jobs", i]);
+    });
+    const source = node.spec.multiply?.source;
+    if (typeof source !== "object" || Array.isArray(source)) return;
+    const target = graph.byId.get(source.job);
+    if (target === undefined) return unknown(source.job, ["multiply", "source", "job"]);
+    pairs.push([at, target]);
+    sources.push({ path: [...path, "multiply", "source", "job"], job: source.job });
+  });
+  upstreamPairs(graph, pairs).forEach((upstream, i) => {
+    const { path, job } = sources[i]!;
+    if (!upstream)
+      problems.push(
+        problem(path, `job "${job}" may not have ended by then`, `Add it to needs, or put it into a stage before.`),
+      );
+  });
   return problems;
 }
 

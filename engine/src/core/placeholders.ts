@@ -22,6 +22,13 @@ export interface Scope {
   item?: Json;
   index?: number;
   run?: Json;
+  /** Why a spawned job was spawned. */
+  context?: Json;
+  /** Number, failures and last error of the present attempt. */
+  attempt?: Json;
+  /** Of the job itself, where a gate looks at them. */
+  input?: Json;
+  output?: Json;
 }
 
 /** One placeholder: its text and its path, `["jobs", "a", "output", 0]`. */
@@ -38,7 +45,7 @@ export interface PlacedReference extends Reference {
 type Part = string | Reference;
 type Lookup = { found: true; value: Json } | { found: false; error: TenutoError };
 
-const ROOTS = ["params", "jobs", "item", "index", "run"] as const;
+const ROOTS = ["params", "jobs", "item", "index", "run", "context", "attempt", "input", "output"] as const;
 const CACHE_ENTRIES = 2_000;
 const CACHE_CHARS = 4_000;
 const cache = new Map<string, readonly Part[]>();

@@ -8,6 +8,9 @@ import type { JobSpec, PipelineDocument } from "./document.ts";
 import { waitsForStage } from "./job-graph.ts";
 import type { DependencyType, JobKind, Priority } from "./model.ts";
 
+/** Any worker can multiply a job; its children are for those that offer their agent. */
+export const MULTIPLY_AGENT = "engine/multiply";
+
 export interface PlannedJob {
   ordinal: number;
   id: string;
@@ -57,7 +60,7 @@ export function planOf(document: PipelineDocument): Plan {
         id: spec.id,
         stage: stageOrdinal,
         kind: spec.forEach === undefined ? "single" : "fanout",
-        agent: agentReference(spec.agent, document.agents?.[spec.agent]),
+        agent: spec.multiply === undefined ? agentReference(spec.agent, document.agents?.[spec.agent]) : MULTIPLY_AGENT,
         priority: spec.priority ?? null,
         allowFailure: spec.allowFailure === true ? 1 : 0,
         blockers: barrier + (spec.needs?.length ?? 0),

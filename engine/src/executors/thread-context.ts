@@ -67,6 +67,7 @@ export function createContext(data: ThreadContext, link: Link, signal: AbortSign
     skip: (reason) => {
       throw new Skipped(reason);
     },
+    approval: () => unavailable("approval"),
     map: () => unavailable("map"),
     dataset: () => unavailable("dataset"),
     open: () => unavailable("open"),

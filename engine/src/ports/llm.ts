@@ -4,6 +4,7 @@
  */
 import type { Context, LlmAgent } from "../core/agent.ts";
 import type { CallUsage, Grant, UsageTotals } from "../core/budget.ts";
+import type { SpawnContext, SpawnRights } from "../core/document-agents.ts";
 import type { Ceiling, LlmSpec } from "../core/llm.ts";
 import type { BootSeq, JobSeq, Json } from "../core/model.ts";
 import type { AttemptApi } from "./executor.ts";
@@ -52,15 +53,14 @@ export interface LlmAttempt {
   meter: CallMeter;
   /** Bounds taken over from the model that spawned this job. */
   ceiling: Ceiling | null;
-  /** Agents that the job's own spec lets it spawn; null: as the agent declares. */
-  spawnable: string[] | null;
-  /** Why this job was spawned, for a regression. */
-  regression: Json;
+  /** What this job may spawn. */
+  spawns: SpawnRights;
+  /** Why this job was spawned; null for a declared job. */
+  regression: SpawnContext | null;
   offered(): Promise<OfferedArtifact[]>;
-  /** Children of this job so far. */
-  children(): Promise<number>;
   /** For programs that speak MCP. */
   owner: { job: JobSeq; boot: BootSeq };
+  item: number | null;
   scratch(): Promise<string>;
   discard(folder: string): Promise<void>;
   api: AttemptApi;

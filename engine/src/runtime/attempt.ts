@@ -7,26 +7,33 @@ import type { Agent, FunctionAgent } from "../core/agent.ts";
 import * as changes from "../core/changes.ts";
 import { storedErrorFrom } from "../core/classify.ts";
 import { evaluate } from "../core/condition.ts";
-import type { CommandSpec } from "../core/document.ts";
-import { type StoredError, TenutoError } from "../core/errors.ts";
+import type { Effect } from "../core/decision.ts";
+import type { ApprovalSpec } from "../core/document-agents.ts";
+import type { StoredError } from "../core/errors.ts";
 import type { Lease } from "../core/job.ts";
 import type { Json } from "../core/model.ts";
 import { checkPayload } from "../core/payload.ts";
 import { expand, expandText, type Scope } from "../core/placeholders.ts";
 import { retryDelayMs } from "../core/retry.ts";
 import type { AttemptApi, ExecutionOutcome } from "../ports/executor.ts";
+import { askApproval } from "./approvals.ts";
 import { AttemptContext, type ContextHost } from "./context.ts";
 import { checkContract } from "./contracts.ts";
 import type { ResolvedJob } from "./definitions.ts";
+import type { Execution } from "./execution.ts";
+import { passGate } from "./gate.ts";
 import { findLimiter, pass, stopped } from "./limiting.ts";
+import { multiplyJob } from "./multiply.ts";
+import { callOutside } from "./outside.ts";
 import type { Parts } from "./parts.ts";
+import { workInRounds } from "./rounds.ts";
 import { type AttemptScope, SkipSignal } from "./scope.ts";
 
 /** How an attempt went; what the worker reports. */
 export type Result =
-  | { kind: "completed"; json: string | null; reusedFrom?: string }
+  | { kind: "completed"; json: string | null; reusedFrom?: string; effects?: readonly Effect[] }
   | { kind: "skipped"; reason: string }
-  | { kind: "failed"; error: StoredError }
+  | { kind: "failed"; error: StoredError; effects?: readonly Effect[] }
   | { kind: "deferred"; waitMs: number; reason: string }
   | { kind: "stopped" };
 
@@ -34,10 +41,15 @@ export interface AttemptHost {
   operations: ContextHost;
   parts: Parts;
   apiOf(scope: AttemptScope): AttemptApi;
+  /** An agent by the name that a document gives it. */
+  agent(name: string): Agent | undefined;
 }
 
-/** Works on a job that is no fan-out. Never throws. */
-export async function attemptJob(host: AttemptHost, scope: AttemptScope, data: Scope): Promise<Result> {
+/**
+ * Works on a job that is no fan-out, layer by layer: what may answer without work, what must be passed first, the work, and
+ * what is made of its output. Never throws.
+ */
+export async function attemptJob(host: AttemptHost, scope: Execution, data: Scope): Promise<Result> {
   const { resolved, job } = scope.facts;
   const { spec } = resolved;
   try {
@@ -45,17 +57,52 @@ export async function attemptJob(host: AttemptHost, scope: AttemptScope, data: S
       return { kind: "skipped", reason: "when" };
     const cached = spec.cache === undefined ? null : await reuse(host.parts, resolved, data);
     if (cached !== null) return cached;
+    if (spec.multiply !== undefined) return await multiplyJob(scope, spec.multiply, data);
+    let input = expand(spec.input ?? null, data, `input of job ${job.id}`);
+    if (spec.approval !== undefined) input = await approveBefore(scope, spec.approval, input, data);
     const deferred = await passDeclared(host.parts, scope, data, 0);
     if (deferred !== null) return { kind: "deferred", ...deferred };
-    const input = expand(spec.input ?? null, data, `input of job ${job.id}`);
-    const result = await attemptWork(host, scope, resolved.agent, input, data);
+    const result = await workOnce(host, scope, input, data);
     if (result.kind === "stopped") return resultOf(scope, stopped());
-    if (result.kind === "completed" && spec.cache !== undefined && result.json !== null)
+    if (result.kind !== "completed") return result;
+    if (spec.cache !== undefined && result.json !== null)
       await remember(host.parts, scope, resolved, data, result.json);
-    return result;
+    return spec.gate === undefined ? result : await passGate(host, scope, spec.gate, input, result, data);
   } catch (error) {
     return resultOf(scope, error);
   }
+}
+
+const OUTPUT_STEP = "tenuto:output";
+
+/** The work of a job with a gate is a step, so that neither a person who takes time nor a crash makes it run again. */
+async function workOnce(host: AttemptHost, scope: Execution, input: Json, data: Scope): Promise<Result> {
+  const { resolved, job } = scope.facts;
+  const work = () =>
+    resolved.spec.spawns === undefined || resolved.agent?.kind === "llm"
+      ? attemptWork(host, scope, resolved.agent, input, data)
+      : workInRounds(host, scope, resolved.agent, input, data);
+  if (resolved.spec.gate === undefined) return await work();
+  // A failed attempt and a retry by a person want new work; a wait does not.
+  const life = `${job.failures}/${job.firstStartedAt ?? job.startedAt ?? 0}`;
+  const recorded = await scope.recorded(OUTPUT_STEP, life);
+  if (recorded !== undefined) return { kind: "completed", json: recorded === null ? null : JSON.stringify(recorded) };
+  const startedAt = host.parts.clock.now();
+  const result = await work();
+  if (result.kind === "completed")
+    await scope.working(() => scope.record(OUTPUT_STEP, life, result.json ?? "null", startedAt));
+  return result;
+}
+
+async function approveBefore(scope: Execution, approval: ApprovalSpec, input: Json, data: Scope): Promise<Json> {
+  const place = `approval of job ${scope.facts.job.id}`;
+  const asked = await askApproval(scope, "before", {
+    title: expandText(approval.title, { ...data, input }, place),
+    show: approval.show === undefined ? input : expand(approval.show, { ...data, input }, place),
+    editable: approval.editable === true,
+    ...(approval.expiresSeconds === undefined ? {} : { expiresSeconds: approval.expiresSeconds }),
+  });
+  return asked.edited ? asked.value : input;
 }
 
 /** What a throw means, in the one place where that is decided. */
@@ -131,125 +178,6 @@ function raceAbort<T>(scope: AttemptScope, work: T | Promise<T>): T | Promise<T>
   return scope.abortable(work);
 }
 
-async function callOutside(
-  host: AttemptHost,
-  scope: AttemptScope,
-  agent: Agent | null,
-  input: Json,
-  data: Scope,
-): Promise<ExecutionOutcome> {
-  const { run, job, item, attempt, resolved, workspace } = scope.facts;
-  const { policy, spec } = resolved;
-  if (agent?.kind === "function") {
-    host.parts.files.ensure(workspace);
-    const context = {
-      runId: run.id,
-      jobId: job.id,
-      params: resolved.params,
-      attempt,
-      epoch: scope.lease.epoch,
-      item,
-      idempotencyKey: scope.idempotencyKey,
-      workspace,
-    };
-    scope.time.hold();
-    return await host.parts.threads.run({
-      agent: agent.name,
-      module: agent.module ?? "",
-      input,
-      context,
-      rules: policy.errors,
-      timeoutMs: policy.timeoutMs,
-      api: host.apiOf(scope),
-      signal: scope.signal,
-      started: () => scope.time.start(),
-    });
-  }
-  const command = agent?.command ?? spec.command;
-  if (command === undefined)
-    throw new TenutoError("unknown_agent", `job ${job.id} needs agent ${spec.agent}, which this worker does not have`);
-  return await runCommand(
-    host,
-    scope,
-    expandCommand(command, { ...data, input } as Scope, job.id, resolved.definition.folder, host.parts),
-    input,
-  );
-}
-
-function expandCommand(command: CommandSpec, data: Scope, job: string, folder: string, parts: Parts): CommandSpec {
-  const place = `command of job ${job}`;
-  const expanded: CommandSpec = {
-    ...command,
-    argv: command.argv.map((part, index) => expandText(part, data, `${place}.argv[${index}]`)),
-  };
-  if (command.env !== undefined)
-    expanded.env = Object.fromEntries(
-      Object.entries(command.env).map(([name, value]) => [name, expandText(value, data, `${place}.env.${name}`)]),
-    );
-  if (command.cwd !== undefined)
-    expanded.cwd = parts.files.resolve(folder, expandText(command.cwd, data, `${place}.cwd`));
-  if (command.stdin !== undefined) expanded.stdin = expandText(command.stdin, data, `${place}.stdin`);
-  return expanded;
-}
-
-async function runCommand(
-  host: AttemptHost,
-  scope: AttemptScope,
-  command: CommandSpec,
-  input: Json,
-): Promise<ExecutionOutcome> {
-  const { parts } = host;
-  const { run, job, item, attempt, resolved, workspace } = scope.facts;
-  parts.files.ensure(workspace);
-  const scratch = await parts.files.folder(
-    "scratch",
-    `${run.id}.${job.seq}.${attempt}${item === null ? "" : `.${item}`}`,
-  );
-  const artifacts = await linkArtifacts(parts, input, scratch);
-  const log = parts.logs.output(run.id, job.id, attempt, item, command.logBytes ?? 64 * 1024 * 1024);
-  try {
-    return await parts.commands.run({
-      runId: run.id,
-      jobId: job.id,
-      owner: { job: job.seq, boot: scope.lease.boot },
-      item,
-      attempt,
-      epoch: scope.lease.epoch,
-      command,
-      input,
-      workspace,
-      scratch,
-      artifacts,
-      output: (stream, chunk) => log.write(stream, chunk),
-      timeoutMs: resolved.policy.timeoutMs,
-      api: host.apiOf(scope),
-      signal: scope.signal,
-    });
-  } finally {
-    await log.close();
-    await parts.files.remove(scratch);
-  }
-}
-
-/** Objects that the input refers to, under their hashes, so that a program finds them as files. */
-async function linkArtifacts(parts: Parts, input: Json, scratch: string): Promise<string> {
-  const hashes = [...referencedHashes(input)];
-  if (hashes.length === 0) return scratch;
-  const folder = `${scratch}/artifacts`;
-  for (const hash of hashes) await parts.files.link(await parts.store.localPath(hash), folder, hash);
-  return folder;
-}
-
-function* referencedHashes(value: Json): Generator<string> {
-  if (Array.isArray(value)) for (const entry of value) yield* referencedHashes(entry);
-  else if (typeof value === "object" && value !== null) {
-    for (const [key, entry] of Object.entries(value)) {
-      if ((key === "$dataset" || key === "$artifact") && typeof entry === "string") yield entry.replace(/^sha256:/, "");
-      else yield* referencedHashes(entry);
-    }
-  }
-}
-
 /** Declared rules may give another category to what a command or thread reported. */
 function reclassify(error: StoredError, resolved: ResolvedJob): StoredError {
   if (resolved.policy.errors.length === 0) return error;
@@ -323,7 +251,7 @@ export function reportChange(scope: AttemptScope, lease: Lease, result: Result) 
   switch (result.kind) {
     case "completed":
       return result.reusedFrom === undefined
-        ? changes.completeJob(job.seq, lease, result.json)
+        ? changes.completeJob(job.seq, lease, result.json, result.effects)
         : changes.reuseJob(job.seq, lease, result.json, result.reusedFrom);
     case "skipped":
       return changes.skipJob(job.seq, lease, result.reason, null);
@@ -332,7 +260,8 @@ export function reportChange(scope: AttemptScope, lease: Lease, result: Result) 
     case "failed": {
       const { retry, onExhausted } = resolved.policy;
       const delayMs = retryDelayMs(retry, job.failures + 1, job.seq, result.error.retryAfterMs);
-      return changes.failJob(job.seq, lease, result.error, { maxRetries: retry.maxRetries, delayMs, onExhausted });
+      const policy = { maxRetries: retry.maxRetries, delayMs, onExhausted };
+      return changes.failJob(job.seq, lease, result.error, policy, result.effects);
     }
     case "stopped":
       return scope.aborted === "cancel"

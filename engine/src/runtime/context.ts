@@ -3,6 +3,8 @@
  * prototype, so that a million items cost a million small objects and no closures.
  */
 import type {
+  ApprovalOptions,
+  ApprovalOutcome,
   ArtifactRef,
   ChildOutcome,
   Context,
@@ -22,6 +24,7 @@ export interface ContextHost {
   spawn<T>(scope: AttemptScope, key: string, spec: SpawnSpec): Promise<ChildOutcome<T>>;
   map(scope: AttemptScope, key: string, source: MapSource, work: unknown, options: MapOptions): Promise<MapResult<any>>;
   sleep(scope: AttemptScope, key: string, ms: number): Promise<void>;
+  approval<T>(scope: AttemptScope, key: string, options: ApprovalOptions): Promise<ApprovalOutcome<T>>;
   progress(scope: AttemptScope, done: number, total?: number, message?: string): void;
 }
 
@@ -124,6 +127,18 @@ export class AttemptContext implements Context {
 
   sleep(key: StepKey, ms: number): Promise<void> {
     return heeded(this.#sleep(key, ms));
+  }
+
+  approval<T = any>(key: StepKey, options: ApprovalOptions): Promise<ApprovalOutcome<T>> {
+    return heeded(this.#approval<T>(key, options));
+  }
+
+  async #approval<T>(key: StepKey, options: ApprovalOptions): Promise<ApprovalOutcome<T>> {
+    return await this.#host.approval<T>(
+      this.#scope,
+      this.#scope.claimKey(key, AttemptContext.prototype.approval),
+      options,
+    );
   }
 
   async #sleep(key: StepKey, ms: number): Promise<void> {

@@ -8,9 +8,10 @@ import type { Agent } from "../core/agent.ts";
 import { agentReference } from "../core/agent.ts";
 import type { JobSpec, LimiterSpec, PipelineDocument, WorkPolicy } from "../core/document.ts";
 import { TenutoError } from "../core/errors.ts";
+import { LLM_DEFAULTS } from "../core/llm.ts";
 import type { JobRow, JobSeq, Json, RunRow, RunSeq } from "../core/model.ts";
 import { requiredOutputs, type Scope } from "../core/placeholders.ts";
-import { type Plan, planOf } from "../core/plan.ts";
+import { MULTIPLY_AGENT, type Plan, planOf } from "../core/plan.ts";
 import { mergePolicies, type ResolvedPolicy } from "../core/retry.ts";
 import type { Ledger } from "../ports/ledger.ts";
 import type { KnownPipeline, Params } from "./parts.ts";
@@ -35,6 +36,8 @@ export interface ResolvedJob {
   policy: ResolvedPolicy;
   params: Params;
 }
+
+const NO_CONTEXT = { reason: null, requestedBy: null, parentOutput: null };
 
 const PARAMS_KEPT = 2_000;
 
@@ -110,7 +113,7 @@ export class Definitions {
   }
 
   offers(reference: string): boolean {
-    return this.agents.has(reference) || reference === INLINE_COMMAND;
+    return this.agents.has(reference) || reference === INLINE_COMMAND || reference === MULTIPLY_AGENT;
   }
 
   async load(version: string): Promise<LoadedDefinition> {
@@ -154,7 +157,13 @@ export class Definitions {
     const agent = this.agents.get(job.agent) ?? null;
     let policy = this.policies.get(spec);
     if (policy === undefined) {
-      policy = mergePolicies(spec, agent ?? undefined, definition.document.defaults, this.defaults);
+      policy = mergePolicies(
+        spec,
+        agent ?? undefined,
+        definition.document.defaults,
+        agent?.kind === "llm" ? (LLM_DEFAULTS.policy as WorkPolicy) : undefined,
+        this.defaults,
+      );
       this.policies.set(spec, policy);
     }
     return { definition, spec, agent, policy, params };
@@ -178,8 +187,9 @@ export class Definitions {
   }
 
   /** What placeholders of this job may refer to, loaded from the outputs of the jobs that it names. */
-  async scope(run: RunRow, resolved: ResolvedJob): Promise<Scope> {
+  async scope(run: RunRow, job: JobRow, resolved: ResolvedJob): Promise<Scope> {
     const { spec, definition, params } = resolved;
+    const own = { params, run: { id: run.id }, ...(await this.ofJob(job, spec)) };
     let needed = this.outputs.get(spec);
     if (needed === undefined) {
       const parts = [
@@ -190,11 +200,14 @@ export class Definitions {
         spec.cache?.key,
         spec.summary,
         spec.command,
+        spec.approval,
+        spec.gate,
+        spec.multiply?.source,
       ] as unknown as Json[];
       needed = [...new Set(parts.filter((part) => part !== undefined).flatMap((part) => requiredOutputs(part)))];
       this.outputs.set(spec, needed);
     }
-    if (needed.length === 0) return { params, run: { id: run.id } };
+    if (needed.length === 0) return own;
     const jobs: Record<string, { output: Json; state: string; error: Json }> = {};
     for (const id of needed) {
       const ordinal = definition.plan.ordinals.get(id);
@@ -206,7 +219,23 @@ export class Definitions {
           error: record.error === null ? null : (JSON.parse(record.error) as Json),
         };
     }
-    return { params, jobs, run: { id: run.id } };
+    return { ...own, jobs };
+  }
+
+  /** What placeholders may say about the job itself. */
+  private async ofJob(job: JobRow, spec: JobSpec): Promise<Partial<Scope>> {
+    const { item, index, context } = spec.bindings ?? {};
+    const error = job.attempt > 1 || job.failures > 0 ? ((await this.ledger.outcome(job.seq))?.error ?? null) : null;
+    return {
+      ...(item === undefined ? {} : { item }),
+      ...(index === undefined ? {} : { index }),
+      context: (context ?? NO_CONTEXT) as unknown as Json,
+      attempt: {
+        number: job.attempt,
+        failures: job.failures,
+        error: error === null ? null : (JSON.parse(error) as Json),
+      },
+    };
   }
 
   limiters(definition: LoadedDefinition): { [name: string]: LimiterSpec } {

@@ -8,16 +8,20 @@
  * Invariants: (1) a function parks only while no step, spawn or map of it is at work; (2) everything written after a park
  * waits for the next claim; (3) an execution whose lease went elsewhere is aborted and can write nothing.
  */
-import type { ChildOutcome, SpawnSpec, StepKey } from "../core/agent.ts";
+import type { ChildOutcome, SpawnSpec } from "../core/agent.ts";
+import type { ApprovalRequest } from "../core/approval.ts";
 import * as changes from "../core/changes.ts";
 import type { Effect, StepRow } from "../core/decision.ts";
 import type { JobSpec } from "../core/document.ts";
 import { TenutoError } from "../core/errors.ts";
 import type { Lease } from "../core/job.ts";
-import type { JobSeq } from "../core/model.ts";
+import type { JobRow, JobSeq } from "../core/model.ts";
 import { checkPayload } from "../core/payload.ts";
+import type { ApprovalRow } from "../core/records.ts";
 import type { Change, JobRecord, SliceOf } from "../ports/ledger.ts";
+import { childKey, childSpec, outcomeOf } from "./children.ts";
 import type { Parts } from "./parts.ts";
+import type { RoundChild } from "./rounds.ts";
 import { AttemptScope, type ScopeFacts } from "./scope.ts";
 
 /** The last time that a Date can hold. */
@@ -27,6 +31,7 @@ interface Waiting {
   /** End of a sleep. */
   dueAt: number | null;
   child: JobSeq | null;
+  approval?: string;
   resolve(value: unknown): void;
   reject(error: unknown): void;
   /** Ends a wait that never came to be parked, because something else is at work. */
@@ -64,15 +69,22 @@ export class Execution extends AttemptScope {
   private returnSlot: (() => void) | null = null;
   /** Children that this execution believes to be open. */
   private openChildren: number;
+  private openApprovals: number;
+  /** Children spawned by this execution and before it. */
+  private spawned: number;
   /** Settles with the function's own end. */
   promise: Promise<unknown> = Promise.resolve();
   readonly maps = new Set<Promise<unknown>>();
+  /** Which round of the work this is, and how the children of the rounds before ended. */
+  round: { number: number; children: readonly RoundChild[] } = { number: 0, children: [] };
 
   constructor(parts: Parts, facts: ScopeFacts, lease: Lease, host: ExecutionHost) {
     super(parts, facts);
     this.current = lease;
     this.host = host;
     this.openChildren = facts.job.openChildren;
+    this.openApprovals = facts.job.approvals;
+    this.spawned = facts.job.children;
   }
 
   get lease(): Lease {
@@ -134,11 +146,35 @@ export class Execution extends AttemptScope {
 
   async spawnAndWait<T>(key: string, spec: SpawnSpec): Promise<ChildOutcome<T>> {
     const child = await this.working(() => this.spawn(key, spec));
+    return outcomeOf<T>(await this.childEnd(child), spec.allowFailure === true);
+  }
+
+  /** Waits for a child's end, parked if nothing else is at work. */
+  async childEnd(child: JobSeq): Promise<JobRecord> {
     for (;;) {
       const record = await this.parts.ledger.job(child);
-      if (record !== null && record.endedAt !== null) return outcomeOf<T>(record, spec.allowFailure === true);
+      if (record !== null && record.endedAt !== null) return record;
       await this.wait({ dueAt: null, child });
     }
+  }
+
+  /** Waits for a person, and at most until the time given. */
+  async decision(approval: string): Promise<ApprovalRow> {
+    for (;;) {
+      const row = await this.parts.ledger.approval(approval);
+      if (row === null) throw new TenutoError("internal", `approval ${approval} is gone`);
+      if (row.state !== "open") return row;
+      if (row.expiresAt !== null && row.expiresAt <= this.parts.clock.now())
+        await this.parts.ledger.apply(changes.expireApproval(this.facts.job.seq, approval));
+      else await this.wait({ dueAt: row.expiresAt, child: null, approval });
+    }
+  }
+
+  /** Opens an approval unless it is there. */
+  async openApproval(request: ApprovalRequest): Promise<ApprovalRow> {
+    const opened = await this.parts.ledger.apply(changes.openApproval(this.facts.job.seq, this.current, request));
+    this.openApprovals = (await this.parts.ledger.job(this.facts.job.seq))?.approvals ?? this.openApprovals;
+    return opened;
   }
 
   /** Spawns without waiting; the caller waits in its own way. */
@@ -148,42 +184,45 @@ export class Execution extends AttemptScope {
 
   private async spawn(key: string, spec: SpawnSpec): Promise<JobSeq> {
     const { facts, parts } = this;
-    if (!this.host.knows(spec.agent))
-      throw new TenutoError("unknown_agent", `there is no agent ${JSON.stringify(spec.agent)} to spawn`, {
+    const id = childKey(spec.id ?? key, parts.hash);
+    const job = { ...facts.job, children: Math.max(facts.job.children, this.spawned) };
+    return await this.spawnSpec(childSpec(job, facts.resolved, id, spec), spec);
+  }
+
+  /** Spawns a job of this very spec; `where` says which stage, priority and whether its failure counts. */
+  async spawnSpec(child: JobSpec, where: Pick<SpawnSpec, "stage" | "priority" | "allowFailure">): Promise<JobSeq> {
+    const { facts, parts } = this;
+    const { plan } = facts.resolved.definition;
+    if (!this.host.knows(child.agent))
+      throw new TenutoError("unknown_agent", `there is no agent ${JSON.stringify(child.agent)} to spawn`, {
         hint: "Pass it with `agents` to definePipeline or openTenuto.",
       });
-    const id = childKey(spec.id ?? key, parts.hash);
-    const stage =
-      spec.stage === undefined
-        ? null
-        : facts.resolved.definition.plan.stages.findIndex((entry) => entry.name === spec.stage);
+    const stage = where.stage === undefined ? null : plan.stages.findIndex((entry) => entry.name === where.stage);
     if (stage === -1)
-      throw new TenutoError("invalid_input", `there is no stage ${JSON.stringify(spec.stage)} to spawn into`, {
-        hint: `Stages: ${facts.resolved.definition.plan.stages.map((entry) => entry.name).join(", ")}.`,
+      throw new TenutoError("invalid_input", `there is no stage ${JSON.stringify(where.stage)} to spawn into`, {
+        hint: `Stages: ${plan.stages.map((entry) => entry.name).join(", ")}.`,
       });
-    const jobSpec: JobSpec = { ...spec.policy, id, agent: spec.agent };
-    if (spec.input !== undefined) jobSpec.input = spec.input;
-    if (spec.summary !== undefined) jobSpec.summary = spec.summary;
-    if (spec.forEach !== undefined)
-      jobSpec.forEach = { concurrency: 5, errorRate: 0.1, ...spec.forEach } as NonNullable<JobSpec["forEach"]>;
-    const payload = checkPayload(jobSpec, `input of spawned job ${id}`);
+    const payload = checkPayload(child, `input of spawned job ${child.id}`);
     const spawned = await parts.ledger.apply(
       changes.spawnJob(
         facts.job.seq,
         this.current,
         stage,
         {
-          key: id,
-          kind: spec.forEach === undefined ? "single" : "fanout",
-          agent: this.host.agentReference(spec.agent),
-          priority: spec.priority ?? null,
-          allowFailure: spec.allowFailure === true,
+          key: child.id,
+          kind: child.forEach === undefined ? "single" : "fanout",
+          agent: this.host.agentReference(child.agent),
+          priority: where.priority ?? null,
+          allowFailure: where.allowFailure === true,
           spec: payload.json,
         },
-        `${facts.job.id}/${id}`,
+        `${facts.job.id}/${child.id}`,
       ),
     );
-    if (spawned.created) this.openChildren += 1;
+    if (spawned.created) {
+      this.openChildren += 1;
+      this.spawned += 1;
+    }
     return spawned.seq;
   }
 
@@ -214,7 +253,7 @@ export class Execution extends AttemptScope {
     this.openChildren -= 1;
   }
 
-  private wait(what: { dueAt: number | null; child: JobSeq | null }): Promise<unknown> {
+  private wait(what: Pick<Waiting, "dueAt" | "child" | "approval">): Promise<unknown> {
     return new Promise((resolve, reject) => {
       const wait: Waiting = { ...what, resolve, reject, timer: null };
       this.waits.add(wait);
@@ -256,7 +295,12 @@ export class Execution extends AttemptScope {
       .map((wait) => wait.dueAt)
       .concat(this.deadline)
       .filter((dueAt) => dueAt !== null);
-    const children = [...this.waits].some((wait) => wait.child !== null);
+    const waits = [...this.waits];
+    const reason = waits.some((wait) => wait.approval !== undefined)
+      ? "approval"
+      : waits.some((wait) => wait.child !== null)
+        ? "children"
+        : "sleep";
     let open: () => void = () => {};
     const promise = new Promise<void>((resolve) => {
       open = resolve;
@@ -266,8 +310,9 @@ export class Execution extends AttemptScope {
       const result = await this.host.insist(
         changes.parkJob(this.facts.job.seq, this.current, {
           dueAt: dueAts.length === 0 ? null : Math.min(...dueAts),
-          reason: children ? "children" : "sleep",
+          reason,
           knownOpenChildren: this.openChildren,
+          knownApprovals: this.openApprovals,
         }),
       );
       if (result === "parked") {
@@ -303,9 +348,10 @@ export class Execution extends AttemptScope {
   }
 
   /** The job has been claimed by this process again. */
-  async resume(lease: Lease, openChildren: number): Promise<void> {
+  async resume(lease: Lease, job: Pick<JobRow, "openChildren" | "approvals">): Promise<void> {
     this.current = lease;
-    this.openChildren = openChildren;
+    this.openChildren = job.openChildren;
+    this.openApprovals = job.approvals;
     this.openGate();
     await this.lookAgain();
   }
@@ -327,45 +373,20 @@ export class Execution extends AttemptScope {
   /** Settles the waits whose time has come or whose child has ended; parks again if none has. */
   private async lookAgain(): Promise<void> {
     const record = await this.parts.ledger.job(this.facts.job.seq);
-    if (record !== null && record.epoch === this.current.epoch) this.openChildren = record.openChildren;
+    if (record !== null && record.epoch === this.current.epoch) {
+      this.openChildren = record.openChildren;
+      this.openApprovals = record.approvals;
+    }
     const now = this.parts.clock.now();
     for (const wait of [...this.waits]) {
       const child = wait.child === null ? null : await this.parts.ledger.job(wait.child);
-      const over = wait.dueAt !== null ? wait.dueAt <= now : child !== null && child.endedAt !== null;
+      const over =
+        (wait.dueAt !== null && wait.dueAt <= now) ||
+        (child !== null && child.endedAt !== null) ||
+        (wait.approval !== undefined && (await this.parts.ledger.approval(wait.approval))?.state !== "open");
       if (!over) continue;
       this.settle(wait, () => wait.resolve(undefined));
     }
     if (this.waits.size > 0) this.considerParking();
   }
-}
-
-/** Keys become part of a job's id, which is a file name in logs and workspaces; what had to change gets a hash. */
-function childKey(key: StepKey, hash: (text: string) => string): string {
-  const text = typeof key === "string" ? key : key.map(String).join("-");
-  const safe = text
-    .replace(/[^A-Za-z0-9._-]+/g, "-")
-    .replace(/^[._-]+/, "")
-    .slice(0, 80);
-  return safe === text && safe !== "" ? safe : `${safe === "" ? "child" : safe}-${hash(text).slice(0, 8)}`;
-}
-
-function outcomeOf<T>(record: JobRecord, allowFailure: boolean): ChildOutcome<T> {
-  const error =
-    record.error === null ? null : (JSON.parse(record.error) as { code: string; message: string; category?: string });
-  const state = record.state as ChildOutcome["state"];
-  const outcome: ChildOutcome<T> = {
-    id: record.id,
-    state,
-    output: (record.output === null ? null : JSON.parse(record.output)) as T,
-    error: error === null ? null : { code: error.code, message: error.message },
-  };
-  if (state === "completed" || allowFailure) return outcome;
-  throw new TenutoError(
-    "job_failed",
-    `spawned job ${record.id} is ${state}${error === null ? (record.reason === null ? "" : `: ${record.reason}`) : `: ${error.message.slice(0, 300)}`}`,
-    {
-      hint: "Set allowFailure in the spawn to go on without it.",
-      details: { child: record.id, state, code: error?.code ?? null },
-    },
-  );
 }

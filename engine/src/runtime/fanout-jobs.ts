@@ -125,7 +125,7 @@ export class FanoutJobs {
     const { run, job, resolved } = scope.facts;
     const { spec, definition } = resolved;
     const { parts, definitions } = this.worker;
-    const data = await definitions.scope(run, resolved);
+    const data = await definitions.scope(run, job, resolved);
     if (spec.when !== undefined && !evaluate(spec.when, data, `when of job ${job.id}`))
       return { kind: "skipped", reason: "when" };
     const forEach = spec.forEach;
@@ -176,7 +176,7 @@ export class FanoutJobs {
     const { parts, definitions } = this.worker;
     const fanout = await parts.ledger.fanout(job.seq);
     if (fanout === null) throw new Error(`job ${job.id} has a window and no list`);
-    const data = await definitions.scope(run, resolved);
+    const data = await definitions.scope(run, job, resolved);
     const driver = new ItemsDriver({
       parts,
       boot: this.worker.boot,

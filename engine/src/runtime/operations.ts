@@ -1,6 +1,15 @@
 /** What `ctx` can do that needs the worker: waiting for others, mapping, progress. */
-import type { ChildOutcome, MapOptions, MapResult, MapSource, SpawnSpec } from "../core/agent.ts";
+import type {
+  ApprovalOptions,
+  ApprovalOutcome,
+  ChildOutcome,
+  MapOptions,
+  MapResult,
+  MapSource,
+  SpawnSpec,
+} from "../core/agent.ts";
 import { TenutoError } from "../core/errors.ts";
+import { askApproval } from "./approvals.ts";
 import type { ContextHost } from "./context.ts";
 import { Execution } from "./execution.ts";
 import { type MapClosure, mapByAgent, mapInProcess } from "./map.ts";
@@ -17,6 +26,11 @@ export class Operations implements ContextHost {
   async spawn<T>(scope: AttemptScope, key: string, spec: SpawnSpec): Promise<ChildOutcome<T>> {
     if (!(scope instanceof Execution)) throw notInItem("spawn");
     return await scope.spawnAndWait<T>(key, spec);
+  }
+
+  async approval<T>(scope: AttemptScope, key: string, options: ApprovalOptions): Promise<ApprovalOutcome<T>> {
+    if (!(scope instanceof Execution)) throw notInItem("approval");
+    return await askApproval<T>(scope, key, options);
   }
 
   async sleep(scope: AttemptScope, key: string, ms: number): Promise<void> {

@@ -5,6 +5,7 @@
  * commits; (2) a slot is held from the claim to the report, not while a job waits; (3) a worker whose boot was declared
  * dead aborts everything it holds and begins again under a new boot.
  */
+import type { Agent } from "../core/agent.ts";
 import * as changes from "../core/changes.ts";
 import { TenutoError } from "../core/errors.ts";
 import type { Lease } from "../core/job.ts";
@@ -211,7 +212,7 @@ export class Worker implements AttemptHost {
     if (waiting !== undefined && execution?.aborted === null && execution.lease.epoch === lease.epoch - 1) {
       this.held.running.set(claim.job.seq, waiting);
       this.held.armTimeout(waiting);
-      void execution.resume(lease, claim.job.openChildren);
+      void execution.resume(lease, claim.job);
       return;
     }
     execution?.abort("lease");
@@ -279,7 +280,7 @@ export class Worker implements AttemptHost {
     const { facts } = execution;
     let result: Result;
     try {
-      const data = await this.definitions.scope(facts.run, facts.resolved);
+      const data = await this.definitions.scope(facts.run, facts.job, facts.resolved);
       result = await attemptJob(this, execution, data);
     } catch (error) {
       result = resultOf(execution, error);
@@ -359,6 +360,10 @@ export class Worker implements AttemptHost {
   referenceOf(name: string): string {
     if (this.definitions.offers(name)) return name;
     return this.definitions.agentNames().find((reference) => reference.startsWith(`${name}@`)) ?? name;
+  }
+
+  agent(name: string): Agent | undefined {
+    return this.definitions.agent(this.referenceOf(name));
   }
 
   apiOf(scope: AttemptScope): AttemptApi {

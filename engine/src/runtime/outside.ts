@@ -1,0 +1,131 @@
+/** Work that does not run in this thread: functions with `isolation: "thread"` and programs. */
+import type { Agent } from "../core/agent.ts";
+import type { CommandSpec } from "../core/document.ts";
+import { TenutoError } from "../core/errors.ts";
+import type { Json } from "../core/model.ts";
+import { expandText, type Scope } from "../core/placeholders.ts";
+import type { ExecutionOutcome } from "../ports/executor.ts";
+import type { AttemptHost } from "./attempt.ts";
+import { callModelAgent } from "./llm.ts";
+import type { Parts } from "./parts.ts";
+import type { AttemptScope } from "./scope.ts";
+
+export async function callOutside(
+  host: AttemptHost,
+  scope: AttemptScope,
+  agent: Agent | null,
+  input: Json,
+  data: Scope,
+): Promise<ExecutionOutcome> {
+  const { run, job, item, attempt, resolved, workspace } = scope.facts;
+  const { policy, spec } = resolved;
+  if (agent?.kind === "function") {
+    host.parts.files.ensure(workspace);
+    const context = {
+      runId: run.id,
+      jobId: job.id,
+      params: resolved.params,
+      attempt,
+      epoch: scope.lease.epoch,
+      item,
+      idempotencyKey: scope.idempotencyKey,
+      workspace,
+    };
+    scope.time.hold();
+    return await host.parts.threads.run({
+      agent: agent.name,
+      module: agent.module ?? "",
+      input,
+      context,
+      rules: policy.errors,
+      timeoutMs: policy.timeoutMs,
+      api: host.apiOf(scope),
+      signal: scope.signal,
+      started: () => scope.time.start(),
+    });
+  }
+  if (agent?.kind === "llm") return { kind: "completed", output: await callModelAgent(host, scope, agent, input) };
+  const command = agent?.kind === "command" ? agent.command : spec.command;
+  if (command === undefined)
+    throw new TenutoError("unknown_agent", `job ${job.id} needs agent ${spec.agent}, which this worker does not have`);
+  return await runCommand(
+    host,
+    scope,
+    expandCommand(command, { ...data, input } as Scope, job.id, resolved.definition.folder, host.parts),
+    input,
+  );
+}
+
+function expandCommand(command: CommandSpec, data: Scope, job: string, folder: string, parts: Parts): CommandSpec {
+  const place = `command of job ${job}`;
+  const expanded: CommandSpec = {
+    ...command,
+    argv: command.argv.map((part, index) => expandText(part, data, `${place}.argv[${index}]`)),
+  };
+  if (command.env !== undefined)
+    expanded.env = Object.fromEntries(
+      Object.entries(command.env).map(([name, value]) => [name, expandText(value, data, `${place}.env.${name}`)]),
+    );
+  if (command.cwd !== undefined)
+    expanded.cwd = parts.files.resolve(folder, expandText(command.cwd, data, `${place}.cwd`));
+  if (command.stdin !== undefined) expanded.stdin = expandText(command.stdin, data, `${place}.stdin`);
+  return expanded;
+}
+
+async function runCommand(
+  host: AttemptHost,
+  scope: AttemptScope,
+  command: CommandSpec,
+  input: Json,
+): Promise<ExecutionOutcome> {
+  const { parts } = host;
+  const { run, job, item, attempt, resolved, workspace } = scope.facts;
+  parts.files.ensure(workspace);
+  const scratch = await parts.files.folder(
+    "scratch",
+    `${run.id}.${job.seq}.${attempt}${item === null ? "" : `.${item}`}`,
+  );
+  const artifacts = await linkArtifacts(parts, input, scratch);
+  const log = parts.logs.output(run.id, job.id, attempt, item, command.logBytes ?? 64 * 1024 * 1024);
+  try {
+    return await parts.commands.run({
+      runId: run.id,
+      jobId: job.id,
+      owner: { job: job.seq, boot: scope.lease.boot },
+      item,
+      attempt,
+      epoch: scope.lease.epoch,
+      command,
+      input,
+      workspace,
+      scratch,
+      artifacts,
+      output: (stream, chunk) => log.write(stream, chunk),
+      timeoutMs: resolved.policy.timeoutMs,
+      api: host.apiOf(scope),
+      signal: scope.signal,
+    });
+  } finally {
+    await log.close();
+    await parts.files.remove(scratch);
+  }
+}
+
+/** Objects that the input refers to, under their hashes, so that a program finds them as files. */
+async function linkArtifacts(parts: Parts, input: Json, scratch: string): Promise<string> {
+  const hashes = [...referencedHashes(input)];
+  if (hashes.length === 0) return scratch;
+  const folder = `${scratch}/artifacts`;
+  for (const hash of hashes) await parts.files.link(await parts.store.localPath(hash), folder, hash);
+  return folder;
+}
+
+function* referencedHashes(value: Json): Generator<string> {
+  if (Array.isArray(value)) for (const entry of value) yield* referencedHashes(entry);
+  else if (typeof value === "object" && value !== null) {
+    for (const [key, entry] of Object.entries(value)) {
+      if ((key === "$dataset" || key === "$artifact") && typeof entry === "string") yield entry.replace(/^sha256:/, "");
+      else yield* referencedHashes(entry);
+    }
+  }
+}
