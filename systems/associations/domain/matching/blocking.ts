@@ -36,7 +36,8 @@ export function* candidatePairs(profiles: Profiles, stats: BlockingStats): Gener
   const keys = collectKeys(profiles, span);
   stats.keys = keys.length;
   keys.sort();
-  let pairs = new Float64Array(CHUNK);
+  const portion = Math.min(CHUNK, Math.max(1 << 12, count * 32));
+  let pairs = new Float64Array(portion);
   let filled = 0;
   const members: number[] = [];
   const add = (i: number, j: number) => {
@@ -59,9 +60,9 @@ export function* candidatePairs(profiles: Profiles, stats: BlockingStats): Gener
     }
     for (let left = 0; left < members.length; left++) {
       const end = Math.min(members.length, left + step + 1);
-      if (filled + end - left > CHUNK) {
+      if (filled + end - left > portion) {
         yield distinct(pairs, filled, stats);
-        pairs = new Float64Array(CHUNK);
+        pairs = new Float64Array(portion);
         filled = 0;
       }
       for (let right = left + 1; right < end; right++) add(members[left]!, members[right]!);

@@ -2,8 +2,8 @@
  * From pairs that are the same to groups: closed transitively, best pairs first, with a guard against chaining.
  *
  * 1. Two records joined by a pair that was not refused are in one group.
- * 2. A pair is refused when joining its groups would put records together that contradict each other: a cross pair scoring less than
- *    `floor`. A chain A–B–C ends where A and C no longer go together.
+ * 2. A pair is refused when joining its groups would put records together that contradict each other. A chain A–B–C ends where A and C
+ *    no longer go together.
  * 3. The result does not depend on the order in which pairs come in.
  */
 
@@ -28,14 +28,13 @@ export interface Clusters {
   refused: RefusedPair[];
 }
 
+/** The score of two records that contradict each other; null for others. */
+export type Clash = (i: number, j: number) => number | null;
+
 /** Members of each group that are compared across; more would cost the square. */
 const SAMPLE = 8;
 
-export function clusterPairs(
-  count: number,
-  pairs: MatchedPairs,
-  { floor, score }: { floor: number; score: (i: number, j: number) => number },
-): Clusters {
+export function clusterPairs(count: number, pairs: MatchedPairs, { clash }: { clash: Clash }): Clusters {
   const parent = Int32Array.from({ length: count }, (_, index) => index);
   const members = new Map<number, number[]>();
   const refused: RefusedPair[] = [];
@@ -50,7 +49,7 @@ export function clusterPairs(
     const [left, right] = [pairs.left[at]!, pairs.right[at]!];
     const [a, b] = [find(left), find(right)];
     if (a === b) continue;
-    const because = contradiction(membersOf(a), membersOf(b), floor, score);
+    const because = contradiction(membersOf(a), membersOf(b), clash);
     if (because !== null) {
       refused.push({ left, right, score: pairs.score[at]!, because });
       continue;
@@ -75,14 +74,13 @@ function bestFirst({ left, right, score }: MatchedPairs): Uint32Array {
 function contradiction(
   lefts: readonly number[],
   rights: readonly number[],
-  floor: number,
-  score: (i: number, j: number) => number,
+  clash: Clash,
 ): RefusedPair["because"] | null {
   if (lefts.length === 1 && rights.length === 1) return null;
   for (const left of sample(lefts)) {
     for (const right of sample(rights)) {
-      const found = score(left, right);
-      if (found < floor) return { left, right, score: found };
+      const score = clash(left, right);
+      if (score !== null) return { left, right, score };
     }
   }
   return null;

@@ -34,11 +34,18 @@ const FEWEST_LETTERS = 4;
 export function wordLikeness(left: string, right: string): number {
   const short = Math.min(left.length, right.length);
   const long = Math.max(left.length, right.length);
-  if (short < FEWEST_LETTERS || /\d/.test(left) || /\d/.test(right)) return 0;
+  if (short < FEWEST_LETTERS) return 0;
   const bound = short < 6 ? 1 : short < 11 ? 2 : 3;
+  if (long - short > bound && short < 5) return 0;
   const distance = editDistance(left, right, bound);
+  if (distance <= bound && (hasFigure(left) || hasFigure(right))) return 0;
   if (distance <= bound) return Math.max(0, 1 - (1.4 * distance) / long);
   // "micro" for "microelectronics": people cut long words short.
   const [small, large] = left.length < right.length ? [left, right] : [right, left];
   return short >= 5 && large.startsWith(small) ? 0.75 : 0;
+}
+
+function hasFigure(word: string): boolean {
+  for (let at = 0; at < word.length; at++) if (word.charCodeAt(at) < 58) return true;
+  return false;
 }

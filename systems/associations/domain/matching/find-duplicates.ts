@@ -10,13 +10,13 @@ import type { MatchedPairs, RefusedPair } from "./clusters.ts";
 import { clusterPairs } from "./clusters.ts";
 import type { Profiles } from "./profiles.ts";
 import type { Weights } from "./score.ts";
-import { DEFAULT_THRESHOLD, DEFAULT_WEIGHTS, scorePair } from "./score.ts";
+import { DEFAULT_THRESHOLD, DEFAULT_WEIGHTS, scoreIfReached, scorePair } from "./score.ts";
 
 export interface DuplicateOptions {
   /** Pairs from this score on are the same. Default 0.85. */
   threshold?: number;
   weights?: Weights;
-  /** How far below the threshold two members of one group may lie. Default 0.1. */
+  /** How far below the threshold two members of one group may lie; with phone or website in common, 2.5 times as far. Default 0.1. */
   slack?: number;
 }
 
@@ -44,7 +44,7 @@ export function* findDuplicates(profiles: Profiles, options: DuplicateOptions = 
     let kept = 0;
     for (const pair of portion) {
       const left = Math.floor(pair / count);
-      const score = scorePair(profiles, left, pair - left * count, weights);
+      const score = scoreIfReached(profiles, left, pair - left * count, { weights, threshold });
       if (score >= threshold) portion[kept++] = pair;
       if (++done % COMPARISONS_A_PORTION === 0) yield done;
     }
@@ -59,10 +59,19 @@ export function* findDuplicates(profiles: Profiles, options: DuplicateOptions = 
     pairs.score[at] = scorePair(profiles, pairs.left[at]!, pairs.right[at]!, weights);
   yield done;
   const { groups, refused } = clusterPairs(count, pairs, {
-    floor: threshold - slack,
-    score: (i, j) => scorePair(profiles, i, j, weights),
+    clash: (i, j) => {
+      const score = scorePair(profiles, i, j, weights);
+      return score < threshold - (sameContact(profiles, i, j) ? SLACK_OF_CONTACTS : 1) * slack ? score : null;
+    },
   });
   return { groups, pairs, refused, stats };
+}
+
+/** Two spellings of a name may lie far apart and still be the company of that phone number. */
+const SLACK_OF_CONTACTS = 2.5;
+
+function sameContact({ phone, domain }: Profiles, i: number, j: number): boolean {
+  return (phone[i] !== 0 && phone[i] === phone[j]) || (domain[i] !== 0 && domain[i] === domain[j]);
 }
 
 /** Two ascending lists as one, without repetition. */

@@ -50,6 +50,30 @@ const factors = new Float64Array(FIELDS.length);
 /** The score of records i and j. */
 export function scorePair(profiles: Profiles, i: number, j: number, weights: Weights = DEFAULT_WEIGHTS): number {
   compare(profiles, i, j);
+  return total(weights);
+}
+
+/** The score where it reaches the threshold, else anything below it; most pairs need no look at their words for that. */
+export function scoreIfReached(
+  profiles: Profiles,
+  i: number,
+  j: number,
+  { weights, threshold }: { weights: Weights; threshold: number },
+): number {
+  compareNumbers(profiles, i, j);
+  // At best, name and street agree in full; every weight is larger where its field agrees.
+  likenesses[NAME] = profiles.nameKey[i] === 0 || profiles.nameKey[j] === 0 ? -1 : 1;
+  likenesses[STREET] = hasStreet(profiles, i) && hasStreet(profiles, j) ? 1 : -1;
+  const reachable = total(weights);
+  if (reachable < threshold) return reachable;
+  likenesses[NAME] = nameLikeness(profiles, i, j);
+  const withName = total(weights);
+  if (withName < threshold) return withName;
+  likenesses[STREET] = streetLikeness(profiles, i, j);
+  return total(weights);
+}
+
+function total(weights: Weights): number {
   if (likenesses[NAME]! < 0 && likenesses[DOMAIN]! < 0 && likenesses[PHONE]! < 0) return 0;
   let sum = 0;
   let all = 0;
@@ -86,17 +110,22 @@ export function explainPair(
 
 /** How alike the fields of a pair are, -1 where they cannot be compared; valid until the next call. */
 export function compare(profiles: Profiles, i: number, j: number): Float64Array {
-  factors.fill(1);
+  compareNumbers(profiles, i, j);
   likenesses[NAME] = nameLikeness(profiles, i, j);
+  likenesses[STREET] = streetLikeness(profiles, i, j);
+  return likenesses;
+}
+
+/** The fields that need no look at words. */
+function compareNumbers(profiles: Profiles, i: number, j: number): void {
+  factors.fill(1);
   likenesses[DOMAIN] = equality(profiles.domain, i, j);
   likenesses[CITY] = cityLikeness(profiles, i, j);
   likenesses[STATE] = equality(profiles.state, i, j);
   likenesses[PHONE] = equality(profiles.phone, i, j);
-  likenesses[STREET] = streetLikeness(profiles, i, j);
   likenesses[POSTAL] = postalLikeness(profiles, i, j);
   if (likenesses[DOMAIN] === 1) factors[DOMAIN] = sharedFactor(profiles.domainSharers[i]!);
   if (likenesses[PHONE] === 1) factors[PHONE] = sharedFactor(profiles.phoneSharers[i]!);
-  return likenesses;
 }
 
 const [NAME, DOMAIN, CITY, STATE, PHONE, STREET, POSTAL] = [0, 1, 2, 3, 4, 5, 6];
@@ -116,8 +145,8 @@ function equality(values: Float64Array | Int32Array, i: number, j: number): numb
   return left === 0 || right === 0 ? -1 : left === right ? 1 : 0;
 }
 
-const leftWords = { ids: new Int32Array(0), start: 0, end: 0 };
-const rightWords = { ids: new Int32Array(0), start: 0, end: 0 };
+const leftWords: { -readonly [Key in keyof WordList]: WordList[Key] } = { ids: new Int32Array(0), start: 0, end: 0 };
+const rightWords: typeof leftWords = { ids: new Int32Array(0), start: 0, end: 0 };
 
 function setWords(ids: Int32Array, starts: Int32Array, i: number, j: number): [WordList, WordList] {
   leftWords.ids = ids;
@@ -183,7 +212,13 @@ function streetLikeness(profiles: Profiles, i: number, j: number): number {
   const street = total === 0 ? 0 : agreed / total;
   const number = equality(houseNumber, i, j);
   if (number === 1) return 0.4 + 0.6 * street;
-  return number === 0 ? 0.2 * street : 0.7 * street;
+  if (number === 0) return 0.2 * street;
+  const bothWithout = houseNumber[i] === 0 && houseNumber[j] === 0;
+  return (bothWithout ? 1 : 0.7) * street;
+}
+
+function hasStreet({ streetStart }: Profiles, record: number): boolean {
+  return streetStart[record]! < streetStart[record + 1]!;
 }
 
 function hasWord({ ids, start, end }: WordList, words: readonly string[], wanted: string): boolean {

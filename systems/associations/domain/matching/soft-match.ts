@@ -23,8 +23,8 @@ export interface SoftMatch {
 const MOST_WORDS = 24;
 const usedLeft = new Uint8Array(MOST_WORDS);
 const usedRight = new Uint8Array(MOST_WORDS);
-const FIGURE = /^\d+$/;
-const LIKE_ENOUGH = 0.7;
+const isFigure = (word: string) => word.charCodeAt(0) < 58;
+const LIKE_ENOUGH = 0.55;
 
 /** Reused for every call, so that millions of comparisons make no garbage. */
 const result: SoftMatch = { agreed: 0, leftOver: 0, rightOver: 0, figuresDiffer: false };
@@ -56,13 +56,13 @@ export function softMatch(
     if (usedLeft[i]) continue;
     const word = left.ids[left.start + i]!;
     result.leftOver += weightOf(word);
-    leftFigure ||= FIGURE.test(words[word]!);
+    leftFigure ||= isFigure(words[word]!);
   }
   for (let j = 0; j < m; j++) {
     if (usedRight[j]) continue;
     const word = right.ids[right.start + j]!;
     result.rightOver += weightOf(word);
-    rightFigure ||= FIGURE.test(words[word]!);
+    rightFigure ||= isFigure(words[word]!);
   }
   result.figuresDiffer = leftFigure && rightFigure;
   return result;
@@ -97,6 +97,7 @@ function matchAlike(
 ): void {
   for (;;) {
     let best = LIKE_ENOUGH;
+    let bestOrder = "";
     let bestLeft = -1;
     let bestRight = -1;
     for (let i = 0; i < n; i++) {
@@ -104,8 +105,12 @@ function matchAlike(
       for (let j = 0; j < m; j++) {
         if (usedRight[j]) continue;
         const likeness = wordLikeness(words[left.ids[left.start + i]!]!, words[right.ids[right.start + j]!]!);
-        if (likeness <= best) continue;
+        if (likeness < best || likeness === 0) continue;
+        // Between equals the spelling decides, not which list came first.
+        const order = pairOrder(words[left.ids[left.start + i]!]!, words[right.ids[right.start + j]!]!);
+        if (likeness === best && bestOrder !== "" && order >= bestOrder) continue;
         best = likeness;
+        bestOrder = order;
         bestLeft = i;
         bestRight = j;
       }
@@ -121,6 +126,10 @@ function matchAlike(
 }
 
 let lacking = 0;
+
+function pairOrder(one: string, two: string): string {
+  return one < two ? `${one} ${two}` : `${two} ${one}`;
+}
 
 function matchJoined(
   one: WordList,
