@@ -82,7 +82,7 @@ const behindStage = new WeakMap<Plan, Map<number, ReadonlySet<number>>>();
 /** Ordinals of all declared jobs that a declared job depends on, through needs and through stages. */
 export function upstreamOf(plan: Plan, ordinal: number): ReadonlySet<number> {
   const { barrier, stage } = plan.jobs[ordinal]!;
-  if (barrier === 0) return closure(plan, [ordinal]);
+  if (barrier === 0 || (plan.specs[ordinal]!.needs?.length ?? 0) > 0) return closure(plan, [ordinal]);
   let known = behindStage.get(plan);
   if (known === undefined) {
     known = new Map();
@@ -130,7 +130,9 @@ export function inputPath(job: string, name: string, sha256: string, taken: Map<
   for (let attempt = 0; ; attempt++) {
     const last = parts.length - 1;
     const tried = parts.map((part, at) =>
-      at === last && attempt > 0 ? `${part}~${sha256.slice(0, 8)}${attempt > 1 ? `-${attempt}` : ""}` : part,
+      at === last && attempt > 0
+        ? part.replace(/(\.[^.]*)?$/, (ending) => `~${sha256.slice(0, 8)}${attempt > 1 ? `-${attempt}` : ""}${ending}`)
+        : part,
     );
     const path = tried.join("/");
     const folders = tried.slice(0, -1).map((_, at) =>
