@@ -5,7 +5,10 @@
  * of work shows what its own transaction has put. They are never kept from one transaction to the next.
  */
 import type { RunUsageRow, UsageRow } from "./budget.ts";
+import type { DeliveryRow, NotifierRow } from "./delivery.ts";
 import type { JobSeq, RunSeq } from "./model.ts";
+import type { ScheduleRow } from "./scheduling.ts";
+import type { TemplateRow, TemplateVersionRow } from "./templates.ts";
 
 export type ApprovalState = "open" | "approved" | "rejected" | "expired" | "cancelled";
 
@@ -58,6 +61,11 @@ export interface Records {
   gate: GateRow;
   run_usage: RunUsageRow;
   usage: UsageRow;
+  template: TemplateRow;
+  template_version: TemplateVersionRow;
+  schedule: ScheduleRow;
+  notifier: NotifierRow;
+  delivery: DeliveryRow;
 }
 
 export type RecordTable = keyof Records;

@@ -1,8 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { graph } from "../testing/builders.ts";
-import type { DependencyType, JobSpec, PipelineDocument } from "./document.ts";
+import type { JobSpec, PipelineDocument } from "./document.ts";
 import { jobGraph, upstreamPairs } from "./job-graph.ts";
+import type { DependencyType } from "./model.ts";
 import { validateDocument } from "./pipeline.ts";
 import { type Excluded, type Exclusion, excludeJobs } from "./template.ts";
 

@@ -27,6 +27,9 @@ import type { Numbers, StartSlice } from "../core/run.ts";
 import type { EventRow, Hints } from "../core/unit.ts";
 import type { ApprovalReads } from "./approvals.ts";
 import type { ArtifactReads } from "./artifacts.ts";
+import type { DeliveryReads } from "./deliveries.ts";
+import type { ScheduleReads } from "./schedules.ts";
+import type { TemplateReads } from "./templates.ts";
 import type { UsageReads } from "./usage.ts";
 
 export interface SliceOf {
@@ -124,7 +127,7 @@ export interface PruneResult {
   ids: string[];
 }
 
-export interface Ledger extends UsageReads, ApprovalReads, ArtifactReads {
+export interface Ledger extends UsageReads, ApprovalReads, ArtifactReads, TemplateReads, ScheduleReads, DeliveryReads {
   /** Commits a change, together with whatever else has arrived. @throws TenutoError with the code of a rejection. */
   apply<K extends keyof SliceOf, R>(change: Change<K, R>): Promise<R>;
   /** Adds a claim to the next commit. With `only`, the claim is made when that commit happens anyway. */

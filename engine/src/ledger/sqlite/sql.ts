@@ -187,6 +187,8 @@ export const SQL = {
   manifoldJobs: jobsOfRun("job.seq AS seq", " AND job.kind <> 'single'"),
   statesOfRun: jobsOfRun("job.seq AS seq, job.state AS state, job.children AS children"),
   twin: "SELECT seq, id, request_hash AS requestHash FROM run WHERE idempotency_key = ?",
+  endedRuns: `SELECT ${runs} FROM run WHERE seq >= ? AND ended_at >= ? ORDER BY seq LIMIT ?`,
+  openRuns: `SELECT ${runs} FROM run WHERE seq >= ? AND ended_at IS NULL ORDER BY seq LIMIT ?`,
   openOfKey: `SELECT ${runs} FROM run WHERE concurrency_key = ? AND ended_at IS NULL AND seq > ? AND seq < ? ORDER BY seq LIMIT ?`,
   activeOfKey: `SELECT ${runs} FROM run WHERE concurrency_key = ? AND ended_at IS NULL AND seq > ? AND seq < ? AND state <> 'pending' ORDER BY seq LIMIT ?`,
   waitingOfKey: `SELECT ${runs} FROM run WHERE concurrency_key = ? AND ended_at IS NULL AND seq > ? AND seq < ? AND state = 'pending' AND cancel_requested_at IS NULL ORDER BY seq LIMIT ?`,

@@ -10,7 +10,7 @@ import { TenutoError } from "../../core/errors.ts";
 import type { BootRow, BootSeq } from "../../core/model.ts";
 import type { KeepAlive, Ledger, PruneResult } from "../../ports/ledger.ts";
 import type { SqliteOptions } from "./ledger.ts";
-import { SqlitePeople } from "./reads-people.ts";
+import { SqliteDeliveries } from "./reads-deliveries.ts";
 import { EVENTS_PER_RUN } from "./save.ts";
 import { SQL } from "./sql.ts";
 import { isBusy, storageError } from "./storage-error.ts";
@@ -45,7 +45,7 @@ function assertSound(copy: string, original: string): void {
   }
 }
 
-export class SqliteLedger extends SqlitePeople implements Ledger {
+export class SqliteLedger extends SqliteDeliveries implements Ledger {
   private keepers = new Set<KeepAlive>();
 
   /** A write outside the group commit, for rows that no decision looks at; waits for a lock without blocking. */
@@ -227,6 +227,7 @@ export class SqliteLedger extends SqlitePeople implements Ledger {
         )
         .run(olderThan),
     );
+    await this.write(() => this.db.prepare("DELETE FROM delivery WHERE ended_at < ?").run(olderThan));
     await this.write(() => this.db.prepare("DELETE FROM cache WHERE at < ?").run(olderThan));
     await this.write(() =>
       this.db

@@ -7,13 +7,14 @@ import { graphs } from "./graph.ts";
 import { limits } from "./limits.ts";
 import { records } from "./records.ts";
 import { reopen } from "./reopen.ts";
+import { schedules } from "./schedules.ts";
 import { start } from "./start.ts";
 import { type LedgerContract, type Runner, runTopics } from "./suite.ts";
 import { upkeep } from "./upkeep.ts";
 
 export type { LedgerContract, LedgerUnderTest, Runner } from "./suite.ts";
 
-const TOPICS = [start, claim, fencing, graphs, fanouts, limits, records, cancel, reopen, upkeep];
+const TOPICS = [start, claim, fencing, graphs, fanouts, limits, records, cancel, reopen, schedules, upkeep];
 
 export function ledgerSuite(name: string, contract: LedgerContract, runner: Runner): void {
   runTopics(name, contract, runner, TOPICS);

@@ -1,0 +1,56 @@
+/** Reads of deliveries and of what they are made from: runs that ended, approvals that wait. */
+import type { DeliveryRow } from "../../core/delivery.ts";
+import type { RunRow, RunSeq } from "../../core/model.ts";
+import type { ApprovalRow } from "../../core/records.ts";
+import type { DeliveryFilter, DeliveryReads } from "../../ports/deliveries.ts";
+import { SqliteSchedules } from "./reads-schedules.ts";
+import { RECORD_SQL } from "./records.ts";
+import { SQL } from "./sql.ts";
+
+export class SqliteDeliveries extends SqliteSchedules implements DeliveryReads {
+  async delivery(id: string): Promise<DeliveryRow | null> {
+    return this.one<DeliveryRow>(RECORD_SQL.delivery.get, id);
+  }
+
+  async deliveries(filter: DeliveryFilter = {}): Promise<DeliveryRow[]> {
+    const { limit = 100, ...wanted } = filter;
+    const given = Object.entries(wanted).filter(([, value]) => value !== undefined);
+    const where = given.length === 0 ? "" : ` WHERE ${given.map(([column]) => `${column} = ?`).join(" AND ")}`;
+    return this.many<DeliveryRow>(
+      `${RECORD_SQL.delivery.select}${where} ORDER BY created_at DESC, id LIMIT ?`,
+      ...given.map(([, value]) => value),
+      limit,
+    );
+  }
+
+  async dueDeliveries(
+    notifiers: readonly string[],
+    at: number,
+    limit: number,
+  ): Promise<{ due: string[]; nextAt: number | null }> {
+    const rows = this.many<{ id: string; dueAt: number }>(
+      `SELECT id, due_at AS dueAt FROM delivery WHERE due_at IS NOT NULL AND notifier IN (${notifiers.map(() => "?").join(", ")})
+       ORDER BY due_at, id LIMIT ?`,
+      ...notifiers,
+      limit,
+    );
+    const due = rows.filter((row) => row.dueAt <= at);
+    return { due: due.map((row) => row.id), nextAt: rows[due.length]?.dueAt ?? null };
+  }
+
+  async endedRuns(from: RunSeq, since: number, limit: number): Promise<RunRow[]> {
+    return this.many<RunRow>(SQL.endedRuns, from, since, limit);
+  }
+
+  async openRuns(from: RunSeq, limit: number): Promise<RunRow[]> {
+    return this.many<RunRow>(SQL.openRuns, from, limit);
+  }
+
+  async openApprovals(since: number, limit: number): Promise<ApprovalRow[]> {
+    return this.many<ApprovalRow>(
+      `${RECORD_SQL.approval.select} WHERE state = 'open' AND created_at >= ? ORDER BY created_at, id LIMIT ?`,
+      since,
+      limit,
+    );
+  }
+}
