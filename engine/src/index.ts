@@ -5,6 +5,8 @@ export { type Config, defineConfig, loadConfig, loadPipelines } from "./authorin
 export { loadYamlPipeline } from "./authoring/yaml.ts";
 export type {
   Agent,
+  ApprovalOptions,
+  ApprovalOutcome,
   ArtifactRef,
   ChildOutcome,
   CommandAgent,
@@ -22,10 +24,13 @@ export type {
 } from "./core/agent.ts";
 export type { ItemRow } from "./core/decision.ts";
 export type * from "./core/document.ts";
+export type * from "./core/document-agents.ts";
 export { ERROR_CODES, type ErrorCategory, type ErrorCode, type StoredError, TenutoError } from "./core/errors.ts";
+export type { Finding } from "./core/gate.ts";
 export type { AttemptState, ItemState, JobState, Json, Priority, RunState } from "./core/model.ts";
+export type { ApprovalRow, ApprovalState, GateRow, Verdict } from "./core/records.ts";
 export type { EventRow } from "./core/unit.ts";
 export { type OpenOptions, openTenuto, systemClock, type Tenuto } from "./open.ts";
 export type { JobRecord, RunFilter, RunRecord } from "./ports/ledger.ts";
 export type { LogLevel, LogLine } from "./ports/log-sink.ts";
-export type { Client, RunEnd, RunHandle, StartOptions } from "./runtime/client.ts";
+export type { Client, DecisionInput, RunEnd, RunHandle, StartOptions } from "./runtime/client.ts";

@@ -10,6 +10,7 @@ import type { RunSeq } from "../core/model.ts";
 import { endOrphans } from "../executors/orphans.ts";
 import type { Tenuto } from "../open.ts";
 import type { RunRecord } from "../ports/ledger.ts";
+import { tellAwaiting, watchApprovals } from "./awaiting.ts";
 import { EXIT, tellFailure } from "./failure.ts";
 import { counted, duration, parseDuration } from "./figures.ts";
 import { Interrupts } from "./interrupt.ts";
@@ -21,6 +22,8 @@ import { RunView } from "./run-view.ts";
 
 export interface AttendOptions {
   drain?: string;
+  /** Stay while nothing but a person's decision is missing. */
+  wait?: boolean;
   timeout?: string;
 }
 
@@ -54,6 +57,7 @@ export async function attend(
   for (const view of views) await view.begin();
   const progress = new Progress(cli.io, cli.out, tenuto, views);
   const standstill = watchStandstill(tenuto, options.work ? runs : []);
+  const approvals = options.wait === true || !options.work ? null : watchApprovals(tenuto, runs);
   let timer: NodeJS.Timeout | undefined;
   try {
     // Work on one run leaves the jobs of others to whoever works on those.
@@ -63,6 +67,7 @@ export async function attend(
       Promise.all(runs.map((run) => tenuto.client.wait(run.seq))),
       interrupts.first,
       standstill.found,
+      ...(approvals === null ? [] : [approvals.found.then((rows) => ({ rows }))]),
       ...(timeoutMs === null
         ? []
         : [new Promise<"timeout">((resolve) => (timer = setTimeout(resolve, timeoutMs, "timeout")))]),
@@ -77,6 +82,8 @@ export async function attend(
       tellFailure(cli.out, outcome, cli.io.env);
       return { kind: "stopped", code: EXIT.runFailed };
     }
+    if (typeof outcome === "object" && "rows" in outcome)
+      return { kind: "stopped", code: tellAwaiting(cli, outcome.rows, runs.length === 1 ? runs[0]!.id : null) };
     return {
       kind: "stopped",
       code: await stop(cli, tenuto, runs, { ...options, drainMs, interrupts, signal: outcome }),
@@ -84,6 +91,7 @@ export async function attend(
   } finally {
     clearTimeout(timer);
     standstill.stop();
+    approvals?.stop();
     await progress.stop();
     interrupts.stop();
   }

@@ -54,6 +54,14 @@ const TELLERS: Record<string, Teller> = {
     const text = `job ${job} skipped${because(data)}`;
     return data.code === undefined ? info(text) : warning(text);
   },
+  "approval.opened": (job, data) => warning(`job ${job} waits for a person: ${oneLine(String(data.title))}`),
+  "approval.approved": (job, data) => info(`approved by ${String(data.by)}${because(data)} (job ${job})`),
+  "approval.rejected": (job, data) => warning(`rejected by ${String(data.by)}${because(data)} (job ${job})`),
+  "approval.expired": (job) => warning(`nobody decided in time (job ${job})`),
+  "gate.decided": (job, data) =>
+    data.verdict === "PASSED"
+      ? info(`gate of job ${job}: PASSED`)
+      : warning(`gate of job ${job}: ${String(data.verdict)}, ${String(data.action)}`),
   "job.cancelled": (job) => warning(`job ${job} cancelled`),
 };
 

@@ -13,6 +13,7 @@ export const EXIT = {
   conflict: 5,
   timeout: 6,
   cancelled: 7,
+  awaitingApproval: 8,
   SIGINT: 130,
   SIGTERM: 143,
 } as const;

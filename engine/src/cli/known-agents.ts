@@ -8,7 +8,7 @@ import { type Agent, agentReference } from "../core/agent.ts";
 import { TenutoError } from "../core/errors.ts";
 import { isRunEnd } from "../core/model.ts";
 import { suggest } from "../core/names.ts";
-import type { Plan } from "../core/plan.ts";
+import { MULTIPLY_AGENT, type Plan } from "../core/plan.ts";
 import type { Tenuto } from "../open.ts";
 import type { JobRecord, RunRecord } from "../ports/ledger.ts";
 import { INLINE_COMMAND, MAP_AGENT } from "../runtime/definitions.ts";
@@ -27,7 +27,9 @@ export function agentsOf(...parts: { agents: readonly Agent[] }[]): Set<string> 
 }
 
 export function missingAgents(plan: Plan, agents: ReadonlySet<string>): string[] {
-  const needed = new Set(plan.jobs.map((job) => job.agent));
+  const needed = new Set(
+    plan.jobs.flatMap((job) => (job.agent === MULTIPLY_AGENT ? [plan.specs[job.ordinal]!.agent] : [job.agent])),
+  );
   return [...needed].filter((agent) => !builtIn(agent) && !agents.has(agent));
 }
 
@@ -40,7 +42,7 @@ export function agentHint(agent: string, known: Iterable<string>): string {
 }
 
 function builtIn(agent: string): boolean {
-  return agent === INLINE_COMMAND || agent === MAP_AGENT;
+  return agent === INLINE_COMMAND || agent === MAP_AGENT || agent === MULTIPLY_AGENT;
 }
 
 /** Ready jobs whose agent neither the configuration here nor the file that the run was run from has: job and agent. */

@@ -30,7 +30,7 @@ Examples:
   tenuto resume                              go on with all that was interrupted
 
 Exit codes: 0 ok, 1 run failed, 2 usage, 3 not found, 4 ledger or disk, 5 conflict,
-            6 timeout, 7 cancelled, 130 Ctrl-C, 143 terminated`;
+            6 timeout, 7 cancelled, 8 waits for a person's approval, 130 Ctrl-C, 143 terminated`;
 
 /** The parser with every command. `runner` is called once, with what the command line asked for. */
 export function buildProgram(io: CliIo, runner: Runner): Command {
@@ -104,14 +104,17 @@ function addStarting(program: Command, start: Start): void {
     .addOption(WORK_OPTIONS.concurrency())
     .addOption(WORK_OPTIONS.drain())
     .option("--timeout <time>", "stop watching after that time (exit code 6); the run stays resumable")
+    .option("--wait", "stay while only a person's decision is missing, instead of ending with exit code 8")
     .option("--detach", "start it and leave the work to a worker")
     .action((pipeline, options) =>
       start(async (cli) => (await import("./commands/run.ts")).runPipeline(cli, pipeline, options)),
     );
+  addDecisions(program, start);
   program
     .command("resume [run]")
     .summary("Go on with everything that is open.")
     .description("Go on with everything that is open in the ledger until it ends; with RUN, until that one has ended.")
+    .option("--wait", "stay while only a person's decision is missing, instead of ending with exit code 8")
     .addOption(WORK_OPTIONS.pipeline())
     .addOption(WORK_OPTIONS.concurrency())
     .addOption(WORK_OPTIONS.drain())
@@ -124,6 +127,36 @@ function addStarting(program: Command, start: Start): void {
     .addOption(WORK_OPTIONS.drain())
     .option("--agents <pattern...>", "only these agents, for example extraction/*")
     .action((options) => start(async (cli) => (await import("./commands/worker.ts")).worker(cli, options)));
+}
+
+function addDecisions(program: Command, start: Start): void {
+  const decision = (name: "approve" | "reject", summary: string) =>
+    program
+      .command(`${name} <approval>`)
+      .summary(summary)
+      .description(`${summary} APPROVAL is its id, or a run that waits for exactly one.`)
+      .option("--reason <text>", "kept with the decision")
+      .option("--by <name>", "who decides (default: the user of this system)")
+      .option("--hash <sha256>", "of what was looked at: refused if it shows something else by now");
+  decision("approve", "Let a job that waits for a person go on.")
+    .option("--edit <json>", "put this JSON in the place of what was shown; @FILE reads a file")
+    .action((id, options) =>
+      start(async (cli) => (await import("./commands/approvals.ts")).decide(cli, id, true, options)),
+    );
+  decision("reject", "Say no: the job that waits for a person fails.").action((id, options) =>
+    start(async (cli) => (await import("./commands/approvals.ts")).decide(cli, id, false, options)),
+  );
+  const approvals = program.command("approvals").description("What waits for a person's decision.");
+  approvals
+    .command("list", { isDefault: true })
+    .description("Open approvals, the oldest first.")
+    .option("--run <run>", "only of this run, decided ones among them")
+    .option("--all", "decided ones as well")
+    .action((options) => start(async (cli) => (await import("./commands/approvals.ts")).approvalsList(cli, options)));
+  approvals
+    .command("show <approval>")
+    .description("What is to be decided, whole. APPROVAL is its id, or a run that waits for exactly one.")
+    .action((id) => start(async (cli) => (await import("./commands/approvals.ts")).approvalsShow(cli, id)));
 }
 
 function addRuns(program: Command, start: Start): void {

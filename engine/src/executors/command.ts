@@ -191,18 +191,21 @@ async function startAttempt(
   const stderr = createTail(STDERR_TAIL_BYTES);
   const stdout = command.output?.startsWith("stdout") ? createCapture(PAYLOAD_MAX_BYTES) : null;
   writeFileSync(input, JSON.stringify(attempt.input), { mode: 0o600 });
+  const context = attempt.context === null ? null : join(attempt.scratch, "context.json");
+  if (context !== null) writeFileSync(context, JSON.stringify(attempt.context), { mode: 0o600 });
   const program = await startProgram({
     argv: command.argv,
     cwd: place.cwd,
     env: commandEnvironment(engine.environment, command, {
       ...attempt,
       input,
+      context,
       output: outputPath(attempt),
       url: place.url,
       token: place.token,
       marker,
     }),
-    stdin: command.stdin,
+    stdin: attempt.converse ?? command.stdin,
     output(stream, chunk) {
       if (stream === "stderr") stderr.add(chunk);
       else stdout?.add(chunk);

@@ -18,6 +18,8 @@ export interface AttemptVariables {
   item: number | null;
   /** Path of the JSON file with the input. */
   input: string;
+  /** Path of the JSON file with what else there is to know, or null. */
+  context: string | null;
   /** Path at which the command may write its output. */
   output: string;
   workspace: string;
@@ -69,6 +71,7 @@ export function commandEnvironment(
     TENUTO_URL: variables.url,
     TENUTO_TOKEN: variables.token,
   };
+  if (variables.context !== null) own.TENUTO_CONTEXT = variables.context;
   if (variables.item !== null) own.TENUTO_ITEM = String(variables.item);
   const result: Record<string, string> = { ...own, ...base.always };
   for (const name of command.passEnv ?? []) {
@@ -77,6 +80,7 @@ export function commandEnvironment(
   }
   if (command.env !== undefined) Object.assign(result, command.env, own);
   if (variables.item === null) delete result.TENUTO_ITEM;
+  if (variables.context === null) delete result.TENUTO_CONTEXT;
   return result;
 }
 

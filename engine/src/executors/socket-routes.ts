@@ -10,7 +10,7 @@
  *   /step/save {key, inputHash?, output}  /sleep {key, ms}
  *   /artifact {name, path | text | base64, mediaType?}  → {sha256, bytes}
  *   /limit {name, key?}                   /spend {name, amount}
- *   /spawn {key, agent, input?}           → {result}
+ *   /spawn {key, agent | like, input?, stage?, reason?, allowFailure?}  → {result}
  */
 import { resolve } from "node:path";
 import { TenutoError } from "../core/errors.ts";
@@ -128,10 +128,18 @@ async function spend(api: AttemptApi, body: Body): Promise<Json> {
 async function spawn(api: AttemptApi, body: Body): Promise<Json> {
   const fields = read(body);
   const key = fields.text("key");
-  const agent = fields.text("agent");
+  const agent = fields.optionalText("agent");
+  const like = fields.optionalText("like");
   const input = fields.any("input");
+  const stage = fields.optionalText("stage");
+  const reason = fields.optionalText("reason");
+  const allowFailure = fields.any("allowFailure");
   fields.end();
-  return { result: await api.spawn(key, input === undefined ? { agent } : { agent, input }) };
+  if ((agent === undefined) === (like === undefined)) throw wrong("agent", "given, or else like: one of them");
+  if (allowFailure !== undefined && typeof allowFailure !== "boolean") throw wrong("allowFailure", "true or false");
+  const given = { agent, like, input, stage, reason, allowFailure };
+  const spec = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  return { result: await api.spawn(key, spec) };
 }
 
 async function sleep(api: AttemptApi, body: Body): Promise<Json> {

@@ -3,6 +3,7 @@
  * attempt; the executor returns an outcome and never touches the ledger itself.
  */
 
+import type { SpawnSpec } from "../core/agent.ts";
 import type { CommandSpec, ErrorRule } from "../core/document.ts";
 import type { StoredError } from "../core/errors.ts";
 import type { BootSeq, JobSeq, Json } from "../core/model.ts";
@@ -28,7 +29,7 @@ export interface AttemptApi {
   ): Promise<{ sha256: string; bytes: number }>;
   limit(name: string, key?: string): Promise<void>;
   spend(name: string, amount: number): Promise<void>;
-  spawn(key: string, spec: { agent: string; input?: Json }): Promise<Json>;
+  spawn(key: string, spec: SpawnSpec): Promise<Json>;
   sleep(key: string, ms: number): Promise<void>;
 }
 
@@ -44,6 +45,8 @@ export interface CommandAttempt {
   epoch: number;
   command: CommandSpec;
   input: Json;
+  /** What else it may want to know, for TENUTO_CONTEXT; null if there is nothing to say. */
+  context: Json;
   /** Folder that belongs to this job; exists. */
   workspace: string;
   /** Folder for this attempt's input, output and socket; exists, private, removed by the caller. */
@@ -52,6 +55,8 @@ export interface CommandAttempt {
   artifacts: string;
   /** Raw output goes here, see LogSink. */
   output: (stream: "stdout" | "stderr", chunk: Uint8Array) => void;
+  /** Given the program's standard input, to write to while it runs; in the place of the command's `stdin`. */
+  converse?: (stdin: { write(text: string): unknown }) => void;
   timeoutMs: number;
   api: AttemptApi;
   /** Aborted to end the attempt. `reason` is `cancel`, `stop`, `timeout` or `lease`. */

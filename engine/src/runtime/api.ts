@@ -1,4 +1,5 @@
 /** What programs and threads may ask of their attempt while it runs; the same operations as the context, in wire form. */
+import type { SpawnSpec } from "../core/agent.ts";
 import { TenutoError } from "../core/errors.ts";
 import type { Json } from "../core/model.ts";
 import { checkPayload } from "../core/payload.ts";
@@ -31,12 +32,7 @@ export function apiOf(worker: Worker, scope: AttemptScope): AttemptApi {
 }
 
 /** A program can't be parked: it waits where it is, but its slot is lent to others meanwhile. */
-async function spawnInPlace(
-  worker: Worker,
-  scope: AttemptScope,
-  key: string,
-  spec: { agent: string; input?: Json },
-): Promise<Json> {
+async function spawnInPlace(worker: Worker, scope: AttemptScope, key: string, spec: SpawnSpec): Promise<Json> {
   if (!(scope instanceof Execution))
     throw new TenutoError("invalid_input", "spawn is not possible inside an item of a fan-out", {
       hint: "Spawn from a job.",

@@ -10,6 +10,7 @@ import { checkPayload } from "../core/payload.ts";
 import { canonicalJson } from "../core/pipeline.ts";
 import { expandText } from "../core/placeholders.ts";
 import { planOf } from "../core/plan.ts";
+import type { ApprovalRow, ApprovalState } from "../core/records.ts";
 import { DEFAULT_RUN_ID, formatRunId } from "../core/run-id.ts";
 import type { EventRow } from "../core/unit.ts";
 import type { JobRecord, RunFilter, RunRecord } from "../ports/ledger.ts";
@@ -32,6 +33,17 @@ export interface RunEnd {
   error: StoredError | null;
 }
 
+export interface DecisionInput {
+  approve: boolean;
+  /** Who decided. */
+  by: string;
+  reason?: string | null;
+  /** SHA-256 of what was shown, or at least its first 8 characters. Without it the decision counts for what is shown now. */
+  hash?: string | null;
+  /** Takes the place of what was shown, if the approval is editable. */
+  edited?: Json;
+}
+
 export interface RunHandle {
   readonly id: string;
   readonly seq: RunSeq;
@@ -46,6 +58,9 @@ export interface RunHandle {
 
 const PRIORITIES: readonly string[] = ["high", "normal", "low"] satisfies Priority[];
 const KEY_MAX = 255;
+const REASON_MAX = 10_000;
+/** Characters of a hash that a decision must at least name. */
+const HASH_MIN = 8;
 
 function checkStartOptions(options: StartOptions): void {
   const refuse = (message: string) => {
@@ -213,6 +228,57 @@ export class Client {
   async retry(id: string): Promise<{ jobs: number }> {
     const run = await this.run(id);
     return await this.parts.ledger.apply(changes.reopenRun(run.seq));
+  }
+
+  /** Approvals, the oldest first; of one run, or of all. */
+  async approvals(filter: { run?: string; state?: ApprovalState; limit?: number } = {}): Promise<ApprovalRow[]> {
+    const { run, ...rest } = filter;
+    const of = run === undefined ? {} : { run: (await this.run(run)).seq };
+    return await this.parts.ledger.approvals({ ...rest, ...of });
+  }
+
+  /** By its id, or by the id of a run that waits for exactly one. @throws not_found, conflict */
+  async approval(id: string): Promise<ApprovalRow> {
+    const found = await this.parts.ledger.approval(id);
+    if (found !== null) return found;
+    const run = await this.run(id).catch(() => null);
+    if (run === null)
+      throw new TenutoError("not_found", `there is no approval ${JSON.stringify(id)}`, {
+        hint: "List them with `tenuto approvals list`.",
+      });
+    const open = await this.parts.ledger.approvals({ run: run.seq, state: "open" });
+    if (open.length === 1) return open[0]!;
+    throw new TenutoError(
+      open.length === 0 ? "not_found" : "conflict",
+      `run ${run.id} has ${open.length} open approvals`,
+      {
+        hint:
+          open.length === 0 ? "Nobody needs to decide on it." : `Name one: ${open.map((row) => row.id).join(", ")}.`,
+      },
+    );
+  }
+
+  /**
+   * Decides on an approval. Of several decisions one is taken. `hash` is that of what was shown: a decision on something else
+   * is refused. @throws approval_decided, approval_changed, not_found
+   */
+  async decide(id: string, decision: DecisionInput): Promise<ApprovalRow> {
+    const row = await this.approval(id);
+    const { approve, by, reason = null, hash = null, edited } = decision;
+    if (typeof approve !== "boolean") throw new TenutoError("invalid_input", "a decision needs approve: true or false");
+    if (typeof by !== "string" || by.trim() === "" || by.length > KEY_MAX)
+      throw new TenutoError("invalid_input", "a decision needs by: the name of who decided");
+    if (reason !== null && (typeof reason !== "string" || reason.length > REASON_MAX))
+      throw new TenutoError("invalid_input", `the reason of a decision is a text of at most ${REASON_MAX} characters`);
+    if (hash !== null && (hash.length < HASH_MIN || !row.hash.startsWith(hash)))
+      throw new TenutoError("approval_changed", `approval ${row.id} shows something else than what was decided on`, {
+        hint: "Look at what it shows now, then decide again.",
+        details: { hash: row.hash, given: hash },
+      });
+    const json = edited === undefined ? null : checkPayload(edited, `the edit of approval ${row.id}`).json;
+    return await this.parts.ledger.apply(
+      changes.decideApproval(row, { approve, by, reason, hash: row.hash, edited: json }),
+    );
   }
 
   /** Resolves when the run has ended. @throws timeout */

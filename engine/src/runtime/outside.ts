@@ -6,6 +6,7 @@ import type { Json } from "../core/model.ts";
 import { expandText, type Scope } from "../core/placeholders.ts";
 import type { ExecutionOutcome } from "../ports/executor.ts";
 import type { AttemptHost } from "./attempt.ts";
+import { Execution } from "./execution.ts";
 import { callModelAgent } from "./llm.ts";
 import type { Parts } from "./parts.ts";
 import type { AttemptScope } from "./scope.ts";
@@ -97,6 +98,7 @@ async function runCommand(
       epoch: scope.lease.epoch,
       command,
       input,
+      context: await contextOf(scope),
       workspace,
       scratch,
       artifacts,
@@ -109,6 +111,26 @@ async function runCommand(
     await log.close();
     await parts.files.remove(scratch);
   }
+}
+
+/** What a program may want to know beside its input: who asked for it, what went before, what its children made of it. */
+async function contextOf(scope: AttemptScope): Promise<Json> {
+  const { job, resolved, item } = scope.facts;
+  if (!(scope instanceof Execution)) return null;
+  const { round } = scope;
+  const regression = resolved.spec.bindings?.context ?? null;
+  const again = item === null && (job.attempt > 1 || job.failures > 0);
+  const before = again ? await scope.parts.ledger.outcome(job.seq) : null;
+  const previousError = before?.error == null ? null : (JSON.parse(before.error) as Json);
+  if (previousError === null && regression === null && round.number === 0) return null;
+  return {
+    attempt: job.attempt,
+    failures: job.failures,
+    round: round.number,
+    previousError,
+    regression: regression as unknown as Json,
+    children: round.children as unknown as Json,
+  };
 }
 
 /** Objects that the input refers to, under their hashes, so that a program finds them as files. */
