@@ -1,44 +1,59 @@
 /**
- * Measures deduplication: time, memory, and whether the right ones were found, on made-up companies.
+ * Measures deduplication whole: JSONL file in, groups, merged JSONL file out; time, memory, and whether the right ones were found.
  *
  *   npm run bench:dedupe -w systems/associations -- 100000
  *
- * Memory is VmHWM of this process: the most it ever held, generator included.
+ * The records are made up and seeded, a fifth of them another writing of an earlier company. Memory is VmHWM of this process, the most it ever held.
  */
 import { readFileSync } from "node:fs";
-import { findDuplicates } from "../domain/matching/find-duplicates.ts";
-import { ProfileBuilder } from "../domain/matching/profiles.ts";
+import { mkdtemp, rm, stat } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { writeJsonl } from "../adapters/files.ts";
+import { fromFiles } from "../adapters/records.ts";
+import type { MadeCompany } from "../fixtures/companies-at-scale.ts";
 import { madeCompanies } from "../fixtures/companies-at-scale.ts";
+import { holdMembers, searchDuplicates, uniqueRecords } from "../jobs/validate-dedupe.ts";
 
-for (const argument of process.argv.slice(2).length > 0 ? process.argv.slice(2) : ["100000"]) measure(Number(argument));
+const counts = process.argv.slice(2).map(Number);
+for (const count of counts.length > 0 ? counts : [100_000]) await measure(count);
 
-function measure(count: number): void {
-  const entities = new Int32Array(count);
-  const builder = new ProfileBuilder();
-  let seconds = 0;
-  const timed = <T>(work: () => T): T => {
-    const start = performance.now();
-    const result = work();
-    seconds += (performance.now() - start) / 1000;
-    return result;
-  };
-  let at = 0;
-  for (const { entity, ...record } of madeCompanies({ count })) {
-    entities[at++] = entity;
-    timed(() => builder.add(record));
+async function measure(count: number): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), "dedupe-"));
+  try {
+    const entities = new Int32Array(count);
+    const [raw, unique] = [join(folder, "records.jsonl"), join(folder, "unique.jsonl")];
+    await writeJsonl(raw, withoutAnswers(madeCompanies({ count }), entities));
+    const source = fromFiles([raw]);
+    const started = performance.now();
+    const { duplicates } = await searchDuplicates(source);
+    const searched = performance.now();
+    const held = await holdMembers(source, duplicates.groups);
+    const mergedAt = new Date(0).toISOString();
+    const kept = await writeJsonl(unique, uniqueRecords(source, { groups: duplicates.groups, held, mergedAt }));
+    const seconds = (performance.now() - started) / 1000;
+    const { precision, recall } = quality(duplicates.groups, entities);
+    const { candidates, largeBlocks } = duplicates.stats;
+    say(
+      `${count} records, ${Math.round((await stat(raw)).size / 1e6)} MB: ${seconds.toFixed(1)} s, VmHWM ${memoryMb()} MB`,
+    );
+    say(
+      `  search ${((searched - started) / 1000).toFixed(1)} s, ${candidates} comparisons, ${largeBlocks} large blocks`,
+    );
+    say(`  ${kept} left, ${duplicates.groups.length} groups, ${duplicates.refused.length} pairs refused`);
+    say(`  pairs: precision ${precision.toFixed(4)}, recall ${recall.toFixed(4)}`);
+  } finally {
+    await rm(folder, { recursive: true });
   }
-  const preparing = seconds;
-  const profiles = timed(() => builder.seal());
-  const result = timed(() => {
-    const work = findDuplicates(profiles);
-    for (let step = work.next(); ; step = work.next()) if (step.done) return step.value;
-  });
-  const right = quality(result.groups, entities);
-  say(
-    `${count} records: ${seconds.toFixed(1)} s (profiles ${preparing.toFixed(1)} s), ${result.stats.candidates} comparisons, ` +
-      `${result.groups.length} groups, ${result.refused.length} pairs refused, ${result.stats.largeBlocks} large blocks, VmHWM ${memoryMb()} MB`,
-  );
-  say(`  pairs: precision ${right.precision.toFixed(4)}, recall ${right.recall.toFixed(4)}`);
+}
+
+/** Which company a record is goes into the list, not into the file. */
+function* withoutAnswers(companies: Iterable<MadeCompany>, entities: Int32Array): Generator<object> {
+  let at = 0;
+  for (const { entity, ...record } of companies) {
+    entities[at++] = entity;
+    yield record;
+  }
 }
 
 /** Over all pairs of records that are one company. */

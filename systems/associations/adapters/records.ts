@@ -1,0 +1,114 @@
+/**
+ * Records from wherever they are: a list, a dataset of the engine, JSONL files. Read as often as wanted, never all at once.
+ *
+ * A line that is no JSON object is left out and counted, never silently.
+ */
+import { createReadStream } from "node:fs";
+import { createInterface } from "node:readline";
+import type { Context, DatasetRef } from "tenuto";
+import { z } from "zod";
+import { ConfigError } from "../domain/errors.ts";
+
+export type AnyRecord = { [field: string]: unknown };
+
+/** Read anew by each loop over it. */
+export interface RecordSource extends AsyncIterable<AnyRecord> {
+  /** Lines that were no records, of the latest complete reading. */
+  unreadable(): number;
+}
+
+const isObject = (value: unknown): value is AnyRecord =>
+  value !== null && typeof value === "object" && !Array.isArray(value);
+
+export const recordSchema = z.custom<AnyRecord>(isObject, "must be a record");
+
+export const datasetSchema = z.custom<DatasetRef>(
+  (value) => typeof (value as DatasetRef | null)?.$dataset === "string",
+  "must be a dataset",
+);
+
+/** A list of records, or a dataset of them or of batches `{records}` of them. */
+export const recordsSchema = z.union([z.array(recordSchema), datasetSchema]);
+export type Records = z.infer<typeof recordsSchema>;
+
+/** The records of an input; a batch `{batch, records}` in a dataset stands for its records. */
+export function openRecords(ctx: Context, records: Records): RecordSource {
+  if (Array.isArray(records)) return fromList(records);
+  let unreadable = 0;
+  return {
+    unreadable: () => unreadable,
+    async *[Symbol.asyncIterator]() {
+      let bad = 0;
+      for await (const value of ctx.open<unknown>(records)) {
+        if (isBatch(value)) yield* value.records;
+        else if (isObject(value)) yield value;
+        else bad++;
+      }
+      unreadable = bad;
+    },
+  };
+}
+
+function isBatch(value: unknown): value is { records: AnyRecord[] } {
+  return isObject(value) && Array.isArray(value.records) && ("batch" in value || "records_processed" in value);
+}
+
+export function fromList(records: readonly AnyRecord[]): RecordSource {
+  return {
+    unreadable: () => 0,
+    async *[Symbol.asyncIterator]() {
+      yield* records;
+    },
+  };
+}
+
+/** All of it at once; for what was a list to begin with. */
+export async function collect<T>(values: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = [];
+  for await (const value of values) all.push(value);
+  return all;
+}
+
+/** JSONL files one after the other. @throws ConfigError for a file that is not there */
+export function fromFiles(paths: readonly string[]): RecordSource {
+  let unreadable = 0;
+  return {
+    unreadable: () => unreadable,
+    async *[Symbol.asyncIterator]() {
+      let bad = 0;
+      for (const path of paths) {
+        for await (const value of linesOf(path)) {
+          if (isObject(value)) yield value;
+          else bad++;
+        }
+      }
+      unreadable = bad;
+    },
+  };
+}
+
+async function* linesOf(path: string): AsyncGenerator<unknown> {
+  const input = createReadStream(path, "utf8");
+  try {
+    for await (const line of createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY })) {
+      if (line.trim() === "") continue;
+      yield parseLine(line);
+    }
+  } catch (error) {
+    if ((error as { code?: string }).code !== "ENOENT") throw error;
+    throw new ConfigError(`${path} does not exist`, {
+      hint: "Run the mode before this one, or name the associations that have been processed.",
+      cause: error,
+    });
+  } finally {
+    input.destroy();
+  }
+}
+
+function parseLine(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return null;
+  }
+}
