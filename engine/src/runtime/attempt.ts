@@ -17,7 +17,6 @@ import { expand, expandText, type Scope } from "../core/placeholders.ts";
 import { retryDelayMs } from "../core/retry.ts";
 import type { AttemptApi, ExecutionOutcome } from "../ports/executor.ts";
 import { askApproval } from "./approvals.ts";
-import { isOutside } from "./children.ts";
 import { AttemptContext, type ContextHost } from "./context.ts";
 import { checkContract } from "./contracts.ts";
 import type { ResolvedJob } from "./definitions.ts";
@@ -80,9 +79,9 @@ const OUTPUT_STEP = "tenuto:output";
 async function workOnce(host: AttemptHost, scope: Execution, input: Json, data: Scope): Promise<Result> {
   const { resolved, job } = scope.facts;
   const work = () =>
-    resolved.spec.spawns === undefined || resolved.agent?.kind === "llm"
-      ? attemptWork(host, scope, resolved.agent, input, data)
-      : workInRounds(host, scope, resolved.agent, input, data);
+    resolved.agent?.kind === "command" || resolved.spec.command !== undefined
+      ? workInRounds(host, scope, resolved.agent, input, data)
+      : attemptWork(host, scope, resolved.agent, input, data);
   if (resolved.spec.gate === undefined) return await work();
   // A failed attempt and a retry by a person want new work; a wait does not.
   const life = `${job.failures}/${job.firstStartedAt ?? job.startedAt ?? 0}`;
