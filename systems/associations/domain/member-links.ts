@@ -66,6 +66,15 @@ export function memberLinks(page: Page, options: MemberLinkOptions = {}): string
   return strongest([unique(strong), unique(contained), unique(rows)]);
 }
 
+/** The address that `href` means, where it may be the page of a member; null for pages of the site itself, files and pagers. */
+export function eligibleLink(page: Page, href: string | null): string | null {
+  const url = canonicalUrl(href, page.base);
+  if (url === null || !sameSite(url, page.url) || isSocial(url) || urlKey(url) === urlKey(page.url)) return null;
+  const { pathname } = new URL(url);
+  const excluded = EXCLUDED_PATH.test(pathname) || EXCLUDED_FILE.test(pathname) || PAGING_PATH.test(pathname);
+  return pathname === "/" || excluded || isPaging(url, page.url) ? null : url;
+}
+
 function strongest([strong = [], contained = [], rows = []]: string[][]): string[] {
   if (strong.length > 0 && strong.length * 2 >= contained.length && strong.length * 2 >= rows.length) return strong;
   const weaker = contained.length >= rows.length ? contained : rows;

@@ -19,6 +19,10 @@ export interface Page {
   linkHeader: string | null;
   /** The address of the following page, where a JSON answer names it. */
   jsonNext: string | null;
+  /** The answer as data, where it is JSON. */
+  json: unknown;
+  /** Scripts that may hold data. */
+  scripts: string[];
 }
 
 export interface PageSource {
@@ -32,6 +36,10 @@ export interface PageSource {
 export function parsePage(source: PageSource): Page {
   const json = /\bjson\b/i.test(source.contentType ?? "") ? unwrapJson(source.text, source.url) : null;
   const $ = load(json?.html ?? source.text);
+  const scripts = $("script:not([src]):not([type='application/ld+json'])")
+    .toArray()
+    .map((node) => $(node).text())
+    .filter((text) => text.length > 40 && /[[{]\s*["'{\w]/.test(text));
   $("script:not([type='application/ld+json']), style, noscript, template").remove();
   const base = resolveUrl($("base[href]").first().attr("href"), source.url) ?? source.url;
   return {
@@ -41,6 +49,8 @@ export function parsePage(source: PageSource): Page {
     words: wordsOf($),
     linkHeader: source.linkHeader ?? null,
     jsonNext: json?.next ?? null,
+    json: json?.value,
+    scripts,
   };
 }
 
@@ -67,7 +77,7 @@ export function mayMatch(page: Page, css: string): boolean {
   );
 }
 
-function unwrapJson(text: string, url: string): { html: string; next: string | null } | null {
+function unwrapJson(text: string, url: string): { value: unknown; html: string; next: string | null } | null {
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -86,7 +96,7 @@ function unwrapJson(text: string, url: string): { html: string; next: string | n
     }
   };
   visit(value, "", 0);
-  return { html: html.join("\n"), next };
+  return { value, html: html.join("\n"), next };
 }
 
 /** Text with runs of white space made one space. */

@@ -4,12 +4,15 @@
  * Decisions where the source contradicts itself: an unknown state stays as written (not its first two letters); names in mixed case
  * keep it (McAllen); `mailto:` and its subject are cut off; a link back to the directory is no website.
  */
+import { e164, phonesInText } from "./phone.ts";
 import { countryName, stateCode } from "./places.ts";
 import { canonicalUrl, sameSite, wrappedUrl } from "./url.ts";
 
 export type Value = string | number;
 export interface ParserContext {
   pageUrl: string;
+  /** Where numbers without a country code are dialled, as ISO code. Default: United States. */
+  region?: string | undefined;
 }
 export type Parser = (text: string, context: ParserContext) => Value | null;
 
@@ -31,10 +34,8 @@ function capitalise(word: string): string {
   return capital.replace(/^([OD]')(\p{L})/u, (_, before: string, letter: string) => before + letter.toUpperCase());
 }
 
-function phone(text: string): string | null {
-  const main = text.replace(/^tel:/i, "").replace(/(?:ext\.?|extension|x)\s*\d+\s*$/i, "");
-  const digits = main.replace(/[^\d+]/g, "").replace(/(?!^)\+/g, "");
-  return digits.replace("+", "").length >= 7 ? digits : null;
+function phone(text: string, { region }: ParserContext): string | null {
+  return e164(text, region) ?? phonesInText(text, region).find(({ fax }) => !fax)?.number ?? null;
 }
 
 function email(text: string): string | null {
@@ -42,6 +43,12 @@ function email(text: string): string | null {
     .trim()
     .toLowerCase();
   return /^[^\s@<>()]+@[^\s@<>()]+\.[^\s@<>().]+$/.test(address) ? address : null;
+}
+
+/** The first address of the net in running text. */
+export function emailIn(text: string): string | null {
+  const found = /[a-z0-9][a-z0-9._%+'-]*@[a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z]{2,}/i.exec(text)?.[0];
+  return found === undefined ? null : email(found);
 }
 
 function safeDecode(text: string): string {

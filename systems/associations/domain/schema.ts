@@ -60,9 +60,11 @@ export interface Schema {
   listContainer: string;
   /** True when the association's own schema names its list items; those of `default` are only guesses. */
   ownList: boolean;
-  listItem: string[];
+  listItem: Selector[];
   address: { selectors: string[]; labels: string[] };
   fields: Field[];
+  /** Every label that some field or the address has. */
+  labels: ReadonlySet<string>;
 }
 
 /** The content of a schema file, checked. @throws ConfigError naming file and place */
@@ -93,14 +95,34 @@ export function resolveSchema(name: string, load: (name: string) => SchemaFile |
       hint: "Mark company_name as required, or extend default.",
     });
   }
+  const address = {
+    selectors: merged.address?.selectors ?? [],
+    labels: (merged.address?.labels ?? []).map((label) => label.toLowerCase()),
+  };
   return {
     name,
     listContainer: merged.list_container ?? "body",
     ownList: chain.some((file, at) => file.list_item !== undefined && names[names.length - 1 - at] !== "default"),
-    listItem: merged.list_item ?? [],
-    address: { selectors: merged.address?.selectors ?? [], labels: merged.address?.labels ?? [] },
+    listItem: (merged.list_item ?? []).map(compileSelector),
+    address,
     fields,
+    labels: new Set([...fields.flatMap((field) => field.labels), ...address.labels]),
   };
+}
+
+/** The required fields that a record lacks. */
+export function missingFields(fields: Record<string, unknown>, schema: Schema): string[] {
+  return schema.fields
+    .filter((field) => field.required && (fields[field.name] ?? null) === null)
+    .map((field) => field.name);
+}
+
+/** Share of the schema's fields that the page itself filled. */
+export function confidenceOf(fields: Record<string, unknown>, schema: Schema): number {
+  const filled = schema.fields.filter(
+    (field) => (fields[field.name] ?? null) !== null && fields[field.name] !== field.default,
+  );
+  return Math.round((filled.length / schema.fields.length) * 100) / 100;
 }
 
 function compileField(name: string, spec: NonNullable<SchemaFile["fields"]>[string]): Field {

@@ -1,78 +1,55 @@
-/** Selectors of schemas: CSS as it is, and the part of XPath that directories need, translated to CSS. */
+/** Selectors of schemas: CSS, or XPath when they begin with `//`, `.//`, `/` or `(`. */
+import { load } from "cheerio";
 import { ConfigError } from "./errors.ts";
+import type { Page, Scope } from "./page.ts";
+import { mayMatch } from "./page.ts";
+import type { XPathValue } from "./xpath.ts";
+import { compileXPath, textOf } from "./xpath.ts";
 
 export interface Selector {
-  css: string;
-  /** Attribute named by the XPath itself (`…/@href`). */
-  attribute: string | null;
+  source: string;
+  /** Null for XPath. */
+  css: string | null;
+  xpath: ((node: any) => XPathValue) | null;
 }
 
-/** What to look for. @throws ConfigError for XPath beyond tag, attribute, contains(), position, `/`, `//`, `@attr` and `text()` */
+/** An element that was found, or a text where the XPath itself ends in one (`…/@href`, `text()`, `string(…)`). */
+export type Match = { node: any } | { text: string };
+
+const PROBE = load("");
+
+/** What to look for. @throws ConfigError for what is neither CSS nor XPath */
 export function compileSelector(source: string): Selector {
-  if (!source.startsWith("//") && !source.startsWith(".//")) return { css: source, attribute: null };
-  let rest = source.replace(/^\./, "");
-  let css = "";
-  let attribute: string | null = null;
-  while (rest !== "") {
-    const axis = rest.startsWith("//") ? "//" : rest.startsWith("/") ? "/" : null;
-    if (axis === null) throw unsupported(source, rest);
-    rest = rest.slice(axis.length);
-    const ending = /^(?:@([\w:-]+)|text\(\)|normalize-space\(\))$/.exec(rest);
-    if (ending !== null) {
-      attribute = ending[1] ?? null;
-      break;
-    }
-    const name = /^(?:child::|descendant::)?([\w-]+|\*)/.exec(rest);
-    if (name === null) throw unsupported(source, rest);
-    rest = rest.slice(name[0].length);
-    css += `${css === "" ? "" : axis === "//" ? " " : " > "}${name[1]}`;
-    while (rest.startsWith("[")) {
-      const end = closingBracket(rest);
-      if (end < 0) throw unsupported(source, rest);
-      css += predicate(rest.slice(1, end).trim(), source);
-      rest = rest.slice(end + 1);
-    }
+  if (/^(\.?\/|\()/.test(source.trim())) return { source, css: null, xpath: compileXPath(source.trim()) };
+  try {
+    PROBE(source);
+  } catch (error) {
+    throw new ConfigError(`selector ${source} cannot be used: ${(error as Error).message}`, {
+      hint: "It must be a CSS selector, or an XPath that begins with //.",
+      cause: error,
+    });
   }
-  return { css, attribute };
+  return { source, css: source, xpath: null };
 }
 
-function predicate(text: string, source: string): string {
-  return text
-    .split(/\s+and\s+/)
-    .map((part) => {
-      if (/^\d+$/.test(part)) return `:nth-of-type(${part})`;
-      if (part === "last()") return ":last-of-type";
-      const has = /^@([\w:-]+)$/.exec(part);
-      if (has !== null) return `[${has[1]}]`;
-      const equals = /^@([\w:-]+)\s*=\s*(['"])(.*)\2$/.exec(part);
-      if (equals !== null) return `[${equals[1]}="${quote(equals[3]!)}"]`;
-      const call = /^(contains|starts-with)\(\s*(@[\w:-]+|text\(\)|\.)\s*,\s*(['"])(.*)\3\s*\)$/.exec(part);
-      if (call !== null && call[2]!.startsWith("@")) {
-        return `[${call[2]!.slice(1)}${call[1] === "contains" ? "*=" : "^="}"${quote(call[4]!)}"]`;
-      }
-      if (call !== null && call[1] === "contains") return `:contains("${quote(call[4]!)}")`;
-      throw unsupported(source, `[${part}]`);
-    })
-    .join("");
-}
-
-function closingBracket(text: string): number {
-  let quoted: string | null = null;
-  for (let index = 1; index < text.length; index++) {
-    const sign = text[index]!;
-    if (quoted !== null) quoted = sign === quoted ? null : quoted;
-    else if (sign === '"' || sign === "'") quoted = sign;
-    else if (sign === "]") return index;
+/** What a selector finds in a part of a page, in order, at most `max`. */
+export function select(page: Page, scope: Scope, selector: Selector, max = 5): Match[] {
+  if (selector.css !== null) {
+    if (!mayMatch(page, selector.css)) return [];
+    const found = scope.find(selector.css).toArray();
+    // The item itself may be the element sought (`<a class="member" href>`).
+    if (found.length === 0 && scope.is(selector.css)) found.push(...scope.toArray());
+    return found.slice(0, max).map((node) => ({ node }));
   }
-  return -1;
+  return scope
+    .toArray()
+    .flatMap((root) => matches(selector.xpath!, root))
+    .slice(0, max);
 }
 
-function quote(text: string): string {
-  return text.replace(/["\\]/g, "\\$&");
-}
-
-function unsupported(source: string, rest: string): ConfigError {
-  return new ConfigError(`XPath ${source} cannot be used: ${rest} is not understood`, {
-    hint: "Write it as a CSS selector.",
-  });
+/** Absolute paths of a schema begin at the item, as CSS does: a record takes no value from a neighbour by mistake. */
+function matches(xpath: NonNullable<Selector["xpath"]>, item: any): Match[] {
+  const value = xpath({ type: "root", name: "root", attribs: {}, parent: null, children: [item] });
+  if (!Array.isArray(value)) return value === "" || Number.isNaN(value) ? [] : [{ text: String(value) }];
+  return value.map((node) => (node.type === "tag" || node.type === "root" ? { node } : { text: textOf(node) }));
 }

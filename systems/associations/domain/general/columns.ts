@@ -1,0 +1,86 @@
+/** Values of a table row by the headings of its columns. */
+import type { Labelled } from "../labels.ts";
+import { cleanText } from "../page.ts";
+import { textOf } from "../xpath.ts";
+import type { Block } from "./shape.ts";
+
+/** By heading in lower case; empty where the record is no table row, or its table has no headings. */
+export function columnsOf({ nodes }: Block): Map<string, Labelled> {
+  const columns = new Map<string, Labelled>();
+  const row = nodes[0];
+  if (nodes.length !== 1 || row?.name !== "tr") return columns;
+  const headings = headingsOf(tableOf(row));
+  for (const { node, column } of cellsOf(row)) {
+    const heading = headings.get(column);
+    if (heading === undefined || heading === "" || columns.has(heading)) continue;
+    const lines = linesOf(node);
+    if (lines.length > 0) columns.set(heading, { lines, href: hrefIn(node) });
+  }
+  return columns;
+}
+
+function tableOf(row: any): any {
+  let at = row.parent;
+  while (at && at.name !== "table") at = at.parent;
+  return at ?? row.parent;
+}
+
+const headingsByTable = new WeakMap<any, Map<number, string>>();
+
+/** The first row that consists of headings. */
+function headingsOf(table: any): Map<number, string> {
+  const known = headingsByTable.get(table);
+  if (known !== undefined) return known;
+  const rows = rowsBelow(table);
+  const row = rows.slice(0, 4).find((candidate) => {
+    const cells = cellsOf(candidate);
+    return cells.length > 1 && (candidate.parent?.name === "thead" || cells.every(({ node }) => node.name === "th"));
+  });
+  const headings = new Map(
+    (row === undefined ? [] : cellsOf(row)).map(({ node, column }) => [
+      column,
+      cleanText(textOf(node))
+        .replace(/\s*[:#*▲▼↑↓]+$/, "")
+        .toLowerCase(),
+    ]),
+  );
+  headingsByTable.set(table, headings);
+  return headings;
+}
+
+function rowsBelow(table: any): any[] {
+  return (table?.children ?? []).flatMap((node: any) =>
+    node.name === "tr" ? [node] : /^t(head|body|foot)$/.test(node.name ?? "") ? rowsBelow(node) : [],
+  );
+}
+
+function cellsOf(row: any): { node: any; column: number }[] {
+  let column = 0;
+  return (row.children ?? [])
+    .filter((node: any) => node.name === "td" || node.name === "th")
+    .map((node: any) => {
+      const cell = { node, column };
+      column += Number(node.attribs.colspan ?? 1) || 1;
+      return cell;
+    });
+}
+
+function linesOf(node: any): string[] {
+  const parts: string[] = [""];
+  const visit = (one: any): void => {
+    if (one.type === "text") parts[parts.length - 1] += one.data;
+    if (/^(br|div|p|li)$/.test(one.name ?? "")) parts.push("");
+    for (const child of one.children ?? []) visit(child);
+  };
+  visit(node);
+  return parts.map(cleanText).filter((line) => line !== "");
+}
+
+function hrefIn(node: any): string | null {
+  if (node.name === "a" && node.attribs.href) return node.attribs.href;
+  for (const child of node.children ?? []) {
+    const found = hrefIn(child);
+    if (found !== null) return found;
+  }
+  return null;
+}

@@ -1,0 +1,104 @@
+/**
+ * The fields of a record by what its texts are, where nothing names them.
+ *
+ * Invariants: a value is text of the record itself; what a label says goes before what a text looks like; a fax number is no
+ * phone number, and the address of a mail server no website.
+ */
+import { parseAddress } from "../address.ts";
+import { emailIn } from "../parsers.ts";
+import { phonesInText } from "../phone.ts";
+import { stateCode } from "../places.ts";
+import type { Reading, Segment } from "./segments.ts";
+import { linkKind, piecesOf } from "./segments.ts";
+
+export interface ContentFields {
+  phone?: string;
+  email?: string;
+  website?: string;
+  street?: string;
+  city?: string;
+  state?: string;
+  postal_code?: string;
+  country?: string;
+}
+
+/** What the texts of a range say. `name` is what the record is called: it is no street, even where it looks like one. */
+export function contentFields(reading: Reading, start: number, end: number, name: string | null): ContentFields {
+  const segments = reading.segments.slice(start, end);
+  const own = name?.toLowerCase();
+  const pieces = piecesOf(segments).filter(({ text }) => text.toLowerCase() !== own);
+  return { ...reach(reading, pieces, segments), ...address(pieces) };
+}
+
+function reach(reading: Reading, pieces: readonly Segment[], segments: readonly Segment[]): ContentFields {
+  const fields: ContentFields = {};
+  for (let at = 0; at < pieces.length; at++) {
+    const { text, kind } = pieces[at]!;
+    const fax = kind === "fax" || /^(fax|f|facsimile)\b/i.test(pieces[at - 1]?.text ?? "");
+    if (kind === "phone" && !fax) fields.phone ??= phonesInText(text).find((phone) => !phone.fax)?.number;
+    else if (kind === "email") fields.email ??= emailIn(text) ?? undefined;
+    else if (kind === "url" && linkKind(reading.page, `https://${text.replace(/^https?:\/\//i, "")}`) === "outside")
+      fields.website ??= text;
+  }
+  for (const { text } of segments) {
+    if (fields.email !== undefined) break;
+    fields.email = emailIn(plainMail(text)) ?? undefined;
+  }
+  return withoutUndefined(fields);
+}
+
+/** "office [at] acme [dot] com": written for people. */
+function plainMail(text: string): string {
+  return text.replace(/\s*[[({]\s*at\s*[\])}]\s*/gi, "@").replace(/\s*[[({]\s*dot\s*[\])}]\s*/gi, ".");
+}
+
+function address(pieces: readonly Segment[]): ContentFields {
+  const at = pieces.findIndex(({ kind }) => kind === "place");
+  const parsed =
+    at >= 0 ? parseAddress([...streetLines(pieces, at), pieces[at]!.text, ...behind(pieces, at)]) : fromCells(pieces);
+  if (parsed === null) return {};
+  return withoutUndefined({
+    street: parsed.street ?? undefined,
+    city: parsed.city ?? undefined,
+    state: parsed.state ?? undefined,
+    postal_code: parsed.postal_code ?? undefined,
+    country: parsed.country ?? undefined,
+  });
+}
+
+/** The lines before `City, ST` that are a street: up to three, as long as one of them looks like it. */
+function streetLines(pieces: readonly Segment[], place: number): string[] {
+  const lines: string[] = [];
+  for (let at = place - 1; at >= Math.max(0, place - 3); at--) {
+    const { kind, text } = pieces[at]!;
+    if (kind !== "street" && !/^\d+\s+\S/.test(text)) break;
+    if (kind !== "street" && kind !== "words") break;
+    lines.unshift(text);
+  }
+  return lines;
+}
+
+/** A postal code or a country may stand in an element of its own. */
+function behind(pieces: readonly Segment[], place: number): string[] {
+  const next = pieces[place + 1];
+  if (next?.kind === "postal" && !/\d{5}/.test(pieces[place]!.text)) return [next.text];
+  return [];
+}
+
+/** City, state and postal code in elements of their own. */
+function fromCells(pieces: readonly Segment[]): ReturnType<typeof parseAddress> {
+  const at = pieces.findIndex(({ kind }) => kind === "state");
+  const postal = pieces.find(({ kind }) => kind === "postal")?.text ?? null;
+  if (at < 0 && postal === null) return null;
+  const state = at < 0 ? null : stateCode(pieces[at]!.text);
+  const before = pieces[at - 1];
+  const city = before?.kind === "words" && /^[\p{L} .'’-]{2,40}$/u.test(before.text) ? before.text : null;
+  const street =
+    pieces.slice(0, Math.max(at, 0)).findLast(({ kind, text }) => kind === "street" || /^\d+ \p{L}/u.test(text))
+      ?.text ?? null;
+  return { street, city, state, postal_code: postal, country: null };
+}
+
+function withoutUndefined<T extends object>(fields: T): T {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as T;
+}

@@ -1,0 +1,127 @@
+/**
+ * Finds the repeated records of a page that nobody has described.
+ *
+ * Every set of alike elements, and every way to cut the children of an element into runs, is a candidate; the best score wins.
+ * Invariants: the same page gives the same shape; a page without records gives null rather than a guess.
+ */
+
+import type { BlockFacts, Scored, Sums } from "./score.ts";
+import { factsOfBlock, scoreBlocks, sumsOf } from "./score.ts";
+import type { Reading } from "./segments.ts";
+import { isFrame } from "./segments.ts";
+import type { Block, Shape } from "./shape.ts";
+import { applyShape, classesOf, elementsByPath, runsOf, startersOf } from "./shape.ts";
+
+export interface FoundBlocks {
+  shape: Shape;
+  facts: BlockFacts[];
+  score: number;
+  contact: number;
+}
+
+interface Candidate extends Scored {
+  shape: Shape;
+}
+
+/** Parents with more children than this are only looked at whole. */
+const MAX_CHILDREN = 20_000;
+const MAX_STARTERS = 12;
+/** Below this a set of mere names and links is as likely a menu. */
+const MIN_SCORE = 1.2;
+
+/** The best set of records on a page, or null. */
+export function findBlocks(reading: Reading): FoundBlocks | null {
+  const sums = sumsOf(reading);
+  const byPath = elementsByPath(reading.root, isFrame);
+  let best: Candidate | null = null;
+  for (const candidate of candidates(sums, byPath)) if (better(candidate, best)) best = candidate;
+  if (best === null || best.score < MIN_SCORE) return null;
+  return { shape: best.shape, facts: withoutStrays(best.facts), score: best.score, contact: best.contact };
+}
+
+/** The records of a page where a known shape says they are; null where that shape is not there. */
+export function findAgain(reading: Reading, shape: Shape): FoundBlocks | null {
+  const sums = sumsOf(reading);
+  const blocks = applyShape(shape, elementsByPath(reading.root, isFrame));
+  const facts = blocks
+    .map((block) => factsOfBlock(sums, block))
+    .filter((one): one is BlockFacts => one !== null && one.counts.name > 0);
+  return facts.length === 0 ? null : { shape, facts: withoutStrays(facts), score: 0, contact: 1 };
+}
+
+function* candidates(sums: Sums, byPath: ReadonlyMap<string, any[]>): Generator<Candidate> {
+  for (const [path, nodes] of byPath) {
+    if (nodes.length >= 2) {
+      for (const className of [null, ...sharedClasses(nodes)]) {
+        const shape: Shape = { kind: "elements", path, className };
+        const scored = scoreBlocks(sums, applyShape(shape, byPath));
+        if (scored !== null) yield { ...scored, shape };
+      }
+    }
+    for (const starter of startersBelow(nodes)) {
+      const shape: Shape = { kind: "runs", path, starter };
+      const blocks = nodes.flatMap((node) => runsOf(node, starter));
+      // Runs of one node each are elements, and were judged as such.
+      if (blocks.length < 2 || blocks.every(({ nodes: run }) => run.length === 1 && run[0].type === "tag")) continue;
+      const scored = scoreBlocks(sums, blocks);
+      if (scored !== null) yield { ...scored, shape };
+    }
+  }
+}
+
+/** Classes that some of the elements have, but not each one its own. */
+function sharedClasses(nodes: readonly any[]): string[] {
+  const counts = new Map<string, number>();
+  for (const node of nodes) for (const word of new Set(classesOf(node))) counts.set(word, (counts.get(word) ?? 0) + 1);
+  return [...counts]
+    .filter(([, count]) => count >= 2 && count < nodes.length)
+    .sort((a, b) => b[1] - a[1])
+    .slice(0, MAX_STARTERS)
+    .map(([word]) => word);
+}
+
+function startersBelow(nodes: readonly any[]): string[] {
+  const counts = new Map<string, number>();
+  let total = 0;
+  for (const node of nodes) {
+    const children = node.children ?? [];
+    total += children.length;
+    if (children.length < 3 || total > MAX_CHILDREN) continue;
+    let breaks = 0;
+    for (const child of children) {
+      for (const name of startersOf(child)) counts.set(name, (counts.get(name) ?? 0) + 1);
+      if (child.name === "br") breaks++;
+      else if (child.type === "tag" || child.data?.trim()) breaks = 0;
+      if (breaks === 2) counts.set("br+br", (counts.get("br+br") ?? 0) + 1);
+    }
+  }
+  counts.delete("br");
+  return [...counts]
+    .filter(([name, count]) => count >= 2 || name === "br+br" || name === "hr")
+    .sort((a, b) => b[1] - a[1])
+    .slice(0, MAX_STARTERS)
+    .map(([name]) => name);
+}
+
+/** Equal scores: the set that covers more, and so has links and badges around the text. */
+function better(candidate: Candidate, best: Candidate | null): boolean {
+  if (best === null) return true;
+  const difference = candidate.score / best.score;
+  if (difference > 1.001) return true;
+  return difference > 0.999 && covered(candidate) > covered(best);
+}
+
+function covered({ facts }: Scored): number {
+  return facts.reduce((sum, { start, end }) => sum + end - start, 0);
+}
+
+/** Blocks without any way to reach somebody, where nearly all others have several, are headings and notices. */
+function withoutStrays(facts: BlockFacts[]): BlockFacts[] {
+  const richness = ({ counts }: BlockFacts) =>
+    [counts.phone, counts.email, counts.website, counts.place, counts.profile].filter((count) => count > 0).length;
+  const poor = facts.filter((one) => richness(one) === 0);
+  const rich = facts.filter((one) => richness(one) >= 2);
+  return rich.length >= facts.length * 0.6 && poor.length <= facts.length * 0.2
+    ? facts.filter((one) => !poor.includes(one))
+    : facts;
+}

@@ -1,0 +1,25 @@
+/** The list items that a schema names. */
+import type { Page, Scope } from "../page.ts";
+import { mayMatch } from "../page.ts";
+import type { Schema } from "../schema.ts";
+import { select } from "../selectors.ts";
+
+/** The list items of a page under this schema; empty for a page of one member. */
+export function listItems(page: Page, schema: Schema): Scope[] {
+  const container = page.$(schema.listContainer);
+  for (const selector of schema.listItem) {
+    if (selector.css !== null && !mayMatch(page, selector.css)) continue;
+    const nodes = select(page, container, selector, Number.POSITIVE_INFINITY).flatMap((match) =>
+      "node" in match ? [match.node] : [],
+    );
+    const known = new Set(nodes);
+    // Nested matches would be counted twice: the outermost one is the item.
+    const outer = nodes.filter((node) => {
+      for (let at = node.parent; at; at = at.parent) if (known.has(at)) return false;
+      return true;
+    });
+    // One match of a general guess is as likely the box around a single member.
+    if (outer.length > (schema.ownList ? 0 : 1)) return outer.map((node) => page.$(node));
+  }
+  return [];
+}

@@ -1,0 +1,170 @@
+/**
+ * What a piece of text is, judged by its content alone: a phone number, an address, a state, a label, or plain words.
+ *
+ * Invariants: no list of companies or sites is known here; the same text is always the same kind; a piece has one kind.
+ */
+import { cleanText } from "../page.ts";
+import { phonesInText } from "../phone.ts";
+import { stateCode } from "../places.ts";
+
+export type Kind =
+  | "phone"
+  | "fax"
+  | "email"
+  | "url"
+  | "place"
+  | "postal"
+  | "state"
+  | "street"
+  | "label"
+  | "noise"
+  | "words";
+
+export interface Piece {
+  text: string;
+  kind: Kind;
+}
+
+export const EMAIL = /[a-z0-9][a-z0-9._%+'-]*@[a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z]{2,}/i;
+const URL_TEXT =
+  /(?:https?:\/\/|www\.)[^\s<>"',;)]+|\b(?:[a-z0-9-]+\.)+(?:com|net|org|biz|info|us|ca|co|io|edu|gov|example|test|inc|shop|tech|uk|de|mx)(?:\/[^\s<>"',;)]*)?(?=$|[\s,;)|])/i;
+const POSTAL = /^(?:\d{5}(?:-\d{4})?|[A-Z]\d[A-Z][ -]?\d[A-Z]\d)$/i;
+const PLACE =
+  /^[\p{L}][\p{L} .'’-]*,\s*([\p{L}. ]{2,24}?)(?:[\s,]+(?:\d{5}(?:-\d{4})?|[A-Z]\d[A-Z][ -]?\d[A-Z]\d))?(?:[\s,]+(?:USA?|U\.S\.A?\.?|United States(?: of America)?|Canada))?$/iu;
+const STREET =
+  /^(?:(?:\d+[A-Z]?(?:[-/]\d+)?|One|Two|Three) +(?:[NSEW]\.?|[NS][EW]|North|South|East|West)? ?[\p{L}\d][\p{L}\d .,'’#&/-]*|P\.? ?O\.? ?(?:Box|Drawer) ?#?\w+.*|(?:Suite|Ste\.?|Unit|Floor|Building|Bldg\.?) ?#?\w+)$/iu;
+const STREET_WORD =
+  /\b(st|street|ave|avenue|rd|road|blvd|boulevard|dr|drive|ln|lane|way|ct|court|pkwy|parkway|hwy|highway|pl|place|ter|terrace|cir|circle|sq|square|trl|trail|pike|plaza|loop|row|route|rte|broadway|run|alley|suite|ste|box|expy|freeway|fwy|turnpike|tpke|crossing|xing|point|pt|county|cr|fm|drawer)\b/i;
+const LABEL_WORDS =
+  /^(?:(?:main|office|toll[- ]free|business|company|member|primary|mailing|street|physical|email|e-mail|web|fax|phone|mobile|cell|contact|postal|zip)[ -]?)*(?:phone|telephone|tel|ph|p|t|fax|f|e|w|m|mobile|cell|email|e-mail|mail|web|website|web site|site|url|address|location|contact|name|company|city|state|zip|zip code|postal code|country|number|person|member since|since|joined|established|founded|membership|type|tier|level|category|categories|industry|products|services|description|about|hours)(?: ?(?:no|number|address|#))?\.?:?$/i;
+const BUTTON =
+  /^(?:(?:view|see|show|read|learn|get|visit|open|go to|click|full|more)\b.{0,24}\b(?:profile|details?|more|info(?:rmation)?|listing|website|web site|site|page|map|here|company|member)|website|web site|visit|details?|profile|more|map|directions|(?:get )?directions|email(?: us)?|e-mail|contact(?: us)?|call(?: now)?|share|print|vcard|download|facebook|twitter|linkedin|instagram|youtube|back to top|top|edit|n\/a|none|home|next|previous|prev|search|filter|sort|reset|apply|login|log in|join|→|»|›|>)\W*$/i;
+
+/** The kind of a text that is one thing. */
+export function kindOf(source: string): Kind {
+  const text = cleanText(source);
+  if (text.length < 2 || text.length > 400) return text.length > 400 ? "words" : "noise";
+  if (LABEL_WORDS.test(text) || (/:$/.test(text) && text.length <= 32)) return "label";
+  if (BUTTON.test(text)) return "noise";
+  if (EMAIL.test(text) && text.length <= 90) return "email";
+  const phones = phonesInText(text);
+  if (phones.length > 0 && text.length <= phones.length * 20 + 24) return phones[0]!.fax ? "fax" : "phone";
+  if (new RegExp(`^(?:${URL_TEXT.source})$`, "i").test(text)) return "url";
+  if (POSTAL.test(text)) return "postal";
+  if (isPlace(text)) return "place";
+  if (isStateText(text)) return "state";
+  if (STREET.test(text) && STREET_WORD.test(text) && text.length <= 90 && !LEGAL.test(text.split(" ").at(-1)!))
+    return "street";
+  if (!/\p{L}/u.test(text)) return "noise";
+  return "words";
+}
+
+function isStateText(text: string): boolean {
+  // "Co." ends names of companies; Colorado is written CO.
+  return stateCode(text) !== null && (/^[A-Z]{2}$|^[A-Z]\.[A-Z]\.$/.test(text) || /^[\p{L} ]{4,}$/u.test(text));
+}
+
+/** `City, ST`, with or without postal code and country. */
+function isPlace(text: string): boolean {
+  const match = PLACE.exec(text);
+  if (match !== null && stateCode(match[1]!.trim()) !== null) return true;
+  // "Springfield IL 62701" and "OH 45402".
+  const behind =
+    /^(?:[\p{L}][\p{L} .'’-]* )?([A-Z]{2}|[\p{L} ]{4,20}) +(?:\d{5}(?:-\d{4})?|[A-Z]\d[A-Z][ -]?\d[A-Z]\d)$/u.exec(
+      text,
+    );
+  return behind !== null && (stateCode(behind[1]!) !== null || stateCode(behind[1]!.split(" ").at(-1)!) !== null);
+}
+
+const LEGAL =
+  /^(?:inc|llc|l\.l\.c|ltd|corp|co|company|corporation|incorporated|limited|lp|llp|plc|gmbh|p\.?c|s\.?a|pllc|jr|sr|the)\.?$/i;
+const SEPARATORS =
+  /\s*\.\s*(?=\||$)|\s*[|•·;\n]\s*|\s+[-–—/]\s+|,\s+|\.\s+(?=(?:ph|tel|phone|fax|email|e-mail|web|www)\b)/i;
+
+/**
+ * A line that holds several things, taken apart: numbers and addresses of the net first, then what commas and bars divide.
+ * A line that is one thing comes back as it is.
+ */
+export function takeApart(source: string): Piece[] {
+  const text = cleanText(source).replace(/\(([^()]*,\s*[A-Z]{2})\)/g, "| $1 |");
+  const whole = kindOf(text);
+  const simple = whole !== "words" && whole !== "phone" && whole !== "email" && !(whole === "street" && /,/.test(text));
+  if (text === "" || simple) return [{ text, kind: whole }];
+  if (text.length > 600) return [{ text, kind: "words" }];
+  const marks = marksIn(text);
+  const rest = remainder(text, marks);
+  const parts = joinLegal(
+    rest
+      .split(SEPARATORS)
+      .map(tidy)
+      .filter((part) => part !== ""),
+  );
+  const telling =
+    marks.length + parts.filter((part) => ["place", "postal", "state", "street"].includes(kindOf(part))).length;
+  if (telling === 0 || (marks.length === 1 && parts.length === 0)) return [{ text, kind: whole }];
+  return [...addressParts(parts), ...marks.map(({ text: mark, kind }) => ({ text: mark, kind }))];
+}
+
+interface Mark extends Piece {
+  start: number;
+  end: number;
+}
+
+function marksIn(text: string): Mark[] {
+  const marks: Mark[] = [];
+  const add = (mark: Mark) => {
+    if (!marks.some((known) => known.start < mark.end && mark.start < known.end)) marks.push(mark);
+  };
+  for (const match of text.matchAll(new RegExp(EMAIL.source, "gi")))
+    add({ text: match[0], kind: "email", start: match.index, end: match.index + match[0].length });
+  for (const match of text.matchAll(new RegExp(URL_TEXT.source, "gi")))
+    add({ text: match[0].replace(/[.)]+$/, ""), kind: "url", start: match.index, end: match.index + match[0].length });
+  for (const { number: _, start, end, fax } of phonesInText(text))
+    add({ text: text.slice(start, end), kind: fax ? "fax" : "phone", start, end });
+  return marks.sort((a, b) => a.start - b.start);
+}
+
+const MARK_LABEL =
+  /[\s,;(]*\b(?:main |office |toll[- ]free |business )*(?:phone|telephone|tel|ph|fax|email|e-mail|mail|web ?site|web|url|p|t|f|e|w)(?: ?(?:no|number|#))?\s*[.:]*\s*$/i;
+
+/** The text without its marks and the labels before them. */
+function remainder(text: string, marks: readonly Mark[]): string {
+  let rest = "";
+  let at = 0;
+  for (const { start, end } of marks) {
+    rest += `${text.slice(at, start).replace(MARK_LABEL, "")} | `;
+    at = end;
+  }
+  return rest + text.slice(at);
+}
+
+/** "Acme, Inc." is one name. */
+function joinLegal(parts: string[]): string[] {
+  const joined: string[] = [];
+  for (const part of parts) {
+    if (joined.length > 0 && LEGAL.test(part)) joined[joined.length - 1] += `, ${part}`;
+    else joined.push(part);
+  }
+  return joined;
+}
+
+/** City and state that a comma divided belong together again. */
+function addressParts(parts: string[]): Piece[] {
+  const pieces: Piece[] = [];
+  for (const part of parts) {
+    const last = pieces.at(-1);
+    const kind = kindOf(part);
+    const closes = kind === "state" || (kind === "place" && stateCode(part.replace(/ [A-Z]?\d.*$/, "")) !== null);
+    if (closes && last !== undefined && last.kind === "words" && pieces.length > 1)
+      pieces[pieces.length - 1] = { text: `${last.text}, ${part}`, kind: "place" };
+    else if (kind === "postal" && last?.kind === "place") last.text += ` ${part}`;
+    else pieces.push({ text: part, kind });
+  }
+  return pieces;
+}
+
+function tidy(text: string): string {
+  return cleanText(text)
+    .replace(/^[\s,;:|•·–—-]+|[\s,;:|•·–—-]+$/g, "")
+    .replace(/^\((?=[^)]*$)|(?<=^[^(]*)\)$/g, "");
+}

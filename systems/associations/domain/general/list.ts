@@ -1,0 +1,254 @@
+/**
+ * The records of a page that lists members: where they stand, and each with its fields.
+ *
+ * Three sources compete: the schema's list items, the structure of the page, and data that the page carries. Data also fills gaps.
+ * Invariants: a schema of the association's own is never overruled; a shape found on one page gives the records of the next ones
+ * too, even of a last page with a single record; every entry comes out, those without a required field with what is missing.
+ */
+import type { Fields, Hints } from "../field-values.ts";
+import { extractFields } from "../field-values.ts";
+import { eligibleLink } from "../member-links.ts";
+import type { Page, Scope } from "../page.ts";
+import { cleanText } from "../page.ts";
+import type { Schema } from "../schema.ts";
+import { confidenceOf, missingFields } from "../schema.ts";
+import { columnsOf } from "./columns.ts";
+import { dataFields, fillByName } from "./data-fields.ts";
+import type { DataGroup } from "./embedded.ts";
+import { dataGroups } from "./embedded.ts";
+import { contentFields } from "./fill.ts";
+import type { FoundBlocks } from "./find.ts";
+import { findAgain, findBlocks } from "./find.ts";
+import { listItems } from "./items.ts";
+import { nameKeys, namesAt } from "./names.ts";
+import type { BlockFacts } from "./score.ts";
+import { scoreBlocks, sumsOf } from "./score.ts";
+import type { Reading, Segment } from "./segments.ts";
+import { linkKind, readPart } from "./segments.ts";
+import type { Block, Shape } from "./shape.ts";
+
+/** Where records stand, as it passes from job to job. */
+export type ListShape =
+  | { by: "items" }
+  | { by: "data"; path: string }
+  | { by: "structure"; shape: Shape; names: string[] };
+
+export interface Entry {
+  fields: Fields;
+  sources: Record<string, string>;
+  confidence: number;
+  /** Required fields it lacks. */
+  missing: string[];
+  text: string;
+  /** Its own page on this site. */
+  profile: string | null;
+}
+
+export interface ListReading {
+  shape: ListShape;
+  entries: Entry[];
+}
+
+/** Structure alone makes a list only with this share of entries that say how to reach somebody. */
+const MIN_CONTACT = 0.5;
+
+export interface ReadOptions {
+  /** The page is known to list members, so names with links are enough. */
+  trusting?: boolean;
+}
+
+/** The records of a page, or null where it lists none. */
+export function readList(
+  page: Page,
+  schema: Schema,
+  known: ListShape | null = null,
+  { trusting = false }: ReadOptions = {},
+): ListReading | null {
+  const items = listItems(page, schema);
+  if (schema.ownList) return items.length === 0 ? null : fromItems(page, schema, items);
+  const groups = dataGroups(page);
+  const again = known === null ? null : readAgain(page, schema, known, { items, groups });
+  if (again !== null) return again;
+  const reading = readPart(page);
+  const found = bestStructure(reading, items, { trusting: trusting && known === null });
+  const data = groups[0];
+  // Data on the page of one member speaks of its neighbours and of the association as well.
+  const enough = data !== undefined && (trusting || known !== null || (data.records.length > 2 && !headed(page, data)));
+  if (enough && prefersData(data, found))
+    return { shape: { by: "data", path: data.path }, entries: fromData(page, schema, data) };
+  if (found === null) return items.length > 1 && known === null ? fromItems(page, schema, items) : null;
+  if (found === "items") return withData(fromItems(page, schema, items), groups, page, schema);
+  const names = nameKeys(reading, found.facts);
+  const entries = fromFacts(reading, schema, found.facts, names);
+  return withData({ shape: { by: "structure", shape: found.shape, names }, entries }, groups, page, schema);
+}
+
+function readAgain(
+  page: Page,
+  schema: Schema,
+  known: ListShape,
+  { items, groups }: { items: Scope[]; groups: DataGroup[] },
+): ListReading | null {
+  if (known.by === "items")
+    return items.length === 0 ? null : withData(fromItems(page, schema, items), groups, page, schema);
+  if (known.by === "data") {
+    const group = groups.find(({ path }) => path === known.path);
+    return group === undefined ? null : { shape: known, entries: fromData(page, schema, group) };
+  }
+  const reading = readPart(page);
+  const found = findAgain(reading, known.shape);
+  if (found === null) return null;
+  return withData(
+    { shape: known, entries: fromFacts(reading, schema, found.facts, known.names) },
+    groups,
+    page,
+    schema,
+  );
+}
+
+/** The structure that scores best; the schema's guesses are believed where they do about as well. */
+function bestStructure(
+  reading: Reading,
+  items: Scope[],
+  { trusting }: { trusting: boolean },
+): FoundBlocks | "items" | null {
+  const found = findBlocks(reading);
+  const guessed =
+    items.length < 2
+      ? null
+      : scoreBlocks(
+          sumsOf(reading),
+          items.map((item) => ({ nodes: item.toArray() })),
+        );
+  if (guessed !== null && guessed.score * 1.1 >= (found?.score ?? 0)) return "items";
+  if (found === null) return null;
+  if (found.contact >= MIN_CONTACT && (trusting || found.facts.length > 2)) return found;
+  return trusting ? found : null;
+}
+
+function headed(page: Page, { records }: DataGroup): boolean {
+  const heading = cleanText(page.$("h1").first().text()).toLowerCase();
+  return records.some(({ company_name }) => company_name!.toLowerCase() === heading);
+}
+
+/** Data wins where it knows clearly more members than the page shows, or where the page shows none. */
+function prefersData(data: DataGroup, found: FoundBlocks | "items" | null): boolean {
+  if (found === null) return data.records.length > 1;
+  if (found === "items") return false;
+  return (
+    data.records.length > found.facts.length * 1.2 ||
+    (found.contact < 0.3 && data.records.length >= found.facts.length * 0.8)
+  );
+}
+
+function fromItems(page: Page, schema: Schema, items: Scope[]): ListReading {
+  const reading = readPart(page, page.$("body"), { frames: true });
+  const facts = items.map((item) => blockOf(reading, { nodes: item.toArray() }));
+  const names = schema.ownList ? [] : nameKeys(reading, facts);
+  return { shape: { by: "items" }, entries: fromFacts(reading, schema, facts, names, { plain: schema.ownList }) };
+}
+
+function blockOf(reading: Reading, block: Block): BlockFacts {
+  const start = reading.ranges.get(block.nodes[0])?.start ?? 0;
+  const end = reading.ranges.get(block.nodes.at(-1))?.end ?? start;
+  return { block, start, end, counts: { name: 0, phone: 0, email: 0, website: 0, place: 0, profile: 0 }, name: null };
+}
+
+/** `plain`: the schema says where everything is, and nothing is guessed beside it. */
+function fromFacts(
+  reading: Reading,
+  schema: Schema,
+  facts: readonly BlockFacts[],
+  keys: readonly string[],
+  { plain = false } = {},
+): Entry[] {
+  const { page } = reading;
+  const names = namesAt(reading, facts, keys);
+  const profiles = profileLinks(reading, facts, names);
+  return facts.map(({ block, start, end }, at) => {
+    const name = names[at] ?? null;
+    const scope = scopeOf(page, block);
+    const hints: Hints = plain
+      ? {}
+      : {
+          name: name === null ? null : bareName(name.text),
+          profile: profiles[at] ?? null,
+          content: contentFields(reading, start, end, name?.text ?? null),
+          columns: columnsOf(block),
+        };
+    const { fields, sources } = extractFields(page, scope, schema, { single: false, hints });
+    return {
+      fields,
+      sources,
+      confidence: confidenceOf(fields, schema),
+      missing: missingFields(fields, schema),
+      text: cleanText(scope.text()),
+      profile: profiles[at] ?? null,
+    };
+  });
+}
+
+function scopeOf(page: Page, { nodes }: Block): Scope {
+  if (nodes.length === 1 && nodes[0].type === "tag") return page.$(nodes[0]);
+  const wrapper = page.$("<div></div>");
+  for (const node of nodes) wrapper.append(page.$(node).clone());
+  return wrapper;
+}
+
+function bareName(text: string): string {
+  return text
+    .replace(/^(?:company|member|business|organi[sz]ation|firm)?\s*(?:name)?\s*:\s*/i, "")
+    .replace(/^\d{1,4}[.)]\s+/, "");
+}
+
+const PROFILE_TEXT = /\b(profile|details?|more|view|learn|info|information|listing|full|page)\b/i;
+const OTHER_TEXT =
+  /\b(map|directions?|e-?mail|contact|website|visit|call|claim|share|print|save|favou?rite|compare|edit|log ?in|vcard|review|quote)\b/i;
+
+/** The link of each record to its own page: around its name, else the one that says so, else the only one. Distinct, or none at all. */
+function profileLinks(
+  reading: Reading,
+  facts: readonly BlockFacts[],
+  names: readonly (Segment | null)[],
+): (string | null)[] {
+  const { page } = reading;
+  const inside = (href: string | null) => (linkKind(page, href) === "inside" ? eligibleLink(page, href) : null);
+  const links = facts.map(({ start, end }, at) => {
+    const own = inside(names[at]?.href ?? null);
+    if (own !== null) return own;
+    const linked = reading.segments.slice(start, end).filter(({ href }) => inside(href) !== null);
+    const saying = linked.find(({ text }) => PROFILE_TEXT.test(text) && !OTHER_TEXT.test(text));
+    const all = new Set(linked.filter(({ text }) => !OTHER_TEXT.test(text)).map(({ href }) => inside(href)));
+    return inside(saying?.href ?? null) ?? (all.size === 1 ? [...all][0]! : null);
+  });
+  const given = links.filter((link) => link !== null);
+  const distinct = new Set(given).size;
+  return distinct * 2 > facts.length && distinct > given.length * 0.6 ? links : links.map(() => null);
+}
+
+function fromData(page: Page, schema: Schema, group: DataGroup): Entry[] {
+  return group.records.map((record) => {
+    const { fields, sources } = dataFields(record, schema, page.url);
+    return {
+      fields,
+      sources,
+      confidence: confidenceOf(fields, schema),
+      missing: missingFields(fields, schema),
+      text: Object.values(record).join(" "),
+      profile: eligibleLink(page, record.profile_url ?? record.website ?? null),
+    };
+  });
+}
+
+/** Gaps filled from the page's data where it names the same member. */
+function withData(list: ListReading, groups: readonly DataGroup[], page: Page, schema: Schema): ListReading {
+  for (const group of groups.slice(0, 3)) {
+    const named = new Map(group.records.map((record) => [record.company_name!.toLowerCase(), record]));
+    for (const entry of list.entries) {
+      const record =
+        typeof entry.fields.company_name === "string" ? named.get(entry.fields.company_name.toLowerCase()) : undefined;
+      if (record !== undefined) fillByName(entry, dataFields(record, schema, page.url));
+    }
+  }
+  return list;
+}
