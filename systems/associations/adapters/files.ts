@@ -36,6 +36,11 @@ export async function readJsonl<T = any>(path: string): Promise<{ records: T[]; 
   return { records, unreadable };
 }
 
+/** Writes text as it comes, in parts. */
+export async function writeLines(path: string, parts: Iterable<string> | AsyncIterable<string>): Promise<void> {
+  await writeAtomically(path, parts);
+}
+
 const CHUNK_CHARACTERS = 1 << 18;
 
 async function writeAtomically(path: string, parts: Iterable<string> | AsyncIterable<string>): Promise<void> {
