@@ -1,0 +1,248 @@
+/**
+ * Git for the harness: one worktree per run on a branch of its own, and one commit per job that changed something.
+ *
+ * Invariants:
+ * 1. The repository's own working tree, index, branches and configuration are never changed; only `tenuto/<run>` and its worktree.
+ * 2. No hooks, no signing, no prompts: nothing that an agent may have put there is run.
+ * 3. Operations of several jobs in one worktree come one after the other; a lock left by a dead process is taken over.
+ * 4. Only paths that a job may change are committed; anything else that changed is put back and named.
+ */
+import { randomUUID } from "node:crypto";
+import { existsSync } from "node:fs";
+import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { runProgram } from "./program.ts";
+
+export class GitError extends Error {}
+
+export interface Worktree {
+  path: string;
+  branch: string;
+  /** Commit at which the run began. */
+  base: string;
+}
+
+export interface Changes {
+  /** Commit with the changes; null if there were none. */
+  commit: string | null;
+  files: { path: string; change: "added" | "changed" | "deleted" }[];
+  /** Changed outside the allowed paths, and put back. */
+  outside: string[];
+}
+
+const SAFE = [
+  ...["-c", "core.hooksPath=/dev/null"],
+  ...["-c", "core.fsmonitor=false"],
+  ...["-c", "commit.gpgsign=false"],
+  ...["-c", "gc.auto=0"],
+  ...["-c", "core.quotePath=false"],
+];
+const AUTHOR = {
+  GIT_AUTHOR_NAME: "Tenuto",
+  GIT_AUTHOR_EMAIL: "tenuto@localhost",
+  GIT_COMMITTER_NAME: "Tenuto",
+  GIT_COMMITTER_EMAIL: "tenuto@localhost",
+  GIT_TERMINAL_PROMPT: "0",
+  // Paths are names of files, never patterns.
+  GIT_LITERAL_PATHSPECS: "1",
+};
+const GIT_TIMEOUT_MS = 60_000;
+
+/** Runs git and gives its standard output. @throws GitError */
+export async function git(cwd: string, args: readonly string[], env: Record<string, string> = {}): Promise<string> {
+  const lines: string[] = [];
+  const result = await runProgram({
+    argv: ["git", ...SAFE, ...args],
+    cwd,
+    env: { ...AUTHOR, ...env },
+    timeoutMs: GIT_TIMEOUT_MS,
+    onLine: (stream, line) => {
+      if (stream === "stdout") lines.push(line);
+      return undefined;
+    },
+  });
+  if (result.startError !== null) throw new GitError(result.startError);
+  if (result.exitCode !== 0)
+    throw new GitError(
+      `git ${args[0]} failed in ${cwd} (${result.exitCode ?? result.signal}): ${result.tail.slice(-500)}`,
+    );
+  return lines.join("\n");
+}
+
+export function branchOf(runId: string): string {
+  return `tenuto/${runId}`;
+}
+
+/** The worktree of a run, made where it is not there yet. @throws GitError */
+export async function ensureWorktree(repository: string, path: string, runId: string): Promise<Worktree> {
+  const branch = branchOf(runId);
+  if (!existsSync(repository)) throw new GitError(`there is no folder ${repository}`);
+  await git(repository, ["rev-parse", "--git-dir"]).catch(() => {
+    throw new GitError(
+      `${repository} is no Git repository; make one with: git init && git add -A && git commit -m start`,
+    );
+  });
+  await mkdir(dirname(path), { recursive: true });
+  return await withLock(`${path}.lock`, async () => {
+    if (!existsSync(join(path, ".git"))) {
+      await git(repository, ["worktree", "prune"]);
+      const known = await git(repository, ["branch", "--list", branch]);
+      // Left by an attempt that died while Git was filling it.
+      await rm(path, { recursive: true, force: true });
+      const where = known === "" ? ["-b", branch, path, "HEAD"] : [path, branch];
+      await git(repository, ["worktree", "add", "--quiet", ...where]);
+    }
+    const base = await git(repository, ["merge-base", "HEAD", branch]);
+    return { path, branch, base };
+  });
+}
+
+/** Removes the worktree. The branch stays where it holds commits; what was not committed yet is committed first. */
+export async function removeWorktree(
+  repository: string,
+  path: string,
+  runId: string,
+): Promise<{ branch: string | null }> {
+  const branch = branchOf(runId);
+  return await withLock(`${path}.lock`, async () => {
+    if (existsSync(join(path, ".git"))) {
+      await commitAll(path, ["."], "Left over at the end of the run");
+      await git(repository, ["worktree", "remove", "--force", path]);
+    }
+    await rm(path, { recursive: true, force: true });
+    await git(repository, ["worktree", "prune"]);
+    if ((await git(repository, ["branch", "--list", branch])) === "") return { branch: null };
+    if ((await git(repository, ["rev-list", "--count", `HEAD..${branch}`])) !== "0") return { branch };
+    await git(repository, ["branch", "-D", branch]);
+    return { branch: null };
+  });
+}
+
+/** Puts the allowed paths back to the last commit. What is thrown away is kept as a commit under `refs/tenuto/left-over/`. */
+export async function cleanStart(tree: string, allowed: readonly string[], label: string): Promise<boolean> {
+  return await withLock(`${tree}.lock`, async () => {
+    const dirty = await git(tree, ["status", "--porcelain", "--untracked-files=all", "--", ...allowed]);
+    if (dirty === "") return false;
+    const index = `${tree}.${randomUUID()}.index`;
+    try {
+      const env = { GIT_INDEX_FILE: index };
+      await git(tree, ["read-tree", "HEAD"], env);
+      await git(tree, ["add", "-A", "--", ...allowed], env);
+      const content = await git(tree, ["write-tree"], env);
+      const commit = await git(tree, ["commit-tree", content, "-p", "HEAD", "-m", `Left over by ${label}`]);
+      await git(tree, ["update-ref", `refs/tenuto/left-over/${refName(label)}`, commit]);
+    } finally {
+      await rm(index, { force: true });
+    }
+    await putBack(tree, allowed);
+    return true;
+  });
+}
+
+async function putBack(tree: string, paths: readonly string[]): Promise<void> {
+  await git(tree, ["reset", "--quiet", "--", ...paths]).catch(() => "");
+  await git(tree, ["clean", "-fdq", "--", ...paths]);
+  const tracked = await git(tree, ["ls-files", "-z", "--", ...paths]);
+  if (tracked !== "") await git(tree, ["checkout", "--quiet", "HEAD", "--", ...paths]).catch(() => "");
+}
+
+function refName(label: string): string {
+  return label.replaceAll(/[^A-Za-z0-9/_-]+/g, "-");
+}
+
+/** Commits what changed inside the allowed paths; what changed outside them is put back unless others work there. */
+export async function commitChanges(
+  tree: string,
+  allowed: readonly string[],
+  message: string,
+  options: { others?: boolean } = {},
+): Promise<Changes> {
+  return await withLock(`${tree}.lock`, async () => {
+    const outside = options.others === true ? [] : await outsideOf(tree, allowed);
+    if (outside.length > 0) await putBack(tree, outside);
+    const { commit, files } = await commitAll(tree, allowed, message);
+    return { commit, files, outside };
+  });
+}
+
+async function outsideOf(tree: string, allowed: readonly string[]): Promise<string[]> {
+  if (allowed.includes(".")) return [];
+  const status = await git(tree, ["status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=all"]);
+  return status
+    .split("\0")
+    .filter((entry) => entry !== "")
+    .map((entry) => entry.slice(3))
+    .filter((path) => !allowed.some((part) => path === part || path.startsWith(`${part.replace(/\/+$/, "")}/`)));
+}
+
+async function commitAll(
+  tree: string,
+  paths: readonly string[],
+  message: string,
+): Promise<Pick<Changes, "commit" | "files">> {
+  const status = await git(tree, ["status", "--porcelain", "--untracked-files=all", "--", ...paths]);
+  if (status === "") return { commit: null, files: [] };
+  await git(tree, ["add", "-A", "--", ...paths]);
+  await git(tree, ["commit", "--quiet", "--no-verify", "--only", "-m", message, "--", ...paths]);
+  const commit = await git(tree, ["rev-parse", "HEAD"]);
+  return { commit, files: await filesOf(tree, commit) };
+}
+
+const LETTERS = { A: "added", D: "deleted" } as const;
+
+async function filesOf(tree: string, commit: string): Promise<Changes["files"]> {
+  const parts = (
+    await git(tree, ["diff-tree", "-r", "-z", "--no-renames", "--no-commit-id", "--name-status", commit])
+  ).split("\0");
+  const files: Changes["files"] = [];
+  for (let at = 0; at + 1 < parts.length; at += 2)
+    files.push({ path: parts[at + 1]!, change: LETTERS[parts[at] as keyof typeof LETTERS] ?? "changed" });
+  return files;
+}
+
+/** The changes of one commit, or since another, as a patch. */
+export async function diffOf(tree: string, from: string, to: string): Promise<string> {
+  return await git(tree, ["diff", "--no-color", "--no-ext-diff", "--no-textconv", from, to]);
+}
+
+const LOCK_TRIES = 600;
+const LOCK_PAUSE_MS = 50;
+
+/** Runs `work` while nobody else holds the lock. @throws GitError after 30 s */
+async function withLock<T>(lock: string, work: () => Promise<T>): Promise<T> {
+  for (let tries = 0; ; tries++) {
+    try {
+      await writeFile(lock, String(process.pid), { flag: "wx" });
+      break;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+      if (tries >= LOCK_TRIES) throw new GitError(`another job has held ${lock} for 30 s`);
+      await takeFromDead(lock);
+      await pause(LOCK_PAUSE_MS);
+    }
+  }
+  try {
+    return await work();
+  } finally {
+    await rm(lock, { force: true });
+  }
+}
+
+async function takeFromDead(lock: string): Promise<void> {
+  const pid = Number(await readFile(lock, "utf8").catch(() => ""));
+  if (!Number.isInteger(pid) || pid <= 0 || isAlive(pid)) return;
+  const aside = `${lock}.${randomUUID()}`;
+  // Only one of several waiters can move it away.
+  await rename(lock, aside).catch(() => {});
+  await rm(aside, { force: true });
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+}

@@ -1,0 +1,34 @@
+/**
+ * The first and the last job of a run: make its worktree, and remove it. `workspace.ts open` and `workspace.ts close`.
+ *
+ * Invariants:
+ * 1. `open` again gives the same worktree; `close` again finds nothing to do.
+ * 2. Commits stay on the branch `tenuto/<run>`; a branch without any is removed.
+ */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { z } from "zod";
+import { ensureWorktree, GitError, removeWorktree } from "../harness/git.ts";
+
+const OPEN = z.strictObject({ repository: z.string().min(1) });
+const CLOSE = z.strictObject({ repository: z.string().min(1), path: z.string().min(1) });
+
+async function run(verb: string | undefined, env: NodeJS.ProcessEnv): Promise<object> {
+  const input: unknown = JSON.parse(readFileSync(env["TENUTO_INPUT"]!, "utf8"));
+  const runId = env["TENUTO_RUN_ID"]!;
+  if (verb === "open") {
+    const { repository } = OPEN.parse(input);
+    return { ...(await ensureWorktree(repository, join(env["TENUTO_WORKSPACE"]!, "tree"), runId)), repository };
+  }
+  const { repository, path } = CLOSE.parse(input);
+  return await removeWorktree(repository, path, runId);
+}
+
+try {
+  writeFileSync(process.env["TENUTO_OUTPUT"]!, JSON.stringify(await run(process.argv[2], process.env)));
+} catch (error) {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+  // Git may have been busy or short of something; a wrong folder stays wrong.
+  process.exitCode =
+    error instanceof GitError && !/there is no folder|is no Git repository/.test(error.message) ? 75 : 1;
+}
