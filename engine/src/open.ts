@@ -16,6 +16,7 @@ import {
 } from "./artifacts/dataset.ts";
 import { openFileStore } from "./artifacts/filesystem.ts";
 import { importJsonl } from "./artifacts/import-jsonl.ts";
+import { workspacesIn } from "./artifacts/workspaces.ts";
 import { bindAgents, type Pipeline } from "./authoring/define.ts";
 import { parseParams } from "./authoring/params.ts";
 import { assertRequirements } from "./authoring/requirements.ts";
@@ -25,6 +26,7 @@ import type { ProcessRow } from "./core/decision.ts";
 import { TenutoError } from "./core/errors.ts";
 import { HEARTBEAT_MS, LEASE_MS } from "./core/limits.ts";
 import { createCommandExecutor } from "./executors/command.ts";
+import { createLlmExecutor } from "./executors/llm/index.ts";
 import { createProbe } from "./executors/probe.ts";
 import { createThreadExecutor } from "./executors/thread.ts";
 import { openSqliteLedger } from "./ledger/sqlite/index.ts";
@@ -227,13 +229,16 @@ async function assemble(
   const store = await openFileStore(join(home, "artifacts"));
   const entropy: Entropy = options.entropy ?? { hex: (bytes) => randomBytes(bytes).toString("hex") };
   const bootPrefix = entropy.hex(8);
+  const commands = createCommandExecutor({ markerPrefix: bootPrefix, recordProcess: processRecorder(ledger) });
   return {
     ledger,
     store,
     datasets: datasetsOn(store),
     logs: openLogFiles(join(home, "logs"), { clock, onProblem: onFault }),
     files: filesIn(home, cwd),
-    commands: createCommandExecutor({ markerPrefix: bootPrefix, recordProcess: processRecorder(ledger) }),
+    workspaces: workspacesIn(join(home, "baselines"), store),
+    commands,
+    models: createLlmExecutor({ commands }),
     threads: createThreadExecutor(),
     probe: createProbe(),
     clock,
@@ -274,6 +279,7 @@ function filesIn(home: string, cwd: string): Files {
       await mkdir(path, { recursive: true, mode: 0o700 });
       return path;
     },
+    make: async (path) => void (await mkdir(path, { recursive: true, mode: 0o700 })),
     ensure: (path) => void mkdirSync(path, { recursive: true, mode: 0o700 }),
     remove: (path) => rm(path, { recursive: true, force: true }),
     link: async (from, folder, name) => {
@@ -289,6 +295,7 @@ function filesIn(home: string, cwd: string): Files {
 export async function removeRunFiles(home: string, ids: readonly string[]): Promise<void> {
   for (const id of ids) {
     await rm(join(home, "workspaces", id), { recursive: true, force: true });
+    await rm(join(home, "baselines", id), { recursive: true, force: true });
     await rm(join(home, "logs", id), { recursive: true, force: true });
   }
 }

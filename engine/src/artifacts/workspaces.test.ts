@@ -46,6 +46,11 @@ const begin = (parts: ArtifactPart[], folder = workspace) =>
     job(folder),
     parts.map((part) => ({ folder, ...part })),
   );
+async function objects(): Promise<number> {
+  let count = 0;
+  for await (const _ of store.list()) count += 1;
+  return count;
+}
 const names = (found: Collected) => found.artifacts.map((artifact) => artifact.name);
 const textOf = async (sha256: string) => Buffer.from(await store.read(sha256, await whole(sha256))).toString("utf8");
 const whole = async (sha256: string) => ({ start: 0, end: statSync(await store.localPath(sha256)).size });
@@ -105,7 +110,7 @@ describe("files", () => {
       "link.txt",
     ]);
     expect(list.skipped).toEqual([{ path: "pipe", reason: "it is no plain file" }]);
-    expect(await Array.fromAsync(store.list())).toHaveLength(2);
+    expect(await objects()).toBe(2);
   });
 
   it("what is above a bound is listed with the reason, never dropped without a word", async () => {
@@ -206,7 +211,7 @@ describe("git_diff", () => {
     } finally {
       rmSync(outside, { recursive: true });
     }
-    expect(await Array.fromAsync(store.list())).toEqual([]);
+    expect(await objects()).toBe(0);
   });
 
   it("works in a linked worktree, and leaves the repository as it is", async () => {

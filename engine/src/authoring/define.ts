@@ -178,7 +178,9 @@ export interface CommandDefinition extends WorkPolicy {
 export function bindAgents<P>(pipeline: Pipeline<P>, agents: Iterable<Agent>): Pipeline<P> {
   const versions: Record<string, string> = { ...pipeline.document.agents };
   const used = new Set(
-    pipeline.document.stages.flatMap((stage) => stage.jobs.flatMap((job) => [job.agent, job.gate?.agent ?? job.agent])),
+    pipeline.document.stages.flatMap((stage) =>
+      stage.jobs.flatMap((job) => [job.agent, job.gate?.agent ?? job.agent, job.compensate?.agent ?? job.agent]),
+    ),
   );
   const own = new Set(pipeline.agents.map((agent) => agent.name));
   for (const agent of agents) {
@@ -263,7 +265,11 @@ function withAgentNames(written: Record<string, unknown>, agents: Agent[]): Reco
     known.add((agent as Agent).name);
     return { ...(job as object), agent: (agent as Agent).name };
   };
-  const jobs = (list: unknown): unknown => (Array.isArray(list) ? list.map(named) : list);
+  const withUndo = (job: unknown): unknown => {
+    const compensate = (job as { compensate?: unknown } | null)?.compensate;
+    return compensate === undefined ? named(job) : { ...(named(job) as object), compensate: named(compensate) };
+  };
+  const jobs = (list: unknown): unknown => (Array.isArray(list) ? list.map(withUndo) : list);
   const { stages } = written;
   return {
     ...written,

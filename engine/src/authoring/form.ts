@@ -20,7 +20,14 @@ import type {
   Template,
   WorkPolicy,
 } from "../core/document.ts";
-import { COMMAND_KEYS, DEPENDENCY_KEYS, FOR_EACH_KEYS, JOB_KEYS, PIPELINE_KEYS } from "../core/document-shape.ts";
+import {
+  COMMAND_KEYS,
+  DEPENDENCY_KEYS,
+  FOR_EACH_KEYS,
+  JOB_KEYS,
+  PIPELINE_KEYS,
+  POLICY_KEYS,
+} from "../core/document-shape.ts";
 import type { DependencyType, Priority } from "../core/model.ts";
 import { either, json, list, map, object, type Shape, text, word } from "../core/shape.ts";
 
@@ -36,6 +43,16 @@ export type ForEachForm =
       source?: Template | readonly unknown[] | { file: Template };
       file?: Template;
     });
+
+/** What undoes a job, said as a job says its work. */
+export interface CompensateForm extends WorkPolicy {
+  agent?: string | Agent;
+  command?: readonly Template[] | CommandForm;
+  shell?: string;
+  env?: Record<string, Template>;
+  /** Any JSON; placeholders also refer to `output`, the output of the job that is undone. */
+  input?: unknown;
+}
 
 /** A job as written. Name an agent, or give a command or shell text. */
 export interface JobForm extends WorkPolicy {
@@ -67,6 +84,12 @@ export interface JobForm extends WorkPolicy {
   gate?: JobSpec["gate"];
   /** What the job may add to its run. */
   spawns?: JobSpec["spawns"];
+  /** What it leaves behind beside its output. */
+  artifacts?: JobSpec["artifacts"];
+  /** `outside`: it changes something outside; a dry run plans it instead of running it. */
+  effects?: JobSpec["effects"];
+  /** What undoes the job's effects when the run is rolled back. */
+  compensate?: CompensateForm;
   /** One child per element of a list that another job made. */
   multiply?: JobSpec["multiply"];
 }
@@ -102,6 +125,14 @@ const JOB: Shape = object(
     env: COMMAND_KEYS.env!,
     needs: { ...list(either(text(), object(DEPENDENCY_KEYS, ["job"]))), hint: "Write a list of job ids: [a, b]." },
     forEach: either(text(), list(json), object({ ...FOR_EACH_KEYS, file: text() })),
+    compensate: object({
+      ...POLICY_KEYS,
+      agent: text(),
+      command: { ...either(list(text(), 1), object({ ...COMMAND_KEYS, shell: text() })), hint: TEXT_COMMAND_HINT },
+      shell: text(),
+      env: COMMAND_KEYS.env!,
+      input: json,
+    }),
   },
   ["id"],
 );

@@ -15,6 +15,7 @@ import { checkShape, type Problem, problem, type Segment } from "../core/shape.t
 import {
   CODE,
   type CommandForm,
+  type CompensateForm,
   type ForEachForm,
   GRAPH,
   type HeadForm,
@@ -90,7 +91,7 @@ function headOf(form: HeadForm & { params?: Json }): Omit<PipelineDocument, "kin
 }
 
 function jobOf(form: JobForm, path: Segment[], problems: Problem[]): JobSpec {
-  const { agent, command, shell, env, needs, forEach, input, ...rest } = form;
+  const { agent, command, shell, env, needs, forEach, input, compensate, ...rest } = form;
   const program = commandOf(form, path, problems);
   if (agent === undefined && program === undefined) {
     problems.push(problem(path, "says no work", "Give agent: layer/name, command: [program, …] or shell: text."));
@@ -109,10 +110,25 @@ function jobOf(form: JobForm, path: Segment[], problems: Problem[]): JobSpec {
         typeof need === "string" ? { job: need, on: "success" } : { job: need.job, on: need.on ?? "success" },
     ),
     forEach: loop,
+    compensate: compensate === undefined ? undefined : compensateOf(compensate, [...path, "compensate"], problems),
   }) as JobSpec;
 }
 
-function commandOf(form: JobForm, path: Segment[], problems: Problem[]): CommandSpec | undefined {
+function compensateOf(form: CompensateForm, path: Segment[], problems: Problem[]): JobSpec["compensate"] {
+  const { agent, command, shell, env, ...rest } = form;
+  const program = commandOf(form, path, problems);
+  if ((agent === undefined) === (program === undefined))
+    problems.push(
+      problem(path, "needs one thing to do", "Give agent: layer/name, command: [program, …] or shell: text."),
+    );
+  return { ...rest, agent: agent as string | undefined, command: program } as NonNullable<JobSpec["compensate"]>;
+}
+
+function commandOf(
+  form: Pick<JobForm, "command" | "shell" | "env">,
+  path: Segment[],
+  problems: Problem[],
+): CommandSpec | undefined {
   const { command, shell, env } = form;
   if (command === undefined && shell === undefined) {
     if (env !== undefined)

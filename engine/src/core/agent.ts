@@ -3,6 +3,7 @@
  *
  * Schemas are anything that implements Standard Schema (zod, valibot, arktype), so the core needs no schema library.
  */
+import type { ArtifactType } from "./artifact.ts";
 import type { CommandSpec, WorkPolicy } from "./document.ts";
 import type { Ceiling, LlmSpec } from "./llm.ts";
 import type { Json } from "./model.ts";
@@ -67,6 +68,15 @@ export interface ArtifactRef {
   name: string;
   bytes: number;
   mediaType: string;
+}
+
+/** An artifact of another job that this one is offered. */
+export interface OfferedArtifact extends ArtifactRef {
+  /** Id of the job that made it. */
+  job: string;
+  type: string;
+  /** A file with its bytes, in the workspace below `inputs/`; read-only. */
+  path: string | null;
 }
 
 /** A step's key: a string, or parts that are joined (`["fetch", url]`). Unique within one attempt of a job or item. */
@@ -161,6 +171,8 @@ export interface Context {
   readonly signal: AbortSignal;
   /** Folder of this job; kept until the run is pruned. */
   readonly workspace: string;
+  /** True in a dry run: nothing outside may be changed. */
+  readonly dryRun: boolean;
 
   /** Runs `work` once; after a crash or a wait the recorded result is returned. @throws duplicate_step_key */
   step<T>(
@@ -187,8 +199,10 @@ export interface Context {
   artifact(
     name: string,
     content: string | Uint8Array | { path: string },
-    options?: { mediaType?: string; type?: string },
+    options?: { mediaType?: string; type?: ArtifactType | (string & {}) },
   ): Promise<ArtifactRef>;
+  /** Artifacts of the jobs that this one depends on, of its children and of its parents; linked into the workspace and recorded. */
+  artifacts(filter?: { job?: string; name?: string; type?: ArtifactType }): Promise<OfferedArtifact[]>;
   /** Stores records as a dataset. */
   dataset(name: string, records: Iterable<unknown> | AsyncIterable<unknown>): Promise<DatasetRef>;
   /** Opens a dataset reference for reading. */

@@ -3,8 +3,9 @@
  *
  * Owner: core. Invariants:
  * 1. What becomes an artifact is chosen by the job's spec (or by code that calls `ctx.artifact`), never by a model's words.
- * 2. A job is offered the artifacts of all jobs that it depends on, directly or not, of their spawned jobs, and of its own;
- *    a spawned job those of its ancestors and of what they depend on. Order in time alone makes no offer.
+ * 2. A job is offered the artifacts of all jobs that it depends on, directly or not, and of the jobs that those spawned; of
+ *    the jobs that it spawned itself; a spawned job those of the jobs above it and of what they depend on, not those of its
+ *    siblings. Order in time alone makes no offer.
  * 3. Names become paths in a workspace only through `inputPath`, which can't lead outside.
  */
 import type { Plan } from "./plan.ts";

@@ -4,6 +4,8 @@
  *
  * Owner: core, for pipeline.ts. Each rule looks at one part only; what needs the graph is in pipeline.ts.
  */
+
+import { aftermathProblems } from "./aftermath-rules.ts";
 import { OPERATORS } from "./condition.ts";
 import type {
   CommandSpec,
@@ -98,7 +100,7 @@ export function jobProblems(spec: JobSpec, path: Path, limiters: ReadonlySet<str
   if (Array.isArray(spec.forEach?.source)) {
     problems.push(...payloadProblems(spec.forEach.source, [...path, "forEach", "source"]));
   }
-  problems.push(...peopleProblems(spec, path));
+  problems.push(...peopleProblems(spec, path), ...aftermathProblems(spec, path));
   spec.limits?.forEach((limit, i) => problems.push(...limitProblems(limit, [...path, "limits", i], limiters)));
   return problems;
 }

@@ -4,6 +4,7 @@
  * Owner: core. Follows document.ts key by key. The parts are exported because the friendlier form that people write
  * (authoring/form.ts) is made of the same ones.
  */
+import { ARTIFACTS } from "./artifact.ts";
 import { MAX_ITEMS } from "./limits.ts";
 import {
   either,
@@ -145,6 +146,8 @@ export const JOB_KEYS: { readonly [key: string]: Shape } = {
   gate: GATE,
   spawns: SPAWNS,
   multiply: MULTIPLY,
+  artifacts: ARTIFACTS,
+  effects: word("outside"),
 };
 
 const LIMITER = object({
@@ -176,6 +179,8 @@ const JOB = object(
     command: object(COMMAND_KEYS, ["argv"]),
     needs: list(object(DEPENDENCY_KEYS, ["job", "on"])),
     forEach: object(FOR_EACH_KEYS, ["source", "concurrency", "errorRate"]),
+    compensate: object({ ...POLICY_KEYS, agent: text(), command: object(COMMAND_KEYS, ["argv"]), input: json }),
+    compensates: text(),
   },
   ["id", "agent"],
 );

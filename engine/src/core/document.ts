@@ -5,6 +5,7 @@
  * Seconds are used where people write figures; the engine converts to milliseconds at its edge.
  */
 
+import type { ArtifactsSpec } from "./artifact.ts";
 import type { ApprovalSpec, Bindings, GateSpec, MultiplySpec, SpawnRights } from "./document-agents.ts";
 import type { ErrorCategory } from "./errors.ts";
 import type { DependencyType, Json, Priority } from "./model.ts";
@@ -101,6 +102,13 @@ export interface ForEachSpec {
   window?: number;
 }
 
+/** An agent or a program that undoes what a job did. Its placeholders see what the job's did, and `output`, the job's output. */
+export interface CompensateSpec extends WorkPolicy {
+  agent?: string;
+  command?: CommandSpec;
+  input?: Json;
+}
+
 export interface CacheSpec {
   key: Template;
   maxAgeSeconds: number;
@@ -134,6 +142,14 @@ export interface JobSpec extends WorkPolicy {
   gate?: GateSpec;
   spawns?: SpawnRights;
   multiply?: MultiplySpec;
+  /** What it leaves behind beside its output. */
+  artifacts?: ArtifactsSpec;
+  /** `outside`: it changes something that a rerun or a rollback can't see; a dry run plans it instead of running it. */
+  effects?: "outside";
+  /** How its effects are undone when the run is rolled back. */
+  compensate?: CompensateSpec;
+  /** Of jobs of a rollback only: id of the job whose effects it undoes. */
+  compensates?: string;
   /** Of spawned jobs only. */
   bindings?: Bindings;
 }

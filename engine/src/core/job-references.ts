@@ -6,6 +6,7 @@
  *    input, command, limits and the forEach key. The source, `when`, cache key and summary belong to the job.
  * 2. A place that takes no placeholders at all (ids, names) is never expanded, so it is not looked at.
  */
+import { artifactParts } from "./artifact.ts";
 import type { JobSpec, PipelineDocument } from "./document.ts";
 import { TenutoError } from "./errors.ts";
 import type { Json } from "./model.ts";
@@ -38,7 +39,9 @@ export function jobReferences(
       const [root, job, part] = found.path;
       if (root === "params") problems.push(...paramProblems(found, params));
       if ((root === "input" || root === "output") && !own.includes(root))
-        problems.push(problem(found.at, `{{ ${found.text} }} is not known here`, "Only a gate can look at it."));
+        problems.push(
+          problem(found.at, `{{ ${found.text} }} is not known here`, "Only a gate or a compensation can look at it."),
+        );
       if (root === "jobs") {
         jobs.push({ path: found.at, text: found.text, job: String(job), part: part as JobReference["part"] });
       } else if ((root === "item" || root === "index") && !(perItem && (spec.forEach ?? spec.multiply) !== undefined)) {
@@ -67,7 +70,13 @@ type Look = (value: unknown, at: readonly Segment[], perItem: boolean, own?: rea
 
 /** Places of approvals, gates and multipliers. */
 function lookAtPeople(spec: JobSpec, look: Look): void {
-  const { approval, gate, multiply } = spec;
+  const { approval, gate, multiply, compensate, artifacts } = spec;
+  for (const part of artifacts === undefined ? [] : artifactParts(artifacts))
+    look(part.folder, ["artifacts", "folder"], false);
+  look(compensate?.input, ["compensate", "input"], true, ["output"]);
+  const { argv, env, cwd, stdin } = compensate?.command ?? {};
+  for (const [name, value] of Object.entries({ argv, env, cwd, stdin }))
+    look(value, ["compensate", "command", name], true, ["output"]);
   look(approval?.title, ["approval", "title"], true, ["input"]);
   look(approval?.show, ["approval", "show"], true, ["input"]);
   look(gate?.verdict, ["gate", "verdict"], true, ["input", "output"]);

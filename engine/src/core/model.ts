@@ -68,6 +68,14 @@ export interface RunVariant {
   [more: string]: Json | undefined;
 }
 
+export function variantOf(run: RunRow): RunVariant {
+  return run.variant === null ? {} : (JSON.parse(run.variant) as RunVariant);
+}
+
+export function isDryRun(run: RunRow): boolean {
+  return run.variant !== null && variantOf(run).dryRun === true;
+}
+
 /** Counters of one stage: the barrier that jobs of the next stage wait for. */
 export interface StageRow {
   run: RunSeq;

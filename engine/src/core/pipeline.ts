@@ -45,6 +45,8 @@ export function validateDocument(doc: PipelineDocument, known: Known = {}): Prob
     if (known.agents !== undefined) {
       problems.push(...agentProblems(doc, node.spec.agent, path, known.agents));
       const gate = node.spec.gate?.agent;
+      const undo = node.spec.compensate?.agent;
+      if (undo !== undefined) problems.push(...agentProblems(doc, undo, [...path, "compensate"], known.agents));
       if (gate !== undefined) problems.push(...agentProblems(doc, gate, [...path, "gate"], known.agents));
     }
   }

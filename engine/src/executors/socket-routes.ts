@@ -8,7 +8,7 @@
  *   /log {level?, message, fields?}       /progress {done, total?, message?}
  *   /step {key, inputHash?}               → {found, output?}
  *   /step/save {key, inputHash?, output}  /sleep {key, ms}
- *   /artifact {name, path | text | base64, mediaType?}  → {sha256, bytes}
+ *   /artifact {name, path | text | base64, mediaType?, type?}  → {sha256, bytes}
  *   /limit {name, key?}                   /spend {name, amount}
  *   /spawn {key, agent | like, input?, stage?, reason?, allowFailure?}  → {result}
  */
@@ -94,11 +94,12 @@ async function artifact(api: AttemptApi, body: Body, cwd: string): Promise<Json>
   const text = fields.optionalText("text");
   const base64 = fields.optionalText("base64");
   const mediaType = fields.optionalText("mediaType");
+  const type = fields.optionalText("type");
   fields.end();
   const given = [path, text, base64].filter((value) => value !== undefined).length;
   if (given !== 1) throw wrong("path", "given, or else text, or else base64: exactly one of them");
-  if (path !== undefined) return { ...(await api.artifact(name, { path: resolve(cwd, path) }, mediaType)) };
-  return { ...(await api.artifact(name, Buffer.from(text ?? decodeBase64(base64!)), mediaType)) };
+  if (path !== undefined) return { ...(await api.artifact(name, { path: resolve(cwd, path) }, mediaType, type)) };
+  return { ...(await api.artifact(name, Buffer.from(text ?? decodeBase64(base64!)), mediaType, type)) };
 }
 
 function decodeBase64(text: string): Buffer {

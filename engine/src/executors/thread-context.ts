@@ -51,9 +51,10 @@ export function createContext(data: ThreadContext, link: Link, signal: AbortSign
     spawn: async <T>(key: StepKey, spec: SpawnSpec) =>
       (await link.call("spawn", claim(key), spec)) as unknown as ChildOutcome<T>,
     sleep: async (key, ms) => void (await link.call("sleep", claim(key), ms)),
+    artifacts: () => unavailable("artifacts"),
     artifact: async (name, content, options) => {
       const bytes = typeof content === "string" ? new TextEncoder().encode(content) : content;
-      const stored = await link.call("artifact", name, bytes, options?.mediaType);
+      const stored = await link.call("artifact", name, bytes, options?.mediaType, options?.type);
       return reference(name, stored as { sha256: string; bytes: number }, options?.mediaType);
     },
     progress: (done, total, message) => link.note("progress", done, total, message),

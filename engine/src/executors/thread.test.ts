@@ -40,6 +40,7 @@ function start(agent: string, over: Partial<ThreadAttempt> = {}, on: ThreadExecu
         epoch: 1,
         item: 3,
         idempotencyKey: "r/j/3",
+        dryRun: false,
         workspace: "/tmp",
       },
       timeoutMs: 60_000,

@@ -28,8 +28,8 @@ export interface ConsumptionRecord extends Consumption {
 export interface ArtifactReads {
   /** Whether any artifact of the run is offered to dependants. */
   anyOffered(run: RunSeq): Promise<boolean>;
-  /** Offered artifacts of these jobs and of all jobs below them, the first `limit`, in the order of registration. */
-  offeredOf(jobs: readonly JobSeq[], limit: number): Promise<ArtifactRecord[]>;
+  /** Offered artifacts of these jobs, and unless `below` is false of all jobs below them; the first `limit` registered. */
+  offeredOf(jobs: readonly JobSeq[], limit: number, below?: boolean): Promise<ArtifactRecord[]>;
   /** All artifacts of a run that are not superseded; with `all`, those as well. */
   artifactsOfRun(run: RunSeq, all?: boolean): Promise<ArtifactRecord[]>;
   /** Artifacts of these jobs and of all jobs below them that are not superseded. */

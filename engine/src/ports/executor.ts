@@ -26,6 +26,7 @@ export interface AttemptApi {
     name: string,
     content: Uint8Array | { path: string },
     mediaType?: string,
+    type?: string,
   ): Promise<{ sha256: string; bytes: number }>;
   limit(name: string, key?: string): Promise<void>;
   spend(name: string, amount: number): Promise<void>;
@@ -73,6 +74,9 @@ export interface ProcessIdentity {
 
 export interface CommandExecutor {
   run(attempt: CommandAttempt): Promise<ExecutionOutcome>;
+  /** A private folder in memory for one attempt's `scratch`, or null where there is none; whoever asked drops it. */
+  scratch(name: string): string | null;
+  dropScratch(folder: string): Promise<void>;
   /** Ends everything still running. Resolves when each tree is verified dead. */
   close(): Promise<void>;
 }
@@ -87,6 +91,7 @@ export interface ThreadContext {
   item: number | null;
   idempotencyKey: string;
   workspace: string;
+  dryRun: boolean;
 }
 
 /** One attempt of a function agent with `isolation: "thread"`. */

@@ -20,8 +20,11 @@ export function apiOf(worker: Worker, scope: AttemptScope): AttemptApi {
       const payload = checkPayload(output, `result of step ${JSON.stringify(key)}`);
       await scope.record(key, inputHash, payload.json, worker.parts.clock.now());
     },
-    artifact: async (name, content, mediaType) => {
-      const ref = await scope.artifact(name, content, mediaType === undefined ? {} : { mediaType });
+    artifact: async (name, content, mediaType, type) => {
+      const ref = await scope.artifact(name, content, {
+        ...(mediaType === undefined ? {} : { mediaType }),
+        ...(type === undefined ? {} : { type }),
+      });
       return { sha256: ref.$artifact.replace(/^sha256:/, ""), bytes: ref.bytes };
     },
     limit: (name, key) => scope.limit(key === undefined ? name : `${name}:${key}`),

@@ -17,6 +17,7 @@ import { expand, expandText, type Scope } from "../core/placeholders.ts";
 import { retryDelayMs } from "../core/retry.ts";
 import type { AttemptApi, ExecutionOutcome } from "../ports/executor.ts";
 import { askApproval } from "./approvals.ts";
+import { leavingBehind } from "./collect.ts";
 import { AttemptContext, type ContextHost } from "./context.ts";
 import { checkContract } from "./contracts.ts";
 import type { ResolvedJob } from "./definitions.ts";
@@ -82,16 +83,20 @@ async function workOnce(host: AttemptHost, scope: Execution, input: Json, data: 
     resolved.agent?.kind === "command" || resolved.spec.command !== undefined
       ? workInRounds(host, scope, resolved.agent, input, data)
       : attemptWork(host, scope, resolved.agent, input, data);
-  if (resolved.spec.gate === undefined) return await work();
+  const { artifacts, gate } = resolved.spec;
+  const whole = artifacts === undefined ? work : () => leavingBehind(scope, artifacts, data, work);
+  if (gate === undefined) return await whole();
   // A failed attempt and a retry by a person want new work; a wait does not.
   const life = `${job.failures}/${job.firstStartedAt ?? job.startedAt ?? 0}`;
   const recorded = await scope.recorded(OUTPUT_STEP, life);
   if (recorded !== undefined) return { kind: "completed", json: recorded === null ? null : JSON.stringify(recorded) };
   const startedAt = host.parts.clock.now();
-  const result = await work();
-  if (result.kind === "completed")
-    await scope.working(() => scope.record(OUTPUT_STEP, life, result.json ?? "null", startedAt));
-  return result;
+  const result = await whole();
+  if (result.kind !== "completed") return result;
+  // What the work left behind is registered with the step: the gate may wait for days.
+  await scope.working(() => scope.record(OUTPUT_STEP, life, result.json ?? "null", startedAt, result.effects));
+  const { effects, ...bare } = result;
+  return bare;
 }
 
 async function approveBefore(scope: Execution, approval: ApprovalSpec, input: Json, data: Scope): Promise<Json> {

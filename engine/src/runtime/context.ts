@@ -13,10 +13,14 @@ import type {
   MapOptions,
   MapResult,
   MapSource,
+  OfferedArtifact,
   SpawnSpec,
   StepKey,
   StepOptions,
 } from "../core/agent.ts";
+import type { ArtifactType } from "../core/artifact.ts";
+import { isDryRun } from "../core/model.ts";
+import { offerTo } from "./offer.ts";
 import { type AttemptScope, SkipSignal } from "./scope.ts";
 
 /** Operations that need the worker. */
@@ -82,6 +86,10 @@ export class AttemptContext implements Context {
     const { workspace } = this.#scope.facts;
     this.#scope.parts.files.ensure(workspace);
     return workspace;
+  }
+
+  get dryRun(): boolean {
+    return isDryRun(this.#scope.facts.run);
   }
 
   step<T>(key: StepKey, work: StepWork<T>, options?: StepOptions): Promise<T> {
@@ -151,6 +159,20 @@ export class AttemptContext implements Context {
     options?: { mediaType?: string; type?: string },
   ): Promise<ArtifactRef> {
     return heeded(this.#scope.artifact(name, content, options));
+  }
+
+  artifacts(filter: Parameters<Context["artifacts"]>[0] = {}): Promise<OfferedArtifact[]> {
+    return heeded(this.#artifacts(filter));
+  }
+
+  async #artifacts({ job, name, type }: NonNullable<Parameters<Context["artifacts"]>[0]>): Promise<OfferedArtifact[]> {
+    const { artifacts } = await offerTo(this.#scope);
+    return artifacts.filter(
+      (entry) =>
+        (job === undefined || entry.job === job) &&
+        (name === undefined || entry.name === name) &&
+        (type === undefined || entry.type === type),
+    );
   }
 
   dataset(name: string, records: Iterable<unknown> | AsyncIterable<unknown>): Promise<DatasetRef> {

@@ -203,6 +203,7 @@ export class Definitions {
         spec.approval,
         spec.gate,
         spec.multiply?.source,
+        spec.artifacts,
       ] as unknown as Json[];
       needed = [...new Set(parts.filter((part) => part !== undefined).flatMap((part) => requiredOutputs(part)))];
       this.outputs.set(spec, needed);

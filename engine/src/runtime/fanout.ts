@@ -10,6 +10,7 @@ import type { Lease } from "../core/job.ts";
 import { MAX_ITEMS, WINDOW_ITEMS } from "../core/limits.ts";
 import type { FanoutRow, JobSeq, Json } from "../core/model.ts";
 import type { DatasetInfo } from "../ports/artifact-store.ts";
+import { recordUse } from "./offer.ts";
 import type { Parts } from "./parts.ts";
 import { type AttemptScope, loadDataset } from "./scope.ts";
 
@@ -40,6 +41,7 @@ export async function expandList(
   options: ListOptions,
 ): Promise<{ info: DatasetInfo; total: number }> {
   const info = await sourceDataset(parts, source, folder, scope.facts.job.id);
+  await recordUse(scope, info.sha256, "input");
   const total = options.batch === null ? info.count : Math.ceil(info.count / options.batch);
   if (total > MAX_ITEMS)
     throw new TenutoError(

@@ -253,7 +253,7 @@ async function asReference(parent: Execution, key: string, source: MapSource): P
   }
   const recorded = await parent.recorded(`list:${key}`, null);
   if (recorded !== undefined) return recorded;
-  const ref = await parent.dataset(`${key}.items`, source as AsyncIterable<unknown>);
+  const ref = await parent.dataset(`${key}.items`, source as AsyncIterable<unknown>, true);
   await parent.record(`list:${key}`, null, JSON.stringify(ref), parent.parts.clock.now());
   return ref as unknown as Json;
 }

@@ -15,6 +15,7 @@ import { expand, type Scope } from "../core/placeholders.ts";
 import type { Result } from "./attempt.ts";
 import { outcomeOf, repeatable } from "./children.ts";
 import type { Execution } from "./execution.ts";
+import { recordUse } from "./offer.ts";
 
 const LIST_STEP = "tenuto:elements";
 
@@ -62,7 +63,7 @@ export async function multiplyJob(execution: Execution, multiply: MultiplySpec, 
     );
   const json = JSON.stringify(ends);
   if (json.length <= PAYLOAD_MAX_BYTES / 2) return { kind: "completed", json };
-  const ref = await execution.working(() => execution.dataset("outcomes", ends));
+  const ref = await execution.working(() => execution.dataset("outcomes", ends, true));
   return { kind: "completed", json: JSON.stringify(ref) };
 }
 
@@ -95,6 +96,7 @@ async function artifactText(execution: Execution, source: { job: string; artifac
     throw new TenutoError("not_found", `job ${source.job} has no artifact named ${JSON.stringify(source.artifact)}`, {
       hint: "Look at them with `tenuto artifacts list`.",
     });
+  await execution.working(() => recordUse(execution, row.sha256, "input"));
   const chunks: Uint8Array[] = [];
   let bytes = 0;
   for await (const chunk of parts.store.get(row.sha256)) {

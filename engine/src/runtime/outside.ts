@@ -1,13 +1,14 @@
 /** Work that does not run in this thread: functions with `isolation: "thread"` and programs. */
-import type { Agent } from "../core/agent.ts";
+import type { Agent, OfferedArtifact } from "../core/agent.ts";
 import type { CommandSpec } from "../core/document.ts";
 import { TenutoError } from "../core/errors.ts";
-import type { Json } from "../core/model.ts";
+import { isDryRun, type Json } from "../core/model.ts";
 import { expandText, type Scope } from "../core/placeholders.ts";
 import type { ExecutionOutcome } from "../ports/executor.ts";
 import type { AttemptHost } from "./attempt.ts";
 import { Execution } from "./execution.ts";
 import { callModelAgent } from "./llm.ts";
+import { type Offer, offerTo, recordUse, referencedHashes } from "./offer.ts";
 import type { Parts } from "./parts.ts";
 import type { AttemptScope } from "./scope.ts";
 
@@ -31,6 +32,7 @@ export async function callOutside(
       item,
       idempotencyKey: scope.idempotencyKey,
       workspace,
+      dryRun: isDryRun(run),
     };
     scope.time.hold();
     return await host.parts.threads.run({
@@ -81,12 +83,14 @@ async function runCommand(
 ): Promise<ExecutionOutcome> {
   const { parts } = host;
   const { run, job, item, attempt, resolved, workspace } = scope.facts;
-  parts.files.ensure(workspace);
-  const scratch = await parts.files.folder(
-    "scratch",
-    `${run.id}.${job.seq}.${attempt}${item === null ? "" : `.${item}`}`,
-  );
-  const artifacts = await linkArtifacts(parts, input, scratch);
+  // Not at once: each folder on disk may wait for a sync of the ledger, and all other jobs with it.
+  await parts.files.make(workspace);
+  const name = `${run.id}.${job.seq}.${attempt}${item === null ? "" : `.${item}`}`;
+  // Links to artifacts must be on the store's disk.
+  const memory = referencedHashes(input).next().done === true ? parts.commands.scratch(name) : null;
+  const scratch = memory ?? (await parts.files.folder("scratch", name));
+  const artifacts = await linkArtifacts(scope, input, scratch);
+  const offer = await offerTo(scope);
   const log = parts.logs.output(run.id, job.id, attempt, item, command.logBytes ?? 64 * 1024 * 1024);
   try {
     return await parts.commands.run({
@@ -98,56 +102,69 @@ async function runCommand(
       epoch: scope.lease.epoch,
       command,
       input,
-      context: await contextOf(scope),
+      context: await contextOf(scope, offer),
       workspace,
       scratch,
       artifacts,
-      output: (stream, chunk) => log.write(stream, chunk),
+      output: (stream, chunk) => {
+        log.write(stream, chunk);
+        if (stream === "stdout") scope.stdout?.(chunk);
+      },
       timeoutMs: resolved.policy.timeoutMs,
       api: host.apiOf(scope),
       signal: scope.signal,
     });
   } finally {
     await log.close();
-    await parts.files.remove(scratch);
+    await (memory === null ? parts.files.remove(scratch) : parts.commands.dropScratch(memory));
   }
 }
 
 /** What a program may want to know beside its input: who asked for it, what went before, what its children made of it. */
-async function contextOf(scope: AttemptScope): Promise<Json> {
-  const { job, resolved, item } = scope.facts;
-  if (!(scope instanceof Execution)) return null;
+async function contextOf(scope: AttemptScope, offer: Offer): Promise<Json> {
+  const { job, run, resolved, item } = scope.facts;
+  const artifacts = offer.artifacts.map(inContext);
+  const always = {
+    artifacts: artifacts as unknown as Json,
+    ...(offer.omitted > 0 ? { artifactsOmitted: true } : {}),
+    ...(isDryRun(run) ? { dryRun: true } : {}),
+  };
+  const bare = artifacts.length === 0 && Object.keys(always).length === 1;
+  if (!(scope instanceof Execution)) return bare ? null : always;
   const { round } = scope;
   const regression = resolved.spec.bindings?.context ?? null;
   const again = item === null && (job.attempt > 1 || job.failures > 0);
   const before = again ? await scope.parts.ledger.outcome(job.seq) : null;
   const previousError = before?.error == null ? null : (JSON.parse(before.error) as Json);
-  if (previousError === null && regression === null && round.number === 0) return null;
+  if (bare && previousError === null && regression === null && round.number === 0) return null;
+  const children = round.children.map((child) => ({
+    ...child,
+    artifacts: artifacts.filter((entry) => entry.job === child.id || entry.job.startsWith(`${child.id}/`)),
+  }));
   return {
+    ...always,
     attempt: job.attempt,
     failures: job.failures,
     round: round.number,
     previousError,
     regression: regression as unknown as Json,
-    children: round.children as unknown as Json,
+    children: children as unknown as Json,
   };
 }
 
-/** Objects that the input refers to, under their hashes, so that a program finds them as files. */
-async function linkArtifacts(parts: Parts, input: Json, scratch: string): Promise<string> {
-  const hashes = [...referencedHashes(input)];
-  if (hashes.length === 0) return scratch;
-  const folder = `${scratch}/artifacts`;
-  for (const hash of hashes) await parts.files.link(await parts.store.localPath(hash), folder, hash);
-  return folder;
+function inContext({ $artifact, mediaType, ...rest }: OfferedArtifact) {
+  return { ...rest, sha256: $artifact.replace(/^sha256:/, "") };
 }
 
-function* referencedHashes(value: Json): Generator<string> {
-  if (Array.isArray(value)) for (const entry of value) yield* referencedHashes(entry);
-  else if (typeof value === "object" && value !== null) {
-    for (const [key, entry] of Object.entries(value)) {
-      if ((key === "$dataset" || key === "$artifact") && typeof entry === "string") yield entry.replace(/^sha256:/, "");
-      else yield* referencedHashes(entry);
-    }
+/** Objects that the input refers to, under their hashes, so that a program finds them as files. */
+async function linkArtifacts(scope: AttemptScope, input: Json, scratch: string): Promise<string> {
+  const { parts } = scope;
+  const hashes = new Set(referencedHashes(input));
+  if (hashes.size === 0) return scratch;
+  const folder = `${scratch}/artifacts`;
+  for (const hash of hashes) {
+    await recordUse(scope, hash, "input");
+    await parts.files.link(await parts.store.localPath(hash), folder, hash);
   }
+  return folder;
 }

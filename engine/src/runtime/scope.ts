@@ -3,6 +3,7 @@
  * differ only in how their writes are guarded (lease or window) and in what they may wait for.
  */
 import type { ArtifactRef, Dataset, DatasetRef, StepKey, StepOptions } from "../core/agent.ts";
+import { ARTIFACT_TYPES, isArtifactType } from "../core/artifact.ts";
 import type { ArtifactRow, Effect, StepRow } from "../core/decision.ts";
 import { TenutoError } from "../core/errors.ts";
 import type { Lease } from "../core/job.ts";
@@ -14,9 +15,11 @@ import type { DatasetInfo } from "../ports/artifact-store.ts";
 import type { LogLevel } from "../ports/log-sink.ts";
 import type { ResolvedJob } from "./definitions.ts";
 import { findLimiter, pass, sleep, spendFrom, stopped, tellOutcome } from "./limiting.ts";
+import { recordUse } from "./offer.ts";
 import type { Parts } from "./parts.ts";
 
 const FULL_DISK_RETRY_MS = 1_000;
+const NAME_MAX = 1_000;
 
 /** Thrown by `ctx.skip`. */
 export class SkipSignal extends Error {
@@ -83,6 +86,9 @@ export abstract class AttemptScope {
     return null;
   }
   leave(): void {}
+
+  /** Takes what a program of this attempt writes to standard output, while somebody wants it. */
+  stdout: ((chunk: Uint8Array) => void) | null = null;
 
   /** Set by whoever watches the time of this attempt. */
   time: { hold(): void; start(): void } = { hold: () => {}, start: () => {} };
@@ -159,7 +165,14 @@ export abstract class AttemptScope {
     return JSON.parse(row.output) as Json;
   }
 
-  async record(key: string, inputHash: string | null, output: string, startedAt: number): Promise<void> {
+  /** `more` is written in the same commit. */
+  async record(
+    key: string,
+    inputHash: string | null,
+    output: string,
+    startedAt: number,
+    more: readonly Effect[] = [],
+  ): Promise<void> {
     const row: StepRow = {
       job: this.facts.job.seq,
       item: this.facts.item ?? -1,
@@ -169,7 +182,8 @@ export abstract class AttemptScope {
       startedAt,
       endedAt: this.parts.clock.now(),
     };
-    await this.saveStep(row);
+    if (more.length === 0) await this.saveStep(row);
+    else await this.guarded([{ type: "step", row }, ...more]);
   }
 
   async artifact(
@@ -178,6 +192,13 @@ export abstract class AttemptScope {
     options: { mediaType?: string; type?: string } = {},
   ): Promise<ArtifactRef> {
     const { store } = this.parts;
+    const { type = "file" } = options;
+    if (!isArtifactType(type))
+      throw new TenutoError("invalid_input", `${JSON.stringify(type)} is no type of an artifact`, {
+        hint: `Types: ${ARTIFACT_TYPES.join(", ")}.`,
+      });
+    if (typeof name !== "string" || name === "" || name.length > NAME_MAX)
+      throw new TenutoError("invalid_input", `the name of an artifact must be a text of 1 to ${NAME_MAX} characters`);
     const stored =
       typeof content === "object" && "path" in content && !(content instanceof Uint8Array)
         ? await store.putFile(content.path)
@@ -186,10 +207,11 @@ export abstract class AttemptScope {
     const row: ArtifactRow = {
       ...this.artifactFacts(),
       name,
-      type: options.type ?? "file",
+      type,
       sha256: stored.sha256,
       bytes: stored.bytes,
       mediaType,
+      offered: this.offers(),
     };
     await this.guarded([{ type: "artifact", row }]);
     return { $artifact: `sha256:${stored.sha256}`, name, bytes: stored.bytes, mediaType };
@@ -200,17 +222,28 @@ export abstract class AttemptScope {
       run: this.facts.run.seq,
       job: this.facts.job.seq,
       attempt: this.facts.attempt,
+      item: this.facts.item ?? -1,
       at: this.parts.clock.now(),
     };
   }
 
-  async dataset(name: string, records: Iterable<unknown> | AsyncIterable<unknown>): Promise<DatasetRef> {
+  /** Artifacts of items are not offered one by one: there may be a million. */
+  private offers(): 0 | 1 {
+    return this.facts.item === null && this.facts.resolved.spec.artifacts?.offer !== "none" ? 1 : 0;
+  }
+
+  /** With `internal`, the engine's own: found by whoever is given the reference, but not offered. */
+  async dataset(
+    name: string,
+    records: Iterable<unknown> | AsyncIterable<unknown>,
+    internal = false,
+  ): Promise<DatasetRef> {
     const info = await this.parts.datasets.write(records);
-    await this.guarded([...this.datasetEffects(name, info)]);
+    await this.guarded([...this.datasetEffects(name, info, internal ? 0 : this.offers())]);
     return { $dataset: `sha256:${info.sha256}`, count: info.count, bytes: info.bytes };
   }
 
-  datasetEffects(name: string, info: DatasetInfo): Effect[] {
+  datasetEffects(name: string, info: DatasetInfo, offered: 0 | 1 = 0): Effect[] {
     return [
       {
         type: "dataset",
@@ -229,18 +262,25 @@ export abstract class AttemptScope {
           sha256: info.sha256,
           bytes: info.bytes,
           mediaType: "application/jsonl",
+          offered,
         },
       },
     ];
   }
 
   open<T>(ref: DatasetRef): Dataset<T> {
-    return this.parts.datasets.open<T>((sha256) => loadDataset(this.parts, sha256), ref);
+    const load = async (sha256: string) => {
+      await recordUse(this, sha256, "read");
+      return await loadDataset(this.parts, sha256);
+    };
+    return this.parts.datasets.open<T>(load, ref);
   }
 
-  readArtifact(ref: ArtifactRef | DatasetRef): AsyncIterable<Uint8Array> {
+  async *readArtifact(ref: ArtifactRef | DatasetRef): AsyncGenerator<Uint8Array> {
     const name = "$artifact" in ref ? ref.$artifact : ref.$dataset;
-    return this.parts.store.get(name.replace(/^sha256:/, ""));
+    const sha256 = name.replace(/^sha256:/, "");
+    await recordUse(this, sha256, "read");
+    yield* this.parts.store.get(sha256);
   }
 
   log(level: LogLevel, message: string, fields?: Record<string, Json>): void {

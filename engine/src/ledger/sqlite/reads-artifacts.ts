@@ -20,6 +20,8 @@ const ARTIFACT_SQL = {
   ofRun: `SELECT ${COLUMNS} FROM ${JOINED} WHERE a.run = ? AND a.superseded <= ? ORDER BY a.id`,
   offeredOf: `${BELOW} SELECT ${COLUMNS} FROM below JOIN artifact a ON a.job = below.seq JOIN job j ON j.seq = a.job JOIN run r ON r.seq = a.run
     WHERE a.offered = 1 AND a.superseded = 0 ORDER BY a.id LIMIT ?`,
+  offeredOfOnly: `SELECT ${COLUMNS} FROM json_each(?) wanted JOIN artifact a ON a.job = wanted.value JOIN job j ON j.seq = a.job JOIN run r ON r.seq = a.run
+    WHERE a.offered = 1 AND a.superseded = 0 ORDER BY a.id LIMIT ?`,
   ofJob: `${BELOW} SELECT ${COLUMNS} FROM below JOIN artifact a ON a.job = below.seq JOIN job j ON j.seq = a.job JOIN run r ON r.seq = a.run
     WHERE a.superseded = 0 AND a.id > ? ORDER BY a.id LIMIT ?`,
   byHash: `SELECT ${COLUMNS} FROM ${JOINED} WHERE a.sha256 = ? AND ifnull(a.run = ?, 1) ORDER BY a.superseded, a.id DESC LIMIT ?`,
@@ -46,8 +48,8 @@ export class SqliteArtifactReader extends SqliteWriter implements ArtifactReads 
     return this.statements.of(ARTIFACT_SQL.anyOffered).get(run) !== undefined;
   }
 
-  async offeredOf(jobs: readonly JobSeq[], limit: number): Promise<ArtifactRecord[]> {
-    return this.rows(ARTIFACT_SQL.offeredOf, JSON.stringify(jobs), limit);
+  async offeredOf(jobs: readonly JobSeq[], limit: number, below = true): Promise<ArtifactRecord[]> {
+    return this.rows(below ? ARTIFACT_SQL.offeredOf : ARTIFACT_SQL.offeredOfOnly, JSON.stringify(jobs), limit);
   }
 
   async artifactsOfRun(run: RunSeq, all = false): Promise<ArtifactRecord[]> {
