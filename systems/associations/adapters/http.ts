@@ -44,6 +44,8 @@ export interface Fetched {
   bytes: number;
   contentType: string | null;
   linkHeader: string | null;
+  /** All headers, names in lower case; Set-Cookie once for each cookie. */
+  headers: [name: string, value: string][];
 }
 
 export interface HttpClient {
@@ -118,6 +120,7 @@ export function createHttpClient(options: HttpOptions): HttpClient {
       bytes: bytes.byteLength,
       contentType,
       linkHeader: response.headers.get("link"),
+      headers: [...response.headers],
     };
   }
 

@@ -48,7 +48,7 @@ export function csvHeader(): string {
 
 /** One record as a line. */
 export function csvLine(record: Row): string {
-  return `${CSV_COLUMNS.map((column) => csvCell(valueOf(record, column))).join(",")}\r\n`;
+  return `${CSV_COLUMNS.map((column) => csvCell(cellOf(record, column))).join(",")}\r\n`;
 }
 
 /** One value, quoted where it must be. */
@@ -64,7 +64,7 @@ function defused(text: string): string {
   return /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
 }
 
-function valueOf(record: Row, column: (typeof CSV_COLUMNS)[number]): unknown {
+function cellOf(record: Row, column: (typeof CSV_COLUMNS)[number]): unknown {
   const contacts = Array.isArray(record.contacts) ? (record.contacts as Row[]) : [];
   const ofFirst = /^contact_1_(\w+)$/.exec(column)?.[1];
   if (ofFirst !== undefined) return contacts[0]?.[ofFirst];
