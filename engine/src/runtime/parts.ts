@@ -3,10 +3,12 @@ import type { Agent } from "../core/agent.ts";
 import type { PipelineDocument } from "../core/document.ts";
 import type { Json } from "../core/model.ts";
 import type { ArtifactStore } from "../ports/artifact-store.ts";
+import type { Workspaces } from "../ports/artifacts.ts";
 import type { Clock, Entropy } from "../ports/clock.ts";
 import type { Datasets } from "../ports/datasets.ts";
 import type { CommandExecutor, ProcessProbe, ThreadExecutor } from "../ports/executor.ts";
 import type { Ledger } from "../ports/ledger.ts";
+import type { LlmExecutor } from "../ports/llm.ts";
 import type { LogSink } from "../ports/log-sink.ts";
 
 /** A pipeline as this process knows it; what it lacks (code, schemas) the ledger can't supply. */
@@ -21,7 +23,9 @@ export interface KnownPipeline {
 export interface Files {
   /** Makes the folder and returns its path. */
   folder(...parts: string[]): Promise<string>;
-  /** Makes a folder at once, with all above it. */
+  /** Makes the folder, with all above it. */
+  make(path: string): Promise<void>;
+  /** The same at once. */
   ensure(path: string): void;
   remove(path: string): Promise<void>;
   /** Links or copies an object of the store into a folder under its hash. */
@@ -37,6 +41,8 @@ export interface Parts {
   files: Files;
   commands: CommandExecutor;
   threads: ThreadExecutor;
+  models: LlmExecutor;
+  workspaces: Workspaces;
   probe: ProcessProbe;
   clock: Clock;
   entropy: Entropy;
