@@ -71,7 +71,7 @@ export const ARTIFACTS: Shape = object(
 
 /** The single strategies of a spec. */
 export function artifactParts(spec: ArtifactsSpec): ArtifactPart[] {
-  return spec.strategy === "composite" ? spec.parts : [spec];
+  return spec.strategy === "composite" ? (spec.parts ?? []) : [spec];
 }
 
 /** More offered artifacts than this are not linked, all of them: a job that needs so many should read a dataset. */
