@@ -110,6 +110,7 @@ function addStarting(program: Command, start: Start): void {
       start(async (cli) => (await import("./commands/run.ts")).runPipeline(cli, pipeline, options)),
     );
   addDecisions(program, start);
+  addSpawn(program, start);
   program
     .command("resume [run]")
     .summary("Go on with everything that is open.")
@@ -127,6 +128,24 @@ function addStarting(program: Command, start: Start): void {
     .addOption(WORK_OPTIONS.drain())
     .option("--agents <pattern...>", "only these agents, for example extraction/*")
     .action((options) => start(async (cli) => (await import("./commands/worker.ts")).worker(cli, options)));
+}
+
+function addSpawn(program: Command, start: Start): void {
+  program
+    .command("spawn [agent]")
+    .summary("Inside a job: add a child to its run, and wait for it.")
+    .description(
+      "For programs that run as jobs: add a child to the run, wait for its end, print how it ended. What a job may spawn is declared with spawns.",
+    )
+    .option("--like <job>", "a declared job of the pipeline to run again, instead of an agent")
+    .option("--key <key>", "names the child below this job; a key that was used gives the child that is there")
+    .option("--input <json>", "its input")
+    .option("--stage <stage>", "its stage (default: that of this job)")
+    .option("--reason <text>", "why; the child finds it as context.reason")
+    .option("--no-allow-failure", "a child that fails makes the run fail")
+    .action((agent, options) =>
+      start(async (cli) => (await import("./commands/spawn.ts")).spawnChild(cli, agent, options)),
+    );
 }
 
 function addDecisions(program: Command, start: Start): void {

@@ -18,6 +18,11 @@ const CRASH = "engine/test/crash";
 const SUITES: Suite[] = [
   { id: "R-01 kill loop", files: `${CRASH}/kill-loop.test.ts`, figures: { CRASH_KILLS: "1000", CRASH_JOBS: "50000" } },
   { id: "R-02 crash points", files: `${CRASH}/crash-points.test.ts`, figures: { CRASH_POINT_KILLS: "1200" } },
+  {
+    id: "people kill",
+    files: `${CRASH}/people-kill.test.ts`,
+    figures: { CRASH_PEOPLE_KILLS: "200", CRASH_PEOPLE_RUNS: "400" },
+  },
   { id: "fan-out kill", files: `${CRASH}/fanout-kill.test.ts`, figures: {} },
   { id: "R-05..R-13 leases", files: `${CRASH}/lease.test.ts`, figures: { CRASH_ADOPTIONS: "170" } },
   { id: "R-14, R-34, R-39 limits", files: `${CRASH}/limits.test.ts`, figures: { CRASH_DEATHS: "300" } },

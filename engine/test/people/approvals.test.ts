@@ -1,5 +1,6 @@
 /** Approvals: bound to what was shown, decided once, edited, expired, and not forgotten by a crash. */
 import { expect, it } from "vitest";
+import * as z from "zod";
 import { defineAgent, definePipeline } from "../../src/index.ts";
 import { FakeClock } from "../../src/testing/clock.ts";
 import { asked, place } from "./open.ts";
@@ -7,7 +8,7 @@ import { asked, place } from "./open.ts";
 const deploy = defineAgent({ name: "test/deploy", run: (input: { to: string }) => ({ deployed: input.to }) });
 const declared = definePipeline({
   name: "declared",
-  params: { type: "object", properties: { to: { type: "string" } } } as never,
+  params: z.object({ to: z.string() }),
   jobs: [
     {
       id: "deploy",

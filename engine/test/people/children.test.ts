@@ -2,6 +2,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
+import * as z from "zod";
 import type { JobRecord, Tenuto } from "../../src/index.ts";
 import { defineAgent, definePipeline, type JobForm } from "./forms.ts";
 import { place } from "./open.ts";
@@ -31,7 +32,7 @@ function loop(home: string, test: Partial<JobForm>) {
   writeFileSync(script, TESTER);
   return definePipeline({
     name: "loop",
-    params: { type: "object", properties: { rounds: { type: "number" }, trace: { type: "string" } } } as never,
+    params: z.object({ rounds: z.number(), trace: z.string() }),
     stages: [
       {
         name: "dev",
@@ -130,7 +131,7 @@ const work = defineAgent({
 const multiplied = (multiply: Partial<NonNullable<JobForm["multiply"]>>) =>
   definePipeline({
     name: "multiplied",
-    params: { type: "object", properties: { list: {} } } as never,
+    params: z.object({ list: z.any() }),
     stages: [
       { name: "plan", jobs: [{ id: "plan", agent: list, input: "{{ params.list }}" }] },
       {

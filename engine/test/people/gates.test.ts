@@ -1,5 +1,6 @@
 /** Gates: the worst finding counts, the policy says what follows, the work is not done again for a person or a crash. */
 import { expect, it } from "vitest";
+import * as z from "zod";
 import { defineAgent, definePipeline, type JobForm } from "./forms.ts";
 import { asked, place } from "./open.ts";
 
@@ -16,7 +17,7 @@ const judge = defineAgent({
 const pipeline = (gate: JobForm["gate"], more: Partial<JobForm> = {}) =>
   definePipeline({
     name: "gated",
-    params: { type: "object", properties: { rows: { type: "number" } } } as never,
+    params: z.object({ rows: z.number() }),
     agents: [judge],
     stages: [
       { name: "make", jobs: [{ id: "make", agent: make, input: { rows: "{{ params.rows }}" }, gate: gate!, ...more }] },

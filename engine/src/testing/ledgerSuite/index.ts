@@ -5,6 +5,7 @@ import { fanouts } from "./fanout.ts";
 import { fencing } from "./fencing.ts";
 import { graphs } from "./graph.ts";
 import { limits } from "./limits.ts";
+import { people } from "./people.ts";
 import { records } from "./records.ts";
 import { reopen } from "./reopen.ts";
 import { schedules } from "./schedules.ts";
@@ -14,7 +15,7 @@ import { upkeep } from "./upkeep.ts";
 
 export type { LedgerContract, LedgerUnderTest, Runner } from "./suite.ts";
 
-const TOPICS = [start, claim, fencing, graphs, fanouts, limits, records, cancel, reopen, schedules, upkeep];
+const TOPICS = [start, claim, fencing, graphs, fanouts, limits, records, cancel, people, reopen, schedules, upkeep];
 
 export function ledgerSuite(name: string, contract: LedgerContract, runner: Runner): void {
   runTopics(name, contract, runner, TOPICS);

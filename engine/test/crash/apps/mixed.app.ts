@@ -11,7 +11,7 @@ import { type ChildOrders, readLines, type Tell } from "../process.ts";
 const ITEMS = 24;
 const pause = (ms: number) => new Promise((next) => setTimeout(next, ms));
 
-const unit = defineAgent({
+export const unit = defineAgent({
   name: "crash/unit",
   async run(input: { ms?: number } | null, ctx: Context) {
     const nonce = begin(ctx.idempotencyKey, ctx.attempt);
@@ -131,7 +131,7 @@ export const JOBS_PER_RUN = 16 + 4;
 export const pipelines = () => [mixedPipeline()];
 
 /** Starts runs one after the other, never more open than `open`, and writes down each one that was acknowledged. */
-export async function main(tenuto: Tenuto, orders: ChildOrders, tell: Tell): Promise<void> {
+export async function main(tenuto: Tenuto, orders: ChildOrders, tell: Tell, pipeline = "mixed"): Promise<void> {
   const feed = orders.facts?.feed as { total: number; open: number; acks: string } | undefined;
   if (feed === undefined) return;
   const acked = readLines(feed.acks);
@@ -145,7 +145,7 @@ export async function main(tenuto: Tenuto, orders: ChildOrders, tell: Tell): Pro
     watch(run.id);
   for (let index = acked.length; index < feed.total; index++) {
     while (open.size >= feed.open) await Promise.race(open);
-    const run = await tenuto.start("mixed", {}, { idempotencyKey: `feed-${index}` });
+    const run = await tenuto.start(pipeline, {}, { idempotencyKey: `feed-${index}` });
     appendFileSync(feed.acks, `${run.id}\n`);
     watch(run.id);
   }
