@@ -1,6 +1,6 @@
 /** The public API of Tenuto, whole. */
 
-export { bindAgents, defineAgent, definePipeline, type Pipeline } from "./authoring/define.ts";
+export { bindAgents, defineAgent, definePipeline, defineTool, type Pipeline } from "./authoring/define.ts";
 export { type Config, defineConfig, loadConfig, loadPipelines } from "./authoring/load.ts";
 export { loadYamlPipeline } from "./authoring/yaml.ts";
 export type {
@@ -15,6 +15,7 @@ export type {
   DatasetRef,
   FanoutResult,
   FunctionAgent,
+  LlmAgent,
   MapOptions,
   MapResult,
   MapSource,

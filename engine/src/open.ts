@@ -31,14 +31,17 @@ import { createProbe } from "./executors/probe.ts";
 import { createThreadExecutor } from "./executors/thread.ts";
 import { openSqliteLedger } from "./ledger/sqlite/index.ts";
 import { openLogFiles } from "./logs/files.ts";
+import { addSchedules, type Named } from "./open-schedules.ts";
 import type { ArtifactStore } from "./ports/artifact-store.ts";
 import type { Clock, Entropy } from "./ports/clock.ts";
 import type { Datasets } from "./ports/datasets.ts";
 import type { CommandAttempt, ProcessIdentity } from "./ports/executor.ts";
 import type { Ledger } from "./ports/ledger.ts";
 import type { Client, RunHandle, StartOptions } from "./runtime/client.ts";
-import { Engine } from "./runtime/engine.ts";
+import { Engine, type WorkOptions } from "./runtime/engine.ts";
 import type { EngineOptions, Files, KnownPipeline, Params, Parts } from "./runtime/parts.ts";
+import type { Schedules } from "./runtime/schedules.ts";
+import type { Templates } from "./runtime/templates.ts";
 
 export interface OpenOptions {
   /** Folder for ledger, artifacts, logs and workspaces. Default `.tenuto` in the working directory. */
@@ -75,10 +78,14 @@ export interface Tenuto {
   readonly client: Client;
   readonly engine: Engine;
   readonly store: ArtifactStore;
+  /** Pipelines kept in the ledger. */
+  readonly templates: Templates;
+  /** What is started by itself. Fired while this engine works. */
+  readonly schedules: Schedules;
   /** Starts a run. @throws unknown_pipeline, invalid_params, missing_prerequisites, concurrency_refused */
   start(pipeline: string | Pipeline<any>, params?: unknown, options?: StartOptions): Promise<RunHandle>;
   /** Begins to work on what is ready, or only on the run with this `seq`; done by `openTenuto` unless `work` is false. */
-  work(options?: { run?: number }): Promise<void>;
+  work(options?: WorkOptions): Promise<void>;
   close(options?: { drainMs?: number }): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
@@ -133,19 +140,20 @@ export async function openTenuto(options: OpenOptions = {}): Promise<Tenuto> {
       cwd,
       (pipeline, params) => parseParams(pipeline as unknown as Pipeline, params) as Params,
     );
+    const named = addSchedules(engine, cwd, (known, params, how) => startChecked(engine, known, params, how));
     engine.onFault(onFault);
     engine.sweeper.onPruned = (ids) => removeRunFiles(home, ids);
     for (const pipeline of options.pipelines ?? []) addPipeline(engine, pipeline, cwd);
     for (const agent of options.agents ?? []) engine.definitions.addAgent(agent);
     if (options.work !== false) await engine.work();
-    return facade(home, cwd, engine, parts);
+    return facade(home, cwd, engine, parts, named);
   } catch (error) {
     await ledger.close();
     throw error;
   }
 }
 
-function facade(home: string, cwd: string, engine: Engine, parts: Parts): Tenuto {
+function facade(home: string, cwd: string, engine: Engine, parts: Parts, named: Named): Tenuto {
   const close = async (how: { drainMs?: number } = {}) => await engine.close(how.drainMs);
   return {
     home,
@@ -155,23 +163,32 @@ function facade(home: string, cwd: string, engine: Engine, parts: Parts): Tenuto
     start: async (pipeline, params, how) => {
       if (typeof pipeline !== "string" && pipeline?.kind !== "pipeline")
         throw new TenutoError("invalid_input", "start needs the name of a pipeline, or what definePipeline gave");
-      const known =
-        typeof pipeline === "string" ? engine.definitions.pipeline(pipeline) : addPipeline(engine, pipeline, cwd);
-      const { document } = known;
-      if (document.requires !== undefined && document.requires.length > 0) {
-        const values = parseParams(known as unknown as Pipeline, params) as Params;
-        assertRequirements(document, process.env, {
-          cwd: known.folder,
-          agents: new Set(engine.definitions.agentNames()),
-          params: values,
-        });
-      }
-      return await engine.client.start(document.name, params, how);
+      const known = typeof pipeline === "string" ? await named.pipeline(pipeline) : addPipeline(engine, pipeline, cwd);
+      return await startChecked(engine, known, params, how);
     },
+    templates: named.templates,
+    schedules: named.schedules,
     work: (how) => engine.work(how),
     close,
     [Symbol.asyncDispose]: () => close(),
   };
+}
+
+async function startChecked(
+  engine: Engine,
+  known: KnownPipeline,
+  params: unknown,
+  how?: StartOptions,
+): Promise<RunHandle> {
+  const { document } = known;
+  if (document.requires !== undefined && document.requires.length > 0) {
+    assertRequirements(document, process.env, {
+      cwd: known.folder,
+      agents: new Set(engine.definitions.agentNames()),
+      params: parseParams(known as unknown as Pipeline, params) as Params,
+    });
+  }
+  return await engine.client.startKnown(known, params, how);
 }
 
 function addPipeline(engine: Engine, pipeline: Pipeline<any>, cwd: string): KnownPipeline {

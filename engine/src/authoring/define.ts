@@ -8,16 +8,18 @@
  */
 import { createHash } from "node:crypto";
 import { fileURLToPath } from "node:url";
-import type { Agent, CommandAgent, Context, FunctionAgent, Schema, SchemaOutput } from "../core/agent.ts";
+import type { Agent, CommandAgent, Context, FunctionAgent, LlmAgent, Schema, SchemaOutput } from "../core/agent.ts";
 import type { PipelineDocument, WorkPolicy } from "../core/document.ts";
 import { POLICY_KEYS } from "../core/document-shape.ts";
+import type { LlmTool } from "../core/llm.ts";
 import type { Json } from "../core/model.ts";
 import { AGENT_NAME_RULE, isAgentName } from "../core/names.ts";
 import { canonicalJson, definitionError, validateDocument } from "../core/pipeline.ts";
 import { checkShape, object, type Problem, problem } from "../core/shape.ts";
 import type { CommandForm, HeadForm, JobForm, StageForm } from "./form.ts";
+import { LLM_KEYS, type LlmDefinition, llmSpec, outputSchema, type ToolDefinition } from "./llm.ts";
 import { asWritten, type Normalised, normaliseCode, normaliseGraph, plain, refuseNonObject } from "./normalise.ts";
-import { jsonSchemaOf, schemaFromJson } from "./params.ts";
+import { anyJsonSchema, jsonSchemaOf, schemaFromJson } from "./params.ts";
 
 /** A pipeline ready to run: its document with version, the schema of its params, and its own agents. */
 export interface Pipeline<P = any> {
@@ -101,10 +103,36 @@ export function defineAgent<
 ): FunctionAgent<I extends Schema<any> ? SchemaOutput<I> : any, O extends Schema<any> ? SchemaOutput<O> : R>;
 /** An agent of kind `command`: a program in any language. @throws invalid_definition */
 export function defineAgent(definition: CommandDefinition): CommandAgent;
-export function defineAgent(definition: FunctionDefinition<any, any, any> | CommandDefinition): Agent {
+/** An agent of kind `llm`: a model with instructions, tools and rights. @throws invalid_definition */
+export function defineAgent(definition: LlmDefinition): LlmAgent;
+export function defineAgent(definition: FunctionDefinition<any, any, any> | CommandDefinition | LlmDefinition): Agent {
   refuseNonObject(definition, "defineAgent");
+  if (definition.kind === "llm") return llmAgent(definition);
   const { name, kind, run, command, shell, description, version, input, output, isolation, module, ...policy } =
     definition as Record<string, any>;
+  const problems: Problem[] = headProblems({ name, input, output, version }, policy);
+  const programs = command !== undefined || shell !== undefined;
+  if ((typeof run === "function") === programs || (run !== undefined && typeof run !== "function")) {
+    problems.push(
+      problem([], "needs either run or command", "Give run: async (input, ctx) => …, or command: [program, …]."),
+    );
+  }
+  if (isolation === "thread" && typeof module !== "string") {
+    problems.push(problem(["module"], "is missing", "A thread loads the agent anew: add module: import.meta.url."));
+  }
+  const base = { name, description, version, input, output, ...policy };
+  const agent = programs
+    ? commandAgent(base, command, shell, problems)
+    : { ...base, kind: "function", run, isolation, module };
+  if (problems.length > 0) throw definitionError(problems, `agent "${String(name).slice(0, 120)}"`);
+  return withoutUndefined(agent) as unknown as Agent;
+}
+
+/** What every agent has. */
+function headProblems(
+  { name, input, output, version }: Record<string, unknown>,
+  policy: Record<string, unknown>,
+): Problem[] {
   const problems: Problem[] = checkShape(plain(policy), object(POLICY_KEYS));
   if (typeof name !== "string" || !isAgentName(name)) {
     problems.push(
@@ -125,21 +153,46 @@ export function defineAgent(definition: FunctionDefinition<any, any, any> | Comm
   if (version !== undefined && (typeof version !== "string" || !/^[\w.+-]{1,60}$/.test(version))) {
     problems.push(problem(["version"], "must be a short text", 'Write version: "2".'));
   }
-  const programs = command !== undefined || shell !== undefined;
-  if ((typeof run === "function") === programs || (run !== undefined && typeof run !== "function")) {
-    problems.push(
-      problem([], "needs either run or command", "Give run: async (input, ctx) => …, or command: [program, …]."),
-    );
-  }
-  if (isolation === "thread" && typeof module !== "string") {
-    problems.push(problem(["module"], "is missing", "A thread loads the agent anew: add module: import.meta.url."));
-  }
-  const base = { name, description, version, input, output, ...policy };
-  const agent = programs
-    ? commandAgent(base, command, shell, problems)
-    : { ...base, kind: "function", run, isolation, module };
+  return problems;
+}
+
+function llmAgent(definition: LlmDefinition): LlmAgent {
+  const form = definition as unknown as Record<string, unknown>;
+  const { name, kind, description, version, input, output, ...rest } = form;
+  const policy = Object.fromEntries(Object.entries(rest).filter(([key]) => !LLM_KEYS.includes(key)));
+  const problems = headProblems({ name, input, version }, policy);
+  const made = llmSpec(form, problems);
   if (problems.length > 0) throw definitionError(problems, `agent "${String(name).slice(0, 120)}"`);
-  return withoutUndefined(agent) as unknown as Agent;
+  return withoutUndefined({
+    ...policy,
+    kind: "llm",
+    name,
+    description: description ?? made.description,
+    version,
+    input,
+    output: outputSchema(output),
+    llm: made.llm,
+  }) as unknown as LlmAgent;
+}
+
+/** A tool in TypeScript for LLM agents; each call is a step. @throws invalid_definition */
+export function defineTool<const I extends Schema<any>>(definition: ToolDefinition<I>): LlmTool {
+  refuseNonObject(definition, "defineTool");
+  const { name, description, input, run } = definition;
+  const problems: Problem[] = [];
+  if (typeof name !== "string" || !/^[A-Za-z][A-Za-z0-9_-]{0,63}$/.test(name) || name.includes("__"))
+    problems.push(
+      problem(["name"], "is not the name of a tool", "Use letters, digits, '_' and '-', no two '_' together."),
+    );
+  if (typeof description !== "string" || description.trim() === "")
+    problems.push(problem(["description"], "is missing", "Say what the tool does; the model reads it."));
+  if (typeof run !== "function")
+    problems.push(problem(["run"], "must be a function", "Write run: async (input, ctx) => …."));
+  const schema = isSchema(input) ? anyJsonSchema(input) : undefined;
+  if (schema?.["type"] !== "object")
+    problems.push(problem(["input"], "must be a schema of an object", "Use z.object({ … })."));
+  if (problems.length > 0) throw definitionError(problems, `tool "${String(name).slice(0, 60)}"`);
+  return { name, description, input, inputSchema: schema ?? {}, run };
 }
 
 export interface FunctionDefinition<I extends Schema<any> | undefined, O extends Schema<any> | undefined, R = any>

@@ -263,7 +263,9 @@ function isAgent(value: unknown): value is Agent {
   return (
     typeof value === "object" &&
     candidate !== null &&
-    (candidate.kind === "function" || candidate.kind === "command") &&
+    (candidate.kind === "function" ||
+      candidate.kind === "command" ||
+      (candidate.kind === "llm" && "llm" in candidate)) &&
     typeof candidate.name === "string" &&
     isAgentName(candidate.name)
   );

@@ -82,6 +82,15 @@ export function paramsFromText(document: PipelineDocument, given: Readonly<Recor
 
 /** The JSON Schema to store for a Standard Schema; params must be an object. @throws invalid_definition */
 export function jsonSchemaOf(schema: Schema<any>, pipeline: string): JsonSchema {
+  const rest = anyJsonSchema(schema) ?? { type: "object" };
+  if (rest.type === "object") return rest;
+  throw new TenutoError("invalid_definition", `params of pipeline "${pipeline}" must be a schema of an object`, {
+    hint: "Use z.object({ … }).",
+  });
+}
+
+/** The JSON Schema of what a Standard Schema takes; undefined if it can't tell. */
+export function anyJsonSchema(schema: Schema<any>): JsonSchema | undefined {
   const made =
     schema["~standard"].vendor === "zod"
       ? zod().toJSONSchema(schema as unknown as Parameters<typeof import("zod")["toJSONSchema"]>[0], {
@@ -90,11 +99,9 @@ export function jsonSchemaOf(schema: Schema<any>, pipeline: string): JsonSchema 
           override: withoutSafeBounds,
         })
       : ownJsonSchema(schema);
-  const { $schema: _, ...rest } = JSON.parse(JSON.stringify(made ?? { type: "object" })) as JsonSchema;
-  if (rest.type === "object") return rest;
-  throw new TenutoError("invalid_definition", `params of pipeline "${pipeline}" must be a schema of an object`, {
-    hint: "Use z.object({ … }).",
-  });
+  if (made === undefined) return undefined;
+  const { $schema: _, ...rest } = JSON.parse(JSON.stringify(made)) as JsonSchema;
+  return rest;
 }
 
 /** A validator for a JSON Schema, with defaults. @throws invalid_definition for a schema that makes no sense */

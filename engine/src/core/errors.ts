@@ -68,6 +68,8 @@ export const ERROR_CODES = {
   approval_expired: 1,
   loop_limit: 1,
   agent_error: 1,
+  model_failed: 1,
+  stuck: 1,
   stopped: 130,
   internal: 1,
 } as const;

@@ -6,6 +6,7 @@
  * 2. A spawned job has at most the rights and the budget of its parent (`narrowed`).
  */
 import type { Context, Schema } from "./agent.ts";
+import type { SpawnRights } from "./document-agents.ts";
 import type { Json } from "./model.ts";
 
 /** Money per million tokens, in any one currency. */
@@ -71,13 +72,6 @@ export interface McpServerSpec {
   timeoutSeconds: number;
 }
 
-/** What an agent may spawn. */
-export interface LlmSpawnRights {
-  agents: string[];
-  children: number;
-  depth: number;
-}
-
 /** A tool written in TypeScript. */
 export interface LlmTool {
   name: string;
@@ -102,7 +96,8 @@ export interface LlmSpec {
   custom: LlmTool[];
   http?: HttpRights;
   mcp: Record<string, McpServerSpec>;
-  spawns?: LlmSpawnRights;
+  /** What its jobs may spawn unless their own spec says otherwise. */
+  spawns?: SpawnRights;
   /** Tools of which each call needs a person's approval. */
   approve: string[];
   budget: LlmBudget;
@@ -129,12 +124,13 @@ export const TOOL_GROUPS: Readonly<Record<string, readonly BuiltInTool[]>> = {
   files: FILE_TOOLS,
   artifacts: ARTIFACT_TOOLS,
 };
+/** Title of the schema of a result that is no object and travels under `result`. */
+export const WRAPPED = "wrapped result";
 /** The tool with which an agent gives a result that has a schema. */
 export const FINISH = "finish";
 
-/** Depth and children of jobs that a model spawns. */
+/** Levels of jobs below a declared one that a model may reach by spawning, whatever is declared. */
 export const LLM_MAX_DEPTH = 3;
-export const LLM_MAX_CHILDREN = 10;
 export const LLM_DEFAULTS = {
   maxTurns: 50,
   corrections: 2,
@@ -150,38 +146,24 @@ export const LLM_DEFAULTS = {
 /** Upper bounds that a spawned job takes over from the model that spawned it. */
 export interface Ceiling {
   budget: LlmBudget;
-  /** Hosts that it may reach at most; null: no bound. */
-  hosts: string[] | null;
-  /** How many levels may still be spawned below it. */
-  depth: number;
+  /** Hosts that it may reach at most. */
+  hosts: string[];
 }
 
 /** The spec within a ceiling. */
 export function narrowed(spec: LlmSpec, ceiling: Ceiling | null): LlmSpec {
   if (ceiling === null) return spec;
   const result: LlmSpec = { ...spec, budget: smallerBudget(spec.budget, ceiling.budget) };
-  if (spec.http !== undefined && ceiling.hosts !== null) {
-    const hosts = commonHosts(spec.http.hosts, ceiling.hosts);
-    if (hosts.length > 0) result.http = { ...spec.http, hosts };
-    else {
-      delete result.http;
-      result.tools = spec.tools.filter((name) => name !== "http_request");
-    }
-  }
-  if (spec.spawns !== undefined) {
-    result.spawns = { ...spec.spawns, depth: Math.min(spec.spawns.depth, ceiling.depth) };
-    if (result.spawns.depth < 1) result.tools = result.tools.filter((name) => name !== "spawn_job");
-  }
+  if (spec.http === undefined) return result;
+  const hosts = commonHosts(spec.http.hosts, ceiling.hosts);
+  result.http = { ...spec.http, hosts };
+  if (hosts.length === 0) result.tools = spec.tools.filter((name) => name !== "http_request");
   return result;
 }
 
 /** What a job may at most that this one spawns. */
 export function ceilingFor(spec: LlmSpec): Ceiling {
-  return {
-    budget: spec.budget,
-    hosts: spec.http?.hosts ?? [],
-    depth: (spec.spawns?.depth ?? 1) - 1,
-  };
+  return { budget: spec.budget, hosts: spec.http?.hosts ?? [] };
 }
 
 function smallerBudget(a: LlmBudget, b: LlmBudget): LlmBudget {

@@ -28,6 +28,8 @@ import type { Exit, Program } from "./program.ts";
 import { startProgram } from "./program.ts";
 import type { Capture, Tail } from "./result.ts";
 import { createCapture, createTail, exitFailure, readOutput, startFailure } from "./result.ts";
+import type { Scratch } from "./scratch.ts";
+import { createScratch } from "./scratch.ts";
 import type { JobSocket } from "./socket.ts";
 import { createJobSocket } from "./socket.ts";
 import type { Sweeper } from "./sweeper.ts";
@@ -73,6 +75,7 @@ interface Engine {
   timers: Timers;
   scanner: Scanner;
   socket: JobSocket;
+  scratch: Scratch;
   guard: Guard | null;
   sweeper: Sweeper;
   watch: Watch;
@@ -111,6 +114,8 @@ export function createCommandExecutor(options: CommandExecutorOptions = {}): Com
       result.then(forget, forget);
       return result;
     },
+    scratch: (name) => engine.scratch.folder(name),
+    dropScratch: (folder) => engine.scratch.drop(folder),
     async close() {
       engine.closing.abort();
       await Promise.allSettled([...open]);
@@ -118,6 +123,7 @@ export function createCommandExecutor(options: CommandExecutorOptions = {}): Com
       await Promise.allSettled([...engine.afterwards]);
       await engine.guard?.close();
       await engine.socket.close();
+      engine.scratch.close();
     },
   };
 }
@@ -129,6 +135,8 @@ function createEngine(options: CommandExecutorOptions): Engine {
   const scanner = createScanner();
   const timers = options.timers ?? systemTimers;
   const socket = createJobSocket();
+  const scratch = createScratch(environment);
+  const folders = (): string[] => [socket.folder(), scratch.root()].filter((folder) => folder !== null);
   const graceMs = Math.min(options.graceMs ?? 10_000, LEFTOVER_GRACE_MS);
   return {
     environment: baseEnvironment(environment),
@@ -140,10 +148,8 @@ function createEngine(options: CommandExecutorOptions): Engine {
     timers,
     scanner,
     socket,
-    guard:
-      options.guard === false
-        ? null
-        : createGuard({ prefix: markerStart(own), env: process.env, folder: socket.folder }),
+    scratch,
+    guard: options.guard === false ? null : createGuard({ prefix: markerStart(own), env: process.env, folders }),
     sweeper: createSweeper({
       scanner,
       everyMs: options.sweepMs ?? 250,

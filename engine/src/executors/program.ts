@@ -9,13 +9,14 @@
  */
 import type { ChildProcess } from "node:child_process";
 import { spawn } from "node:child_process";
-import type { Readable } from "node:stream";
+import type { Readable, Writable } from "node:stream";
 
 export interface ProgramOptions {
   argv: readonly string[];
   cwd: string;
   env: Record<string, string>;
-  stdin: string | undefined;
+  /** A text, written and closed; or whoever writes while the program runs. */
+  stdin: string | ((stdin: Writable) => void) | undefined;
   output: (stream: "stdout" | "stderr", chunk: Uint8Array) => unknown;
 }
 
@@ -79,7 +80,8 @@ function watchChild(child: ChildProcess, pid: number, options: ProgramOptions): 
   if (child.stdin !== null) {
     // A program need not read its input: a broken pipe is its choice.
     child.stdin.on("error", () => {});
-    child.stdin.end(options.stdin);
+    if (typeof options.stdin === "function") options.stdin(child.stdin);
+    else child.stdin.end(options.stdin);
   }
   const destroyPipes = (): void => {
     for (const stream of child.stdio) stream?.destroy();

@@ -5,7 +5,7 @@
 import type { Context, LlmAgent } from "../core/agent.ts";
 import type { CallUsage, Grant, UsageTotals } from "../core/budget.ts";
 import type { SpawnContext, SpawnRights } from "../core/document-agents.ts";
-import type { Ceiling, LlmSpec } from "../core/llm.ts";
+import type { LlmSpec } from "../core/llm.ts";
 import type { BootSeq, JobSeq, Json } from "../core/model.ts";
 import type { AttemptApi } from "./executor.ts";
 
@@ -51,8 +51,6 @@ export interface LlmAttempt {
   input: Json;
   context: Context;
   meter: CallMeter;
-  /** Bounds taken over from the model that spawned this job. */
-  ceiling: Ceiling | null;
   /** What this job may spawn. */
   spawns: SpawnRights;
   /** Why this job was spawned; null for a declared job. */
@@ -61,7 +59,8 @@ export interface LlmAttempt {
   /** For programs that speak MCP. */
   owner: { job: JobSeq; boot: BootSeq };
   item: number | null;
-  scratch(): Promise<string>;
+  /** A folder of this attempt, made anew. */
+  scratch(name: string): Promise<string>;
   discard(folder: string): Promise<void>;
   api: AttemptApi;
   now(): number;

@@ -20,7 +20,7 @@ export async function agentsList(cli: Cli): Promise<number> {
       name: agent.name,
       kind: agent.kind,
       version: agent.version ?? null,
-      isolation: agent.kind === "function" ? (agent.isolation ?? "none") : "process",
+      isolation: agent.kind === "function" ? (agent.isolation ?? "none") : agent.kind === "llm" ? "none" : "process",
       description: agent.description ?? null,
       pipelines: project.pipelines
         .filter(
