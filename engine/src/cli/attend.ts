@@ -62,7 +62,8 @@ export async function attend(
   try {
     // Work on one run leaves the jobs of others to whoever works on those.
     const [only] = runs;
-    if (options.work) await tenuto.work(runs.length === 1 && only !== undefined ? { run: only.seq } : {});
+    if (options.work)
+      await tenuto.work(runs.length === 1 && only !== undefined ? { run: only.seq } : { schedules: false });
     const outcome = await Promise.race([
       Promise.all(runs.map((run) => tenuto.client.wait(run.seq))),
       interrupts.first,

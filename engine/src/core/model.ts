@@ -65,6 +65,8 @@ export interface RunVariant {
   relation?: "rollback" | "rerun";
   /** Jobs that write outside are planned, not run. */
   dryRun?: true;
+  /** Jobs of its pipeline that were left out at its start. */
+  excluded?: string[];
   [more: string]: Json | undefined;
 }
 

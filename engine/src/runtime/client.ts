@@ -5,13 +5,14 @@
 import * as changes from "../core/changes.ts";
 import type { ItemRow } from "../core/decision.ts";
 import { type StoredError, TenutoError } from "../core/errors.ts";
-import type { ItemState, JobState, Json, Priority, RunRow, RunSeq } from "../core/model.ts";
+import type { ItemState, JobState, Json, Priority, RunRow, RunSeq, RunVariant } from "../core/model.ts";
 import { checkPayload } from "../core/payload.ts";
 import { canonicalJson } from "../core/pipeline.ts";
 import { expandText } from "../core/placeholders.ts";
 import { planOf } from "../core/plan.ts";
 import type { ApprovalRow, ApprovalState } from "../core/records.ts";
 import { DEFAULT_RUN_ID, formatRunId } from "../core/run-id.ts";
+import { type Exclusion, excludeJobs, excludes } from "../core/template.ts";
 import type { EventRow } from "../core/unit.ts";
 import type { JobRecord, RunFilter, RunRecord } from "../ports/ledger.ts";
 import type { Definitions } from "./definitions.ts";
@@ -23,6 +24,8 @@ export interface StartOptions {
   idempotencyKey?: string;
   priority?: Priority;
   labels?: { [name: string]: string };
+  /** Stages and jobs to leave out; what depends on them depends on what they depended on. */
+  exclude?: Exclusion;
 }
 
 export interface RunEnd {
@@ -73,6 +76,14 @@ function checkStartOptions(options: StartOptions): void {
   if (key !== undefined && (typeof key !== "string" || key === "" || key.length > KEY_MAX || key.includes("\0")))
     refuse(`an idempotency key must be a text of 1 to ${KEY_MAX} characters`);
   if (labels !== undefined) checkPayload(labels, "the labels of a run");
+  for (const names of [options.exclude?.stages ?? [], options.exclude?.jobs ?? []])
+    if (!Array.isArray(names) || !names.every((name) => typeof name === "string"))
+      refuse("exclude must hold lists of names: { stages: [ … ], jobs: [ … ] }");
+}
+
+/** What was left out, in one form whatever the order in which it was said. */
+function excludedText({ exclude }: StartOptions): string {
+  return JSON.stringify([[...(exclude?.stages ?? [])].sort(), [...(exclude?.jobs ?? [])].sort()]);
 }
 
 export class Client {
@@ -91,9 +102,21 @@ export class Client {
 
   /** Starts a run of a known pipeline. @throws unknown_pipeline, invalid_params, concurrency_refused, idempotency_mismatch */
   async start(name: string, params: unknown = {}, options: StartOptions = {}): Promise<RunHandle> {
+    return await this.startKnown(this.definitions.pipeline(name), params, options);
+  }
+
+  /** Throws whatever a start would throw for wrong params, options or exclusions. */
+  check(pipeline: KnownPipeline, params: unknown, options: StartOptions = {}): void {
     checkStartOptions(options);
-    const pipeline = this.definitions.pipeline(name);
+    this.parse(this.without(pipeline, options.exclude).pipeline, params);
+  }
+
+  /** A start of a pipeline that need not be known by name here, one of a template for example. */
+  async startKnown(given: KnownPipeline, params: unknown = {}, options: StartOptions = {}): Promise<RunHandle> {
+    checkStartOptions(options);
+    const { pipeline, variant } = this.without(given, options.exclude);
     const { document, version } = pipeline;
+    const { name } = document;
     const values = this.parse(pipeline, params);
     const payload = checkPayload(values, `params of pipeline ${name}`);
     if (!this.known.has(version)) {
@@ -121,9 +144,14 @@ export class Client {
           params: payload.json,
           idempotencyKey: options.idempotencyKey ?? null,
           requestHash:
-            options.idempotencyKey === undefined ? null : this.parts.hash(`${name}\n${canonicalJson(values)}`),
+            options.idempotencyKey === undefined
+              ? null
+              : this.parts.hash(
+                  `${name}\n${canonicalJson(values)}${pipeline === given ? "" : `\n${excludedText(options)}`}`,
+                ),
           labels: options.labels === undefined ? null : JSON.stringify(options.labels),
         },
+        variant,
         concurrency:
           key === undefined
             ? null
@@ -138,6 +166,20 @@ export class Client {
       this.waiters.track(started.seq);
     }
     return this.handle(started.seq, started.id, started.created, started.queuedBehind);
+  }
+
+  /** The pipeline without what is left out; its version is that of what remains. */
+  private without(
+    pipeline: KnownPipeline,
+    exclude: Exclusion | undefined,
+  ): { pipeline: KnownPipeline; variant: RunVariant | null } {
+    if (exclude === undefined || !excludes(exclude)) return { pipeline, variant: null };
+    const { document, jobs, implied } = excludeJobs(pipeline.document, exclude);
+    const version = this.parts.hash(canonicalJson(document as unknown as Json));
+    return {
+      pipeline: { ...pipeline, document, version },
+      variant: { excluded: [...jobs, ...implied.map((one) => one.job)] },
+    };
   }
 
   private handle(seq: RunSeq, id: string, created: boolean, queuedBehind: string | null): RunHandle {

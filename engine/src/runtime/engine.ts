@@ -7,12 +7,32 @@ import type { EngineOptions, KnownPipeline, Params, Parts } from "./parts.ts";
 import { Sweeper } from "./sweeper.ts";
 import { Worker } from "./worker.ts";
 
+/** What goes on beside worker and sweeper while the engine works. */
+export interface Service {
+  /** Whether it starts runs of its own: left out where the work ends with certain runs. */
+  readonly startsRuns: boolean;
+  start(): Promise<void>;
+  /** Called before the worker stops by those that start runs, after it by the others. */
+  stop(): Promise<void>;
+  onFault: (error: unknown) => void;
+}
+
+export interface WorkOptions {
+  /** Only this run. */
+  run?: RunSeq;
+  /** False: schedules start nothing here. Default true, but with `run` false. */
+  schedules?: boolean;
+}
+
 export class Engine {
   readonly parts: Parts;
   readonly definitions: Definitions;
   readonly client: Client;
   readonly worker: Worker;
   readonly sweeper: Sweeper;
+  /** Begun with the work, in this order. */
+  readonly services: Service[] = [];
+  private begun: Service[] = [];
   private closing: Promise<void> | null = null;
   private state: "new" | "working" | "closed" = "new";
 
@@ -33,15 +53,22 @@ export class Engine {
   onFault(listener: (error: unknown) => void): void {
     this.worker.onFault = listener;
     this.sweeper.onFault = listener;
+    for (const service of this.services) service.onFault = listener;
   }
 
   /** Begins to work, on one run only if it is given: takes over from dead workers first, then claims. */
-  async work(options: { run?: RunSeq } = {}): Promise<void> {
+  async work(options: WorkOptions = {}): Promise<void> {
     if (this.state === "working") return;
     if (this.state === "closed") throw new TenutoError("conflict", "the engine is closed");
     this.state = "working";
     await this.sweeper.start();
     await this.worker.start(options.run ?? null);
+    const schedules = options.schedules ?? options.run === undefined;
+    for (const service of this.services) {
+      if (service.startsRuns && !schedules) continue;
+      this.begun.push(service);
+      await service.start();
+    }
   }
 
   /** Stops in order; running attempts get until the deadline. What did not end runs again at the next start. */
@@ -58,8 +85,10 @@ export class Engine {
     const working = this.state === "working";
     this.state = "closed";
     if (working) {
+      for (const service of this.begun.filter((one) => one.startsRuns)) await service.stop();
       await this.worker.stop(drainMs);
       await this.sweeper.stop();
+      for (const service of this.begun.filter((one) => !one.startsRuns)) await service.stop();
     }
     await this.parts.commands.close();
     await this.parts.threads.close();
