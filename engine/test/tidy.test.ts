@@ -92,6 +92,9 @@ const TABLE: Record<string, readonly string[]> = {
   runtime: ["core", "ports"],
   http: ["contract", "core", "type:runtime", "node:", "hono", "@hono/node-server", "ws"],
   testing: ["core", "ports", "runtime", "node:", "better-sqlite3"],
+  calendar: ["type:ports", "croner"],
+  notify: ["core", "type:ports", "node:"],
+  mcp: ["core", "type:ports", "type:runtime", "node:", "zod", "@modelcontextprotocol/server"],
   cli: ["*"],
   outermost: ["*"],
 };
