@@ -39,5 +39,5 @@ async function endAll(): Promise<void> {
   const options = { graceMs: orders.graceMs, scanner: createScanner(), timers: systemTimers };
   await Promise.all([...trees.values()].map((tree) => endTree(tree, options)));
   await endMarked(orders.prefix, options);
-  if (orders.folder !== null) rmSync(orders.folder, { recursive: true, force: true });
+  for (const folder of orders.folders) rmSync(folder, { recursive: true, force: true });
 }

@@ -27,8 +27,8 @@ export interface GuardOptions {
   /** What the markers of all this worker's trees begin with. */
   prefix: string;
   env: Record<string, string | undefined>;
-  /** The worker's own folder for its socket, removed with the rest; null if there is none yet. */
-  folder?: () => string | null;
+  /** The worker's own folders, for its socket and in memory, removed with the rest. */
+  folders?: () => string[];
   /** Default 25. */
   batchMs?: number;
 }
@@ -37,7 +37,7 @@ export interface GuardOptions {
 export interface GuardOrders {
   prefix: string;
   graceMs: number;
-  folder: string | null;
+  folders: string[];
 }
 
 /** Lines on the guard's pipe. */
@@ -120,7 +120,7 @@ function startGuard(options: GuardOptions): ChildProcess | null {
 
 function spawnGuard(options: GuardOptions): ChildProcess {
   const entry = new URL(import.meta.url.endsWith(".ts") ? "./guard-main.ts" : "./guard-main.js", import.meta.url);
-  const orders: GuardOrders = { prefix: options.prefix, graceMs: GUARD_GRACE_MS, folder: options.folder?.() ?? null };
+  const orders: GuardOrders = { prefix: options.prefix, graceMs: GUARD_GRACE_MS, folders: options.folders?.() ?? [] };
   const child = spawn(process.execPath, ["--no-warnings", fileURLToPath(entry), JSON.stringify(orders)], {
     // Its working directory must not keep a file system busy.
     cwd: "/",
