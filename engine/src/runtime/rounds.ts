@@ -55,6 +55,8 @@ export async function workInRounds(
       await checkLoop(execution, number);
       const { json } = checkPayload(round as unknown as Json, `round ${number} of job ${execution.facts.job.id}`);
       await execution.working(() => execution.record(stepOf(number), null, json, startedAt));
+      // The same attempt goes on with the next round: what this one recorded must be found, whichever attempt it is.
+      execution.facts.mayHaveSteps = true;
     }
     children.push(...(await runChildren(execution, round, number)));
   }
