@@ -113,7 +113,13 @@ describe("snippets", () => {
       name: "docs",
       limiters: { "host:*": { rate: { count: 10, perSeconds: 1 } }, clearbit: { budget: { total: 1 } } },
       agents: [defineAgent({ name: "text/shout", run: ({ text }) => text.toUpperCase() })],
-      jobs: [{ id: "call", command: { argv: ["/bin/sh", "-c", `set -eu\n${fence.text}`], output: "stdout-text" } }],
+      jobs: [
+        {
+          id: "call",
+          command: { argv: ["/bin/sh", "-c", `set -eu\n${fence.text}`], output: "stdout-text" },
+          spawns: { agents: ["text/shout"] },
+        },
+      ],
     });
     await using tenuto = await openTenuto({ home: join(folder, `home-${fence.line}`), pipelines: [pipeline] });
     const end = await (await tenuto.start("docs")).wait({ timeoutMs: 30_000 });

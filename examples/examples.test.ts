@@ -160,6 +160,17 @@ describe.runIf(existsSync(BIN))("examples from the command line", () => {
     expect(stdout).toContain("Willow Mills");
   });
 
+  test("release.yaml: ends for a decision, and goes on with what the person made of it", async () => {
+    const stopped = await cli("run", "release.yaml", "--json").catch((error) => error);
+    expect(stopped.code).toBe(8);
+    expect(JSON.parse(stopped.stdout).awaiting[0].title).toBe("Publish 2 packages?");
+    await cli("approve", "latest", "--by", "ann", "--edit", '{"platforms":["linux"]}');
+    const { stdout } = await cli("resume", "latest", "--json");
+    expect(JSON.parse(stdout)).toMatchObject({ run: { state: "completed" } });
+    const { stdout: shown } = await cli("runs", "show", "latest", "--json");
+    expect(shown).toContain("test/0-fix");
+  });
+
   test("durable-code.ts", async () => {
     const { stdout } = await cli("run", "durable-code.ts", "-p", "pauseMs=1", "--json");
     expect(stdout).toContain("Invoice A-1: 35.00 EUR");
