@@ -2,7 +2,6 @@
  * A program that speaks MCP over its standard input and output, run by the executor of commands: so it has a session of its
  * own, an environment by allow-list and a marker, and its tree is ended and verified like any other.
  */
-import { join } from "node:path";
 import { TenutoError } from "../../../core/errors.ts";
 import type { McpServerSpec } from "../../../core/llm.ts";
 import type { CommandExecutor } from "../../../ports/executor.ts";
@@ -65,7 +64,7 @@ export async function programTransport(
         workspace: context.workspace,
         scratch,
         artifacts: scratch,
-        context: join(scratch, "context.json"),
+        context: null,
         output: (stream, chunk) => {
           if (stream === "stdout") lines(chunk);
         },

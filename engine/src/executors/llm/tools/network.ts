@@ -15,7 +15,6 @@ import { ToolProblem } from "../tool.ts";
 
 const MAX_REDIRECTS = 5;
 
-const PRIVATE = new BlockList();
 const PRIVATE_NETWORKS = {
   ipv4: [
     ["0.0.0.0", 8],
@@ -44,13 +43,17 @@ const PRIVATE_NETWORKS = {
     ["8000::", 1],
   ],
 } as const;
-for (const [version, networks] of Object.entries(PRIVATE_NETWORKS))
-  for (const [network, bits] of networks) PRIVATE.addSubnet(network, bits, version as "ipv4" | "ipv6");
+/** Two lists: one would look up an IPv4 address among the IPv6 networks as well. */
+const PRIVATE = { ipv4: new BlockList(), ipv6: new BlockList() };
+for (const version of ["ipv4", "ipv6"] as const)
+  for (const [network, bits] of PRIVATE_NETWORKS[version]) PRIVATE[version].addSubnet(network, bits, version);
 
 /** Addresses of private, local and special networks. */
 export function isPrivate(address: string): boolean {
   const version = isIP(address);
-  return version === 0 || PRIVATE.check(address, version === 4 ? "ipv4" : "ipv6");
+  if (version === 0) return true;
+  const family = version === 4 ? "ipv4" : "ipv6";
+  return PRIVATE[family].check(address, family);
 }
 
 export interface NetworkRequest {
