@@ -1,6 +1,7 @@
 /**
  * The walk through a directory, one page at a time: what is new on a page, and where to go next or why to stop.
  *
+ * A directory may be divided by letters: when one letter is at its end, the walk goes on with the next.
  * Invariants: no address is given out twice; a walk ends after at most `maxPages` pages; a member is reported once.
  * Feeding the same pages again gives the same walk, so a crashed crawl is continued by feeding it the pages it already has.
  */
@@ -42,12 +43,12 @@ export function startCrawl({ entryUrl, pagination, maxPages }: CrawlOptions): Cr
   const seen = new Set<string>();
   const asked = new Set([urlKey(entryUrl)]);
   const signatures = new Set<string>();
+  const letters: string[] = [];
   let pages = 0;
-  let barren = 0;
-  let firstCount = 0;
-  let hadNext = false;
+  let barrenLetters = 0;
+  let part = startPart(entryUrl);
 
-  const follow = (page: VisitedPage): string | null => {
+  const nextOf = (page: VisitedPage): string | null => {
     if (pagination.type === "none") return null;
     const candidates = [page.controls.next, page.controls.more, nextNumber(page, asked), computed(page)];
     return candidates.find((url): url is string => url !== null && !asked.has(urlKey(url))) ?? null;
@@ -57,41 +58,68 @@ export function startCrawl({ entryUrl, pagination, maxPages }: CrawlOptions): Cr
   const computed = (page: VisitedPage): string | null => {
     const { next, more, numbered } = page.controls;
     // A page without the marker that those before it had, or with links to other pages but none onwards, is the last.
-    if (hadNext || next !== null || more !== null || numbered.length > 0) return null;
-    return pageUrl(pagination, { entryUrl, page: pages + 1, firstCount });
+    if (part.hadNext || next !== null || more !== null || numbered.length > 0) return null;
+    return pageUrl(pagination, { entryUrl: part.entryUrl, page: part.pages + 1, firstCount: part.firstCount });
+  };
+
+  /** The end of this part; the next letter, if there is one and letters still bring members. */
+  const endPart = (fresh: string[], stop: StopReason): Visit => {
+    barrenLetters = part.fresh > 0 ? 0 : barrenLetters + 1;
+    const next = barrenLetters > MAX_BARREN_PAGES ? undefined : letters.find((url) => !asked.has(urlKey(url)));
+    if (next === undefined || pages >= maxPages)
+      return { fresh, next: null, stop: next === undefined ? stop : "max_pages" };
+    asked.add(urlKey(next));
+    part = startPart(next);
+    return { fresh, next, stop: null };
   };
 
   return {
     visit(page) {
-      if (page === null) return { fresh: [], next: null, stop: "not_found" };
+      if (page === null) return endPart([], "not_found");
       pages++;
+      part.pages++;
       asked.add(urlKey(page.url));
+      letters.push(...page.controls.letters.filter((url) => !letters.includes(url)));
       const keys = [...new Set(page.keys)];
-      if (pages === 1) firstCount = keys.length;
+      if (part.pages === 1) part.firstCount = keys.length;
       const fresh = keys.filter((key) => !seen.has(key));
       for (const key of fresh) seen.add(key);
+      part.fresh += fresh.length;
       const signature = keys.toSorted().join("\n");
       const repeated = keys.length > 0 && signatures.has(signature);
       signatures.add(signature);
-      barren = fresh.length === 0 ? barren + 1 : 0;
-      const end = (stop: StopReason): Visit => ({ fresh, next: null, stop });
+      part.barren = fresh.length === 0 ? part.barren + 1 : 0;
 
-      if (repeated) return end("repeated_page");
-      if (barren >= MAX_BARREN_PAGES) return end("empty_pages");
-      const next = follow(page);
-      hadNext ||= page.controls.next !== null;
-      if (next === null) return end(pages === 1 && !page.controls.present ? "all_on_one_page" : "no_next");
-      const linked =
-        next === page.controls.next ||
-        next === page.controls.more ||
-        page.controls.numbered.some(({ url }) => url === next);
+      if (repeated) return endPart(fresh, "repeated_page");
+      if (part.barren >= MAX_BARREN_PAGES) return endPart(fresh, "empty_pages");
+      const next = nextOf(page);
+      part.hadNext ||= page.controls.next !== null;
+      if (next === null) return endPart(fresh, pages === 1 && !page.controls.present ? "all_on_one_page" : "no_next");
       // An empty page may be a gap when it links onwards; behind a computed address it is the end.
-      if (keys.length === 0 && !linked) return end("empty_pages");
-      if (pages >= maxPages) return end("max_pages");
+      if (keys.length === 0 && !isLinked(page, next)) return endPart(fresh, "empty_pages");
+      if (pages >= maxPages) return { fresh, next: null, stop: "max_pages" };
       asked.add(urlKey(next));
       return { fresh, next, stop: null };
     },
   };
+}
+
+/** One letter of the directory, or all of it where it has none. */
+interface Part {
+  entryUrl: string;
+  pages: number;
+  barren: number;
+  fresh: number;
+  firstCount: number;
+  hadNext: boolean;
+}
+
+function startPart(entryUrl: string): Part {
+  return { entryUrl, pages: 0, barren: 0, fresh: 0, firstCount: 0, hadNext: false };
+}
+
+function isLinked({ controls }: VisitedPage, next: string): boolean {
+  return next === controls.next || next === controls.more || controls.numbered.some(({ url }) => url === next);
 }
 
 /** The lowest numbered link that was not followed yet. */

@@ -4,11 +4,33 @@
  * `host:*` holds the pipeline's rate. Where an association or its robots.txt asks for more time between requests, the host passes a
  * slower limiter as well, the next of a fixed row, because limiters are declared before a run knows any robots.txt.
  */
+import { registrableDomain } from "./url.ts";
 
-/** Milliseconds between requests for which there is a limiter `spaced-<ms>:*`. */
-export const SPACINGS_MS = [
-  10, 20, 50, 100, 200, 500, 1_000, 2_000, 3_000, 5_000, 10_000, 15_000, 20_000, 30_000, 60_000, 120_000, 300_000,
-] as const;
+const STEP = 1.05;
+
+/**
+ * Milliseconds between requests for which there is a limiter `spaced-<ms>:*`: those of every usual rate and delay exactly, and
+ * between them no step wider than a twentieth, so that a wish is kept within 5 % and never exceeded.
+ */
+export const SPACINGS_MS: readonly number[] = spacings();
+
+function spacings(): number[] {
+  const rates = [
+    0.1, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.9, 1, 1.2, 1.25, 1.5, 1.75, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9,
+    10, 12, 15, 20,
+  ];
+  const usual = [
+    ...rates.map((rate) => Math.ceil(1000 / rate)),
+    ...Array.from({ length: 60 }, (_, at) => (at + 1) * 1000),
+  ];
+  const all = new Set([...usual, 90_000, 120_000, 180_000, 240_000, 300_000]);
+  for (let ms = 1; ms < 20; ms++) all.add(ms);
+  const marks = [...all].sort((a, b) => a - b);
+  marks.forEach((mark, at) => {
+    for (let ms = mark * STEP; ms < (marks[at + 1] ?? 0) && mark >= 20; ms *= STEP) all.add(Math.floor(ms));
+  });
+  return [...all].sort((a, b) => a - b);
+}
 
 export interface PaceWishes {
   /** Rate of `host:*`. */
@@ -25,9 +47,14 @@ export function slowerSpacing({ ratePerSecond, rateLimit, crawlDelaySeconds }: P
   return SPACINGS_MS.find((ms) => ms >= wantedMs - 0.001) ?? SPACINGS_MS.at(-1)!;
 }
 
+/** Whose patience a request costs: the registered domain, so that subdomains share one rate; host and port where there is none. */
+export function paceKey(url: string): string {
+  return registrableDomain(url) ?? new URL(url).host;
+}
+
 /** The limiters to pass before a request to this address. */
 export function limitersFor(url: string, spacingMs: number | null): string[] {
-  const { host } = new URL(url);
+  const host = paceKey(url);
   return spacingMs === null ? [`host:${host}`] : [`host:${host}`, `spaced-${spacingMs}:${host}`];
 }
 

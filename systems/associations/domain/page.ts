@@ -68,6 +68,16 @@ function wordsOf($: CheerioAPI): Page["words"] {
 
 /** False when a selector names a class or attribute that the page does not have: a schema has 150 selectors, a page needs ten. */
 export function mayMatch(page: Page, css: string): boolean {
+  const known = matchable.get(page) ?? new Map<string, boolean>();
+  matchable.set(page, known);
+  const answer = known.get(css) ?? namesOccur(page, css);
+  known.set(css, answer);
+  return answer;
+}
+
+const matchable = new WeakMap<Page, Map<string, boolean>>();
+
+function namesOccur(page: Page, css: string): boolean {
   // Lists, :not() and the like are left to the selector engine.
   if (/[:,\\]/.test(css)) return true;
   const attributes = [...css.matchAll(/\[\s*([\w-]+)/g)].map((match) => match[1]!.toLowerCase());

@@ -43,12 +43,14 @@ export interface Controls {
   moreKind: "load_more" | "infinite_scroll" | null;
   /** The page has controls at all, so their end means the end. */
   present: boolean;
+  /** Links of an index by letters, in order. */
+  letters: string[];
 }
 
 const PAGER =
   ".pagination, .pager, .page-numbers, .pages, .paging, .paginator, [class*='pagination'], nav[aria-label*='ag' i], ul.page-list, [class*='pager']";
 const NEXT_TEXT =
-  /^(next( page)?|older( entries| posts)?|more( results| members)?|weiter|suivant|siguiente)?\s*(›|»|→|>|>>|&gt;)?$/i;
+  /^(next( (page|set|\d{1,4}))?( ?(results|members|companies|listings|entries|records))?|older( entries| posts)?|more( results| members)?|weiter|suivante?|siguiente|volgende|avanti|próxima?)?\s*(›|»|→|>|>>|&gt;|⟩|❯|▶|⏵)?$/i;
 const MORE_TEXT = /^(load|show|view|see) (more|next|all remaining)\b/i;
 const MORE_ATTRIBUTES = [
   "data-next-url",
@@ -75,7 +77,22 @@ export function readControls(page: Page): Controls {
   const { url: more, kind: moreKind, present: morePresent } = moreControl(page);
   const next = nextLink(page);
   const present = next !== null || numbered.length > 0 || morePresent || page.$(PAGER).find("a, span, li").length > 1;
-  return { next, numbered, more, moreKind, present };
+  return { next, numbered, more, moreKind, present, letters: letterLinks(page) };
+}
+
+const MIN_LETTERS = 8;
+
+/** An index by first letters: each letter once, most of the alphabet, all of this site. */
+function letterLinks(page: Page): string[] {
+  const found = new Map<string, string>();
+  for (const node of page.$("a[href]").toArray()) {
+    const letter = cleanText(page.$(node).text()).toUpperCase();
+    if (!/^([A-Z]|#|0-9|0–9|NUM|123)$/.test(letter) || found.has(letter)) continue;
+    const url = turn(page, page.$(node).attr("href"));
+    if (url !== null) found.set(letter, url);
+  }
+  const urls = [...new Set(found.values())];
+  return urls.length >= MIN_LETTERS ? urls : [];
 }
 
 function nextLink(page: Page): string | null {
@@ -134,6 +151,27 @@ function numberedLinks(page: Page): { label: number; url: string }[] {
     if (link.closest(PAGER).length > 0 || changedNumber(page.url, url) !== null)
       found.push({ label: Number(text), url });
   }
+  return found.length > 0 ? found : chosenNumbers(page);
+}
+
+/** Pages offered in a list to choose from: an address each, or a number that the form adds to the query. */
+function chosenNumbers(page: Page): { label: number; url: string }[] {
+  const found: { label: number; url: string }[] = [];
+  for (const node of page.$("select").toArray()) {
+    const select = page.$(node);
+    const form = select.closest("form");
+    const name = select.attr("name") ?? "";
+    if (/^post$/i.test(form.attr("method") ?? "")) continue;
+    for (const option of select.find("option").toArray()) {
+      const value = page.$(option).attr("value") ?? cleanText(page.$(option).text());
+      const label = /^(?:page )?(\d{1,5})\b/i.exec(cleanText(page.$(option).text()))?.[1];
+      if (label === undefined) continue;
+      const named = /^(p|pg|page|paged|pageno|page_?num(ber)?)$/i.test(name) && /^\d+$/.test(value);
+      const action = resolveUrl(form.attr("action"), page.base) ?? page.url;
+      const url = named ? mergeQuery(action, { [name]: value }) : /[/?]/.test(value) ? turn(page, value) : null;
+      if (url !== null && urlKey(url) !== urlKey(page.url)) found.push({ label: Number(label), url });
+    }
+  }
   return found;
 }
 
@@ -182,11 +220,12 @@ function changedNumber(from: string, to: string): ChangedNumber | null {
       ? { kind: "query", param: changed[0]!, pattern: "", value: Number(value) }
       : null;
   }
-  const match = /(\/(?:[a-z_]+[-/])?)(\d{1,5})\/?$/i.exec(there.pathname);
+  const match = /(\/(?:[a-z_]+[-/_])?|\/p)(\d{1,5})(\.\w{3,5})?\/?$/i.exec(there.pathname);
   if (match === null) return null;
-  const stem = (path: string) => path.replace(/\/(?:[a-z_]+[-/])?\d{1,5}\/?$/i, "").replace(/\/+$/, "");
+  const stem = (path: string) =>
+    path.replace(/(\/(?:[a-z_]+[-/_])?|\/p)\d{1,5}(\.\w{3,5})?\/?$/i, "").replace(/\/+$|\/index\.\w{3,5}$/i, "");
   return stem(there.pathname) === stem(here.pathname)
-    ? { kind: "path", param: "", pattern: `${match[1]}{n}`, value: Number(match[2]) }
+    ? { kind: "path", param: "", pattern: `${match[1]}{n}${match[3] ?? ""}`, value: Number(match[2]) }
     : null;
 }
 

@@ -35,7 +35,8 @@ function capitalise(word: string): string {
 }
 
 function phone(text: string, { region }: ParserContext): string | null {
-  return e164(text, region) ?? phonesInText(text, region).find(({ fax }) => !fax)?.number ?? null;
+  const whole = /fax/i.test(text) ? null : e164(text, region);
+  return whole ?? phonesInText(text, region).find(({ fax }) => !fax)?.number ?? null;
 }
 
 function email(text: string): string | null {

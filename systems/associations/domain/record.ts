@@ -1,5 +1,5 @@
 /** The record that is stored for a member: the fields of the schema and where they come from. */
-import type { Fields } from "./extract.ts";
+import type { Fields } from "./field-values.ts";
 
 export interface Provenance {
   source_url: string;
@@ -13,6 +13,8 @@ export interface Provenance {
   schema: string;
   /** Share of the schema's fields that the page itself filled, 0 to 1. */
   confidence: number;
+  /** Where each value stands: `selector .city`, `label phone`, `directory`, `default` … */
+  fields: Record<string, string>;
 }
 
 export type MemberRecord = Fields & {

@@ -1,5 +1,7 @@
 /** Addresses: resolving, identity, merging of queries, and which host is which. */
 
+import { getDomain } from "tldts";
+
 const TRACKING = /^(utm_[a-z]+|fbclid|gclid|msclkid|mc_[ce]id|_ga|_gl|phpsessid|jsessionid)$/i;
 
 /** Hosts whose links never lead to a member's page or website of its own. Compared by host, never by substring. */
@@ -63,6 +65,12 @@ export function mergeQuery(url: string, params: Record<string, string | number>)
 /** Host in lower case, without a leading `www.`. */
 export function bareHost(host: string): string {
   return host.toLowerCase().replace(/^www\./, "");
+}
+
+/** The domain that somebody registered (`example.co.uk` of `www.shop.example.co.uk`); null for IP addresses and names such as localhost. */
+export function registrableDomain(url: string): string | null {
+  const host = URL.parse(url)?.hostname ?? url;
+  return getDomain(host, { allowPrivateDomains: true, validateHostname: false });
 }
 
 /** True when both addresses are on one site: same host (with or without `www.`) and port. */

@@ -147,9 +147,10 @@ export async function runPipeline(options: PipelineOptions) {
   const work = async () => {
     for (let at = started++; at < items.length; at = started++) {
       if (memory.items.size >= (options.crashAfterItems ?? Number.POSITIVE_INFINITY)) return;
-      const { url, mode, page } = items[at];
+      const { url, mode, page, listed } = items[at];
       if (memory.items.has(url) || memory.failed.has(url)) continue;
-      const input = { url, mode, page, association, configDir, schema, politeness: crawl.politeness };
+      const { politeness, shape, foreign } = crawl;
+      const input = { url, mode, page, listed, shape, foreign, association, configDir, schema, politeness };
       for (let attempt = 1; ; attempt++) {
         try {
           memory.items.set(url, await call(parser, input, fakeContext(memory, `extract[${at}]`)));

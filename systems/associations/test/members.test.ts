@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { dedupeRecords } from "../domain/dedupe.ts";
 import { asksForLogin, estimateMembers, looksLikeDirectory, readSitemap } from "../domain/directory.ts";
 import { memberLinks } from "../domain/member-links.ts";
-import { limitersFor, rateOf, slowerSpacing } from "../domain/pace.ts";
+import { limitersFor, paceKey, rateOf, SPACINGS_MS, slowerSpacing } from "../domain/pace.ts";
 import { parsePage } from "../domain/page.ts";
 
 const page = (html: string, url = "https://guild.test/members") => parsePage({ url, text: html });
@@ -166,10 +166,25 @@ describe("duplicates in one association", () => {
 test("the pace is never faster than anyone asks for", () => {
   expect(slowerSpacing({ ratePerSecond: 0.5, rateLimit: 0.5, crawlDelaySeconds: null })).toBeNull();
   expect(slowerSpacing({ ratePerSecond: 200, rateLimit: 0.5, crawlDelaySeconds: null })).toBe(2000);
-  expect(slowerSpacing({ ratePerSecond: 200, rateLimit: 0.8, crawlDelaySeconds: null })).toBe(2000);
-  expect(slowerSpacing({ ratePerSecond: 0.5, rateLimit: null, crawlDelaySeconds: 7 })).toBe(10_000);
+  expect(slowerSpacing({ ratePerSecond: 200, rateLimit: 0.8, crawlDelaySeconds: null })).toBe(1250);
+  expect(slowerSpacing({ ratePerSecond: 0.5, rateLimit: null, crawlDelaySeconds: 7 })).toBe(7000);
   expect(slowerSpacing({ ratePerSecond: 1, rateLimit: null, crawlDelaySeconds: 86_400 })).toBe(300_000);
-  expect(limitersFor("https://a.test:8080/x", 2000)).toEqual(["host:a.test:8080", "spaced-2000:a.test:8080"]);
+  expect(limitersFor("https://a.test:8080/x", 2000)).toEqual(["host:a.test", "spaced-2000:a.test"]);
+  expect(
+    [
+      "https://www.a.test/",
+      "https://b.c.a.test:81/",
+      "https://a.co.uk",
+      "http://127.0.0.1:81/",
+      "http://localhost:82/",
+    ].map(paceKey),
+  ).toEqual(["a.test", "a.test", "a.co.uk", "127.0.0.1:81", "localhost:82"]);
+  for (let wanted = 21; wanted < 300_000; wanted *= 1.013) {
+    const spacing = slowerSpacing({ ratePerSecond: 1000, rateLimit: 1000 / wanted, crawlDelaySeconds: null })!;
+    expect(spacing / wanted).toBeGreaterThan(0.999);
+    expect(spacing / wanted).toBeLessThan(1.051);
+  }
+  expect(SPACINGS_MS.length).toBeLessThan(300);
   expect([rateOf(0.5), rateOf(200)]).toEqual([
     { count: 1, perSeconds: 2 },
     { count: 200, perSeconds: 1 },

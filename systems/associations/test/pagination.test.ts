@@ -8,7 +8,7 @@ import { detectPagination, NO_PAGINATION, pageUrl, paramTypeOf, readControls } f
 const at = (url: string, html: string, more: { linkHeader?: string; contentType?: string } = {}) =>
   parsePage({ url, text: html, ...more });
 const pager = (links: string) => `<div class="pagination">${links}</div>`;
-const NONE: Controls = { next: null, numbered: [], more: null, moreKind: null, present: false };
+const NONE: Controls = { next: null, numbered: [], more: null, moreKind: null, present: false, letters: [] };
 
 describe("what a page says", () => {
   test.each<[string, string, string, Partial<Pagination>]>([

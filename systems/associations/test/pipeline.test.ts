@@ -41,7 +41,7 @@ test("all members come out once each, with every field, and the two bad pages ar
     const { id: _, slug: __, phone, ...fields } = member;
     expect(byName.get(member.company_name)).toMatchObject({
       ...fields,
-      phone: phone?.replace(/\D/g, "") ?? null,
+      phone: phone === null ? null : `+1${phone.replace(/\D/g, "")}`,
       country: "United States",
       source_url: site.url + site.pathOf(member),
       association: FIXTURE_CODE,
@@ -119,8 +119,8 @@ test("a site that robots.txt closes is left alone", async () => {
 test("Crawl-delay puts the host behind a slower limiter as well", async () => {
   const { site, configDir, dataDir } = await setup({ members: 30, robots: "User-agent: *\nCrawl-delay: 4\n" });
   const { map, memory } = await runPipeline({ association: FIXTURE_CODE, configDir, dataDir });
-  expect(map.politeness.spacing_ms).toBe(5_000);
-  expect(memory.limits.get(`spaced-5000:${new URL(site.url).host}`)).toBeGreaterThan(30);
+  expect(map.politeness.spacing_ms).toBe(4_000);
+  expect(memory.limits.get(`spaced-4000:${new URL(site.url).host}`)).toBeGreaterThan(30);
 });
 
 test("an association that is not configured is refused with the known ones", async () => {

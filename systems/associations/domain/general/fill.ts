@@ -55,7 +55,9 @@ function plainMail(text: string): string {
 function address(pieces: readonly Segment[]): ContentFields {
   const at = pieces.findIndex(({ kind }) => kind === "place");
   const parsed =
-    at >= 0 ? parseAddress([...streetLines(pieces, at), pieces[at]!.text, ...behind(pieces, at)]) : fromCells(pieces);
+    at >= 0
+      ? parseAddress([...streetLines(pieces, at), placeText(pieces, at), ...behind(pieces, at)])
+      : fromCells(pieces);
   if (parsed === null) return {};
   return withoutUndefined({
     street: parsed.street ?? undefined,
@@ -66,10 +68,20 @@ function address(pieces: readonly Segment[]): ContentFields {
   });
 }
 
+/** "Washington" and "DC 20001" in elements of their own: the place begins with the city before it. */
+function placeText(pieces: readonly Segment[], at: number): string {
+  const { text } = pieces[at]!;
+  const before = pieces[at - 1];
+  const bare = stateCode(text.replace(/ [A-Z]?\d.*$/, "")) !== null;
+  const city = bare && before !== undefined && (before.kind === "words" || before.kind === "state");
+  return city && /^[\p{L} .'’-]{2,40}$/u.test(before.text) ? `${before.text}, ${text}` : text;
+}
+
 /** The lines before `City, ST` that are a street: up to three, as long as one of them looks like it. */
 function streetLines(pieces: readonly Segment[], place: number): string[] {
   const lines: string[] = [];
-  for (let at = place - 1; at >= Math.max(0, place - 3); at--) {
+  const from = placeText(pieces, place) === pieces[place]!.text ? place - 1 : place - 2;
+  for (let at = from; at >= Math.max(0, from - 2); at--) {
     const { kind, text } = pieces[at]!;
     if (kind !== "street" && !/^\d+\s+\S/.test(text)) break;
     if (kind !== "street" && kind !== "words") break;
@@ -87,15 +99,17 @@ function behind(pieces: readonly Segment[], place: number): string[] {
 
 /** City, state and postal code in elements of their own. */
 function fromCells(pieces: readonly Segment[]): ReturnType<typeof parseAddress> {
-  const at = pieces.findIndex(({ kind }) => kind === "state");
+  let at = pieces.findIndex(({ kind }) => kind === "state");
   const postal = pieces.find(({ kind }) => kind === "postal")?.text ?? null;
   if (at < 0 && postal === null) return null;
+  // "New York", "NY": the first is the city.
+  if (pieces[at + 1]?.kind === "state") at++;
   const state = at < 0 ? null : stateCode(pieces[at]!.text);
   const before = pieces[at - 1];
-  const city = before?.kind === "words" && /^[\p{L} .'’-]{2,40}$/u.test(before.text) ? before.text : null;
-  const street =
-    pieces.slice(0, Math.max(at, 0)).findLast(({ kind, text }) => kind === "street" || /^\d+ \p{L}/u.test(text))
-      ?.text ?? null;
+  const words = before?.kind === "words" || before?.kind === "state";
+  const city = words && /^[\p{L} .'’-]{2,40}$/u.test(before.text) ? before.text : null;
+  const isStreet = ({ kind, text }: Segment) => kind === "street" || /^\d+ \p{L}/u.test(text);
+  const street = pieces.slice(0, Math.max(at, 0)).findLast(isStreet)?.text ?? null;
   return { street, city, state, postal_code: postal, country: null };
 }
 

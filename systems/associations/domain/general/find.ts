@@ -26,6 +26,8 @@ interface Candidate extends Scored {
 /** Parents with more children than this are only looked at whole. */
 const MAX_CHILDREN = 20_000;
 const MAX_STARTERS = 12;
+/** Elements are the plainer reading: cutting at what only some of them have gives runs as good, and glues others together. */
+const RUN_HANDICAP = 0.97;
 /** Below this a set of mere names and links is as likely a menu. */
 const MIN_SCORE = 1.2;
 
@@ -33,19 +35,42 @@ const MIN_SCORE = 1.2;
 export function findBlocks(reading: Reading): FoundBlocks | null {
   const sums = sumsOf(reading);
   const byPath = elementsByPath(reading.root, isFrame);
-  let best: Candidate | null = null;
-  for (const candidate of candidates(sums, byPath)) if (better(candidate, best)) best = candidate;
+  const all = [...candidates(sums, byPath)];
+  const best = all.reduce<Candidate | null>((known, next) => (better(next, known) ? next : known), null);
   if (best === null || best.score < MIN_SCORE) return null;
-  return { shape: best.shape, facts: withoutStrays(best.facts), score: best.score, contact: best.contact };
+  const { shape, facts, score, contact } = widest(best, all);
+  return { shape, facts: withoutStrays(facts), score, contact };
+}
+
+/**
+ * A better score may come from leaving records out: where only some names are links, the links alone look more alike. The set
+ * that holds each of the best blocks in a block of its own, and more blocks of that kind, is the whole list.
+ */
+function widest(best: Candidate, all: readonly Candidate[]): Candidate {
+  const wider = all.filter(
+    (one) => one.score >= best.score * 0.5 && one.facts.length > best.facts.length && holdsEach(one.facts, best.facts),
+  );
+  return wider.reduce((known, next) => (next.score > known.score || known === best ? next : known), best);
+}
+
+function holdsEach(outer: readonly BlockFacts[], inner: readonly BlockFacts[]): boolean {
+  let at = 0;
+  for (const { start, end } of inner) {
+    while (at < outer.length && outer[at]!.end < end) at++;
+    const around = outer[at];
+    if (around === undefined || around.start > start || around.end < end) return false;
+    at++;
+  }
+  return true;
 }
 
 /** The records of a page where a known shape says they are; null where that shape is not there. */
-export function findAgain(reading: Reading, shape: Shape): FoundBlocks | null {
+export function findAgain(reading: Reading, shape: Shape, { reach }: { reach: boolean }): FoundBlocks | null {
   const sums = sumsOf(reading);
   const blocks = applyShape(shape, elementsByPath(reading.root, isFrame));
   const facts = blocks
     .map((block) => factsOfBlock(sums, block))
-    .filter((one): one is BlockFacts => one !== null && one.counts.name > 0);
+    .filter((one): one is BlockFacts => one !== null && one.counts.name > 0 && (!reach || reaches(one)));
   return facts.length === 0 ? null : { shape, facts: withoutStrays(facts), score: 0, contact: 1 };
 }
 
@@ -64,7 +89,7 @@ function* candidates(sums: Sums, byPath: ReadonlyMap<string, any[]>): Generator<
       // Runs of one node each are elements, and were judged as such.
       if (blocks.length < 2 || blocks.every(({ nodes: run }) => run.length === 1 && run[0].type === "tag")) continue;
       const scored = scoreBlocks(sums, blocks);
-      if (scored !== null) yield { ...scored, shape };
+      if (scored !== null) yield { ...scored, score: scored.score * RUN_HANDICAP, shape };
     }
   }
 }
@@ -109,6 +134,11 @@ function better(candidate: Candidate, best: Candidate | null): boolean {
   const difference = candidate.score / best.score;
   if (difference > 1.001) return true;
   return difference > 0.999 && covered(candidate) > covered(best);
+}
+
+/** It says how to reach somebody. */
+export function reaches({ counts }: BlockFacts): boolean {
+  return counts.phone + counts.email + counts.website + counts.place > 0;
 }
 
 function covered({ facts }: Scored): number {

@@ -4,8 +4,11 @@ import { mayMatch } from "../page.ts";
 import type { Schema } from "../schema.ts";
 import { select } from "../selectors.ts";
 
-/** The list items of a page under this schema; empty for a page of one member. */
-export function listItems(page: Page, schema: Schema): Scope[] {
+/**
+ * The list items of a page under this schema; empty for a page of one member. One match of a general guess is as likely the box
+ * around a single member; `least` 1 where the directory is known to have such items.
+ */
+export function listItems(page: Page, schema: Schema, least = schema.ownList ? 1 : 2): Scope[] {
   const container = page.$(schema.listContainer);
   for (const selector of schema.listItem) {
     if (selector.css !== null && !mayMatch(page, selector.css)) continue;
@@ -18,8 +21,7 @@ export function listItems(page: Page, schema: Schema): Scope[] {
       for (let at = node.parent; at; at = at.parent) if (known.has(at)) return false;
       return true;
     });
-    // One match of a general guess is as likely the box around a single member.
-    if (outer.length > (schema.ownList ? 0 : 1)) return outer.map((node) => page.$(node));
+    if (outer.length >= least) return outer.map((node) => page.$(node));
   }
   return [];
 }

@@ -30,7 +30,7 @@ const URL_TEXT =
   /(?:https?:\/\/|www\.)[^\s<>"',;)]+|\b(?:[a-z0-9-]+\.)+(?:com|net|org|biz|info|us|ca|co|io|edu|gov|example|test|inc|shop|tech|uk|de|mx)(?:\/[^\s<>"',;)]*)?(?=$|[\s,;)|])/i;
 const POSTAL = /^(?:\d{5}(?:-\d{4})?|[A-Z]\d[A-Z][ -]?\d[A-Z]\d)$/i;
 const PLACE =
-  /^[\p{L}][\p{L} .'’-]*,\s*([\p{L}. ]{2,24}?)(?:[\s,]+(?:\d{5}(?:-\d{4})?|[A-Z]\d[A-Z][ -]?\d[A-Z]\d))?(?:[\s,]+(?:USA?|U\.S\.A?\.?|United States(?: of America)?|Canada))?$/iu;
+  /^[\p{L}][\p{L}.'’]*(?:[ -][\p{L}.'’]+){0,4},\s*([\p{L}. ]{2,24}?)(?:[\s,]+(?:\d{5}(?:-\d{4})?|[A-Z]\d[A-Z][ -]?\d[A-Z]\d))?(?:[\s,]+(?:USA?|U\.S\.A?\.?|United States(?: of America)?|Canada))?$/iu;
 const STREET =
   /^(?:(?:\d+[A-Z]?(?:[-/]\d+)?|One|Two|Three) +(?:[NSEW]\.?|[NS][EW]|North|South|East|West)? ?[\p{L}\d][\p{L}\d .,'’#&/-]*|P\.? ?O\.? ?(?:Box|Drawer) ?#?\w+.*|(?:Suite|Ste\.?|Unit|Floor|Building|Bldg\.?) ?#?\w+)$/iu;
 const STREET_WORD =
@@ -78,8 +78,7 @@ function isPlace(text: string): boolean {
 
 const LEGAL =
   /^(?:inc|llc|l\.l\.c|ltd|corp|co|company|corporation|incorporated|limited|lp|llp|plc|gmbh|p\.?c|s\.?a|pllc|jr|sr|the)\.?$/i;
-const SEPARATORS =
-  /\s*\.\s*(?=\||$)|\s*[|•·;\n]\s*|\s+[-–—/]\s+|,\s+|\.\s+(?=(?:ph|tel|phone|fax|email|e-mail|web|www)\b)/i;
+const STRONG = /\s*\.\s*(?=\||$)|\s*[|•·;\n]\s*|\s+[-–—/]\s+|\.\s+(?=(?:ph|tel|phone|fax|email|e-mail|web|www)\b)/i;
 
 /**
  * A line that holds several things, taken apart: numbers and addresses of the net first, then what commas and bars divide.
@@ -92,17 +91,34 @@ export function takeApart(source: string): Piece[] {
   if (text === "" || simple) return [{ text, kind: whole }];
   if (text.length > 600) return [{ text, kind: "words" }];
   const marks = marksIn(text);
-  const rest = remainder(text, marks);
-  const parts = joinLegal(
-    rest
-      .split(SEPARATORS)
-      .map(tidy)
-      .filter((part) => part !== ""),
-  );
-  const telling =
-    marks.length + parts.filter((part) => ["place", "postal", "state", "street"].includes(kindOf(part))).length;
+  const parts = remainder(text, marks)
+    .split(STRONG)
+    .flatMap((part) => commaParts(tidy(part)));
+  const telling = marks.length + parts.filter(({ kind }) => ADDRESS.has(kind)).length;
   if (telling === 0 || (marks.length === 1 && parts.length === 0)) return [{ text, kind: whole }];
-  return [...addressParts(parts), ...marks.map(({ text: mark, kind }) => ({ text: mark, kind }))];
+  return [...parts, ...marks.map(({ text: mark, kind }) => ({ text: mark, kind }))];
+}
+
+const ADDRESS = new Set<Kind>(["place", "postal", "state", "street"]);
+
+/** Commas divide only where an address is part of the line: "Smith, Jones & Co." is one name, with or without a city behind it. */
+function commaParts(text: string): Piece[] {
+  if (text === "") return [];
+  const parts = addressParts(
+    joinLegal(
+      text
+        .split(/,\s+/)
+        .map(tidy)
+        .filter((part) => part !== ""),
+    ),
+  );
+  const first = parts.findIndex(({ kind }) => ADDRESS.has(kind));
+  if (first < 0) return [{ text, kind: kindOf(text) }];
+  const name = parts.slice(0, first);
+  const end = name.findIndex((part) => LEGAL.test(part.text.split(" ").at(-1)!));
+  const joined = end < 0 ? name : name.slice(0, end + 1);
+  const whole = joined.map((part) => part.text).join(", ");
+  return [...(whole === "" ? [] : [{ text: whole, kind: kindOf(whole) }]), ...parts.slice(joined.length)];
 }
 
 interface Mark extends Piece {
@@ -155,7 +171,9 @@ function addressParts(parts: string[]): Piece[] {
     const last = pieces.at(-1);
     const kind = kindOf(part);
     const closes = kind === "state" || (kind === "place" && stateCode(part.replace(/ [A-Z]?\d.*$/, "")) !== null);
-    if (closes && last !== undefined && last.kind === "words" && pieces.length > 1)
+    // New York and Washington are cities where a state follows them.
+    const city = last !== undefined && (last.kind === "words" || (last.kind === "state" && last.text.length > 2));
+    if (closes && city && (pieces.length > 1 || last.kind === "state" || parts.length === 2))
       pieces[pieces.length - 1] = { text: `${last.text}, ${part}`, kind: "place" };
     else if (kind === "postal" && last?.kind === "place") last.text += ` ${part}`;
     else pieces.push({ text: part, kind });

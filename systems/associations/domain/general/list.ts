@@ -18,7 +18,7 @@ import type { DataGroup } from "./embedded.ts";
 import { dataGroups } from "./embedded.ts";
 import { contentFields } from "./fill.ts";
 import type { FoundBlocks } from "./find.ts";
-import { findAgain, findBlocks } from "./find.ts";
+import { findAgain, findBlocks, reaches } from "./find.ts";
 import { listItems } from "./items.ts";
 import { nameKeys, namesAt } from "./names.ts";
 import type { BlockFacts } from "./score.ts";
@@ -31,7 +31,8 @@ import type { Block, Shape } from "./shape.ts";
 export type ListShape =
   | { by: "items" }
   | { by: "data"; path: string }
-  | { by: "structure"; shape: Shape; names: string[] };
+  /** `reach`: every record said how to reach somebody, so what does not is none. */
+  | { by: "structure"; shape: Shape; names: string[]; reach: boolean };
 
 export interface Entry {
   fields: Fields;
@@ -64,7 +65,7 @@ export function readList(
   known: ListShape | null = null,
   { trusting = false }: ReadOptions = {},
 ): ListReading | null {
-  const items = listItems(page, schema);
+  const items = listItems(page, schema, known?.by === "items" ? 1 : undefined);
   if (schema.ownList) return items.length === 0 ? null : fromItems(page, schema, items);
   const groups = dataGroups(page);
   const again = known === null ? null : readAgain(page, schema, known, { items, groups });
@@ -80,7 +81,12 @@ export function readList(
   if (found === "items") return withData(fromItems(page, schema, items), groups, page, schema);
   const names = nameKeys(reading, found.facts);
   const entries = fromFacts(reading, schema, found.facts, names);
-  return withData({ shape: { by: "structure", shape: found.shape, names }, entries }, groups, page, schema);
+  return withData(
+    { shape: { by: "structure", shape: found.shape, names, reach: found.facts.every(reaches) }, entries },
+    groups,
+    page,
+    schema,
+  );
 }
 
 function readAgain(
@@ -96,7 +102,7 @@ function readAgain(
     return group === undefined ? null : { shape: known, entries: fromData(page, schema, group) };
   }
   const reading = readPart(page);
-  const found = findAgain(reading, known.shape);
+  const found = findAgain(reading, known.shape, { reach: known.reach });
   if (found === null) return null;
   return withData(
     { shape: known, entries: fromFacts(reading, schema, found.facts, known.names) },

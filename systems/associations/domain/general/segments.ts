@@ -143,13 +143,18 @@ export function isUnusual(reading: Reading, segment: Segment): boolean {
   return (reading.frequency.get(segment.text.toLowerCase()) ?? 0) < 3;
 }
 
+const pieces = new WeakMap<Segment, Segment[]>();
+
 /** The pieces of a range: long lines taken apart, everything else as it stands. */
 export function piecesOf(segments: readonly Segment[]): Segment[] {
-  return segments.flatMap((segment) =>
-    segment.text.length > 12 && segment.kind !== "label"
-      ? takeApart(segment.text).map(({ text, kind }) => ({ ...segment, text, kind }))
-      : [segment],
-  );
+  return segments.flatMap((segment) => {
+    const known = pieces.get(segment);
+    if (known !== undefined) return known;
+    const long = segment.text.length > 12 && segment.kind !== "label";
+    const apart = long ? takeApart(segment.text).map(({ text, kind }) => ({ ...segment, text, kind })) : [segment];
+    pieces.set(segment, apart);
+    return apart;
+  });
 }
 
 export type LinkKind = "inside" | "outside" | "social" | "mail" | "tel" | "none";

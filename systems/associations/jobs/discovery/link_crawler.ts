@@ -6,13 +6,14 @@ import { loadSchema } from "../../adapters/config.ts";
 import { writeJsonl } from "../../adapters/files.ts";
 import { startCrawl } from "../../domain/crawl.ts";
 import { NotFoundError, ParseError, RefusedError } from "../../domain/errors.ts";
-import { listItems } from "../../domain/extract.ts";
-import { memberLinks } from "../../domain/member-links.ts";
+import type { Fields } from "../../domain/field-values.ts";
+import type { ListShape } from "../../domain/general/list.ts";
+import type { ListedMember, Listing, Mode } from "../../domain/listing.ts";
+import { chooseListing, foreignContacts, listedOn } from "../../domain/listing.ts";
 import type { Page } from "../../domain/page.ts";
-import { cleanText } from "../../domain/page.ts";
 import { readControls } from "../../domain/pagination.ts";
 import type { Schema } from "../../domain/schema.ts";
-import type { Services, StoredPage } from "../web.ts";
+import type { Services, StoredPage, Web } from "../web.ts";
 import { configDirOf, openWeb, politenessSchema, readPage, storedPageSchema } from "../web.ts";
 import { paginationSchema } from "./site_mapper.ts";
 
@@ -39,13 +40,19 @@ export const linkCrawlerOutput = z.object({
   total_urls: z.number(),
   stopped_by: z.string(),
   politeness: politenessSchema,
+  /** Where the records stand on the pages of this directory. */
+  shape: z.custom<ListShape | null>(),
+  /** Phones and mail addresses of the association itself. */
+  foreign: z.array(z.string()),
 });
 
 /** One item of the extraction. */
 export interface CrawledUrl {
   url: string;
-  mode: "detail" | "list";
+  mode: Mode;
   page: StoredPage | null;
+  /** What the directory says of the member. */
+  listed: Fields | null;
   discovered_at: string;
 }
 
@@ -70,7 +77,7 @@ async function crawl(input: Input, ctx: Context, services: Services): Promise<Ou
   const web = openWeb(ctx, { services, configDir: input.configDir, politeness });
   const walk = startCrawl({ entryUrl: input.entry_url, pagination: input.pagination, maxPages: input.max_pages });
   const found: CrawledUrl[] = [];
-  let mode: CrawledUrl["mode"] | null = null;
+  const reader = pageReader(input, { schema, web });
   let pages = 0;
   let members = 0;
   let stoppedBy = "";
@@ -81,13 +88,12 @@ async function crawl(input: Input, ctx: Context, services: Services): Promise<Ou
     if (stored === null && pages === 0)
       throw new RefusedError("no_entry_page", `the directory ${url} is not there`, { url });
     const page: Page | null = stored === null ? null : await readPage(ctx, stored);
-    mode ??= modeOf(page!, schema, input.member_links);
-    const keys: string[] = page === null ? [] : listed(page, { schema, mode, memberLinks: input.member_links });
-    const { fresh, next, stop } = walk.visit(page && { url: page.url, controls: readControls(page), keys });
-    if (stored !== null) {
+    const read = page === null ? null : await reader.read(page);
+    const { fresh, next, stop } = walk.visit(read && { url: page!.url, ...read });
+    if (stored !== null && read !== null) {
       pages++;
       members += fresh.length;
-      found.push(...crawledUrls(stored, { mode, url, fresh }));
+      found.push(...crawledUrls(stored, { mode: reader.listing!.mode, url, fresh, listed: read.listed }));
     }
     ctx.progress(pages, undefined, `${members} members on ${pages} pages`);
     stoppedBy = stop ?? stoppedBy;
@@ -99,6 +105,7 @@ async function crawl(input: Input, ctx: Context, services: Services): Promise<Ou
       hint: `Name the links to members by member_links of ${input.association} in associations.yaml, or the list items in its schema.`,
     });
   }
+  const { mode, shape } = reader.listing!;
   if (mode === "detail") found.sort((a, b) => (a.url < b.url ? -1 : 1));
   await writeJsonl(
     join(input.dataDir, "raw", input.association, "urls.jsonl"),
@@ -107,12 +114,34 @@ async function crawl(input: Input, ctx: Context, services: Services): Promise<Ou
   report(ctx, input, { members, pages, stoppedBy });
   return {
     urls: await ctx.dataset("urls", found),
-    mode: mode!,
+    mode,
     total_pages: pages,
     total_urls: found.length,
     stopped_by: stoppedBy,
     politeness,
+    shape,
+    foreign: reader.foreign,
   };
+}
+
+/** Reads the pages of one directory; the first one decides how. */
+function pageReader(input: Input, { schema, web }: { schema: Schema; web: Web }) {
+  const selector = input.member_links;
+  const state = {
+    listing: null as Listing | null,
+    foreign: [] as string[],
+    async read(page: Page) {
+      if (state.listing === null) {
+        const { rules } = await web.keepRobots(page.url);
+        state.listing = chooseListing(page, { schema, selector, allows: (url) => rules.allows(url) });
+        state.foreign = foreignContacts(page);
+      }
+      const controls = readControls(page);
+      const listed = listedOn(page, state.listing, { schema, selector, controls });
+      return { controls, listed, keys: listed.map(({ key }) => key) };
+    },
+  };
+  return state;
 }
 
 async function pageOrNull(page: Promise<StoredPage>): Promise<StoredPage | null> {
@@ -124,35 +153,14 @@ async function pageOrNull(page: Promise<StoredPage>): Promise<StoredPage | null>
   }
 }
 
-/** Records are taken from the directory itself where its schema says so, or where it has entries but hardly any links to members. */
-function modeOf(page: Page, schema: Schema, selector: string | null): CrawledUrl["mode"] {
-  const items = listItems(page, schema).length;
-  if (items === 0) return "detail";
-  if (schema.ownList) return "list";
-  return memberLinks(page, { selector: selector ?? undefined }).length * 2 >= items ? "detail" : "list";
-}
-
-interface ListedOptions {
-  schema: Schema;
-  mode: CrawledUrl["mode"];
-  memberLinks: string | null;
-}
-
-/** What identifies the members on a page: their addresses, or their text where they have none. */
-function listed(page: Page, { schema, mode, memberLinks: selector }: ListedOptions): string[] {
-  if (mode === "list") return listItems(page, schema).map((item) => cleanText(item.text()));
-  const { next, more, numbered } = readControls(page);
-  const turns = [next, more, ...numbered.map(({ url }) => url)].filter((url): url is string => url !== null);
-  return memberLinks(page, { selector: selector ?? undefined, exclude: turns });
-}
-
 function crawledUrls(
   stored: StoredPage,
-  { mode, url, fresh }: { mode: CrawledUrl["mode"]; url: string; fresh: string[] },
+  { mode, url, fresh, listed }: { mode: Mode; url: string; fresh: string[]; listed: ListedMember[] },
 ): CrawledUrl[] {
   const discovered_at = stored.fetched_at;
-  if (mode === "detail") return fresh.map((member) => ({ url: member, mode, page: null, discovered_at }));
-  return fresh.length === 0 ? [] : [{ url, mode, page: stored, discovered_at }];
+  if (mode === "list") return fresh.length === 0 ? [] : [{ url, mode, page: stored, listed: null, discovered_at }];
+  const said = new Map(listed.map(({ key, fields }) => [key, fields]));
+  return fresh.map((member) => ({ url: member, mode, page: null, listed: said.get(member) ?? null, discovered_at }));
 }
 
 function report(

@@ -4,10 +4,13 @@ import { z } from "zod";
 import { loadSchema } from "../../adapters/config.ts";
 import { ParseError } from "../../domain/errors.ts";
 import { extractPage } from "../../domain/extract.ts";
+import type { Fields } from "../../domain/field-values.ts";
+import type { ListShape } from "../../domain/general/list.ts";
 import { parsePage } from "../../domain/page.ts";
 import type { MemberRecord } from "../../domain/record.ts";
 import { memberRecord } from "../../domain/record.ts";
 import type { Schema } from "../../domain/schema.ts";
+import { registrableDomain, sameSite } from "../../domain/url.ts";
 import type { Services } from "../web.ts";
 import { configDirOf, openWeb, politenessSchema, readPage, storedPageSchema } from "../web.ts";
 
@@ -19,6 +22,12 @@ export const htmlParserInput = z.object({
   mode: z.enum(["auto", "detail", "list"]).default("auto"),
   /** The page, where a job before has fetched it. */
   page: storedPageSchema.nullable().default(null),
+  /** What the directory says of this member. */
+  listed: z.custom<Fields | null>().default(null),
+  /** Where the records stand on the pages of this directory. */
+  shape: z.custom<ListShape | null>().default(null),
+  /** Phones and mail addresses of the association itself, which are no member's. */
+  foreign: z.array(z.string()).default([]),
   politeness: politenessSchema.default({ robots: [], spacing_ms: null }),
 });
 
@@ -62,11 +71,12 @@ async function parse(
 ): Promise<ParsedPage> {
   const page = input.page === null ? await fetchPage(input, ctx, services) : await readPage(ctx, input.page);
   const extracted_at = input.page?.fetched_at ?? services.now().toISOString();
-  const { pageType, records, dropped } = extractPage(page, schema, input.mode);
+  const { listed, shape, foreign, mode } = input;
+  const { pageType, records, dropped } = extractPage(page, schema, { mode, listed, shape, foreign });
   return {
     url: input.url,
     page_type: pageType,
-    records: records.map(({ fields, confidence }) =>
+    records: records.map(({ fields, sources, confidence }) =>
       memberRecord(fields, {
         source_url: page.url,
         source_type: "web",
@@ -77,6 +87,7 @@ async function parse(
         page_type: pageType,
         schema: schema.name,
         confidence,
+        fields: sources,
       }),
     ),
     dropped,
@@ -86,6 +97,9 @@ async function parse(
 async function fetchPage(input: Input, ctx: Context, services: Services) {
   const web = openWeb(ctx, { services, configDir: input.configDir, politeness: input.politeness });
   const { url, text, contentType, linkHeader } = await web.get(input.url);
+  if (!sameSite(url, input.url) && (registrableDomain(url) ?? url) !== registrableDomain(input.url)) {
+    throw new ParseError(`${input.url} leads to another site, ${url}`, { url: input.url });
+  }
   if (contentType !== null && !/html|xml|json|text\/plain/i.test(contentType)) {
     throw new ParseError(`${url} is ${contentType}, not a page`, { url });
   }

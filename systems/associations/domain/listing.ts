@@ -1,0 +1,101 @@
+/**
+ * What a directory page gives to a walk: the members on it, as addresses of their own pages or as the records themselves.
+ *
+ * Decided once on the first page: a schema of the association's own means records; else members' own pages are visited where most
+ * entries link to one, because a page of its own says more than a line in a list; else the entries are the records.
+ * Invariant: what the directory says of a member travels along, and fills what its own page leaves open.
+ */
+import type { Fields } from "./field-values.ts";
+import type { Entry, ListReading, ListShape } from "./general/list.ts";
+import { readList } from "./general/list.ts";
+import { contactsIn } from "./general/member.ts";
+import { readPart } from "./general/segments.ts";
+import { memberLinks } from "./member-links.ts";
+import type { Page } from "./page.ts";
+import type { Controls } from "./pagination.ts";
+import type { Schema } from "./schema.ts";
+import { urlKey } from "./url.ts";
+
+export type Mode = "detail" | "list";
+
+/** How the pages of one directory are read. */
+export interface Listing {
+  mode: Mode;
+  /** Where the members' addresses come from. */
+  by: "selector" | "links" | "structure";
+  shape: ListShape | null;
+}
+
+export interface ListedMember {
+  /** Identity: address of the member, or its text. */
+  key: string;
+  /** What the directory says of it. */
+  fields: Fields | null;
+}
+
+export interface ListingOptions {
+  schema: Schema;
+  /** CSS selector of the links to members. */
+  selector: string | null;
+  /** The site's rules: pages that must not be fetched are no reason to follow links. */
+  allows: (url: string) => boolean;
+}
+
+/** How to read a directory, judged by its first page. */
+export function chooseListing(page: Page, { schema, selector, allows }: ListingOptions): Listing {
+  if (selector !== null) return { mode: "detail", by: "selector", shape: null };
+  const list = readList(page, schema, null, { trusting: true });
+  if (schema.ownList && list !== null) return { mode: "list", by: "structure", shape: list.shape };
+  const links = memberLinks(page).filter(allows);
+  const entries = list?.entries.length ?? 0;
+  const profiles = profilesOf(list).filter(allows);
+  if (list !== null && profiles.length >= entries * 0.6 && profiles.length * 1.2 >= links.length)
+    return { mode: "detail", by: "structure", shape: list.shape };
+  if (links.length > 0 && links.length * 2 >= entries)
+    return { mode: "detail", by: "links", shape: list?.shape ?? null };
+  return list === null
+    ? { mode: "detail", by: "links", shape: null }
+    : { mode: "list", by: "structure", shape: list.shape };
+}
+
+/** The members on a page of the directory, in order. */
+export function listedOn(
+  page: Page,
+  listing: Listing,
+  { schema, selector, controls }: { schema: Schema; selector: string | null; controls: Controls },
+): ListedMember[] {
+  const list = readList(page, schema, listing.shape);
+  if (listing.mode === "list") return (list?.entries ?? []).map(({ text }) => ({ key: text, fields: null }));
+  const known = new Map(
+    (list?.entries ?? []).flatMap((entry) => (entry.profile === null ? [] : [[urlKey(entry.profile), entry]])),
+  );
+  const urls =
+    listing.by === "structure"
+      ? profilesOf(list)
+      : memberLinks(page, { selector: selector ?? undefined, exclude: turnsOf(controls) });
+  return urls.map((url) => ({ key: url, fields: saidOf(known.get(urlKey(url))) }));
+}
+
+function profilesOf(list: ListReading | null): string[] {
+  return [...new Set((list?.entries ?? []).flatMap(({ profile }) => (profile === null ? [] : [profile])))];
+}
+
+function turnsOf({ next, more, numbered, letters }: Controls): string[] {
+  return [next, more, ...numbered.map(({ url }) => url), ...letters].filter((url): url is string => url !== null);
+}
+
+/** The fields that the directory itself gave, without the schema's defaults. */
+function saidOf(entry: Entry | undefined): Fields | null {
+  if (entry === undefined) return null;
+  const said = Object.entries(entry.fields).filter(
+    ([name, value]) => value !== null && entry.sources[name] !== "default",
+  );
+  return said.length === 0 ? null : Object.fromEntries(said);
+}
+
+/** Phones and mail addresses in the frame of a page: the association's own. */
+export function foreignContacts(page: Page): string[] {
+  const inside = new Set(contactsIn(readPart(page).segments.map(({ text }) => text)));
+  const all = contactsIn(readPart(page, page.$("body"), { frames: true }).segments.map(({ text }) => text));
+  return all.filter((contact) => !inside.has(contact));
+}
