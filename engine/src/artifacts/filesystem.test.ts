@@ -104,7 +104,7 @@ describe("put and get", () => {
     expect(readFileSync(await store.localPath(object.sha256)).equals(content)).toBe(true);
     const small = await store.put(Buffer.from("x"));
     const listed = [];
-    for await (const entry of store.list()) listed.push(entry);
+    for await (const { sha256, bytes } of store.list()) listed.push({ sha256, bytes });
     expect(listed).toEqual([object, small].sort((a, b) => (a.sha256 < b.sha256 ? -1 : 1)));
     await store.remove(small.sha256);
     await store.remove(small.sha256);

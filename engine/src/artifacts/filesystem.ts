@@ -6,21 +6,27 @@
  * 2. `put` answers when the object would survive a power cut.
  * 3. Bytes are never served unchecked: a stream of a whole object is hashed as it goes; ranges are served once the
  *    file, as it is identified by inode, size and change time, has been hashed in this process (or was written by it).
- * 4. Temporary files of dead processes are removed at open; those of live ones, on this or another host, are not.
+ * 4. Storing again what is there makes it young. What is removed as unused goes through `trash/`: there it is looked at once
+ *    more, and whoever wants it meanwhile, to read or to store, puts it back or makes it anew.
+ * 5. Temporary files of dead processes are removed at open; those of live ones, on this or another host, are not.
  */
 import { createHash, hash } from "node:crypto";
 import { type BigIntStats, createReadStream } from "node:fs";
-import { type FileHandle, mkdir, open, readdir, rename, stat, unlink } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readdir, rename, unlink, utimes } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { TenutoError } from "../core/errors.ts";
 import type { ArtifactStore, StoredObject } from "../ports/artifact-store.ts";
 import { FolderSync, syncFolder } from "./folder-sync.ts";
 import { removeLeftovers, temporaryName } from "./leftovers.ts";
+import { chunksOf, diskError, hashOf, identityOf, statOrNull, writeAll } from "./object-file.ts";
+import { removeUnused, restore } from "./trash.ts";
 
 /** Streams up to this size are held in memory, so that a known object costs no write. */
 const MEMORY_BYTES = 1024 * 1024;
 const WRITE_BYTES = 256 * 1024;
 const READ_BYTES = 256 * 1024;
+/** An object that is stored again and is older than this is made young, so that the collector of garbage leaves it alone. */
+const TOUCH_MS = 5 * 60_000;
 /** A folder entry this young may come from another process that has not yet made it durable. */
 const YOUNG_MS = 60_000;
 const VERIFIED_KEPT = 10_000;
@@ -29,11 +35,12 @@ const VERIFIED_KEPT = 10_000;
  * Opens (and makes, when missing) a store below `root`. Bytes given to `put` are left alone by the caller until it
  * answers. @throws disk_full, here and in every put
  */
-export async function openFileStore(root: string): Promise<ArtifactStore> {
+export async function openFileStore(root: string, touchMs = TOUCH_MS): Promise<ArtifactStore> {
   const folder = resolve(root);
   try {
     const made = await mkdir(`${folder}/objects`, { recursive: true });
     await mkdir(`${folder}/tmp`, { recursive: true });
+    await mkdir(`${folder}/trash`, { recursive: true });
     // Each folder that was made is an entry of the one above it.
     if (made !== undefined) {
       for (let entry = folder; entry.length >= dirname(made).length; entry = dirname(entry)) {
@@ -45,17 +52,22 @@ export async function openFileStore(root: string): Promise<ArtifactStore> {
     throw diskError(cause, folder, 0);
   }
   await removeLeftovers(`${folder}/tmp`);
-  return new FileStore(folder);
+  const store = new FileStore(folder, touchMs);
+  // A collector that died may have left something there.
+  for (const name of await readdir(`${folder}/trash`)) await store.restore(name);
+  return store;
 }
 
 class FileStore implements ArtifactStore {
   readonly #root: string;
+  readonly #touchMs: number;
   readonly #sync = new FolderSync();
   readonly #shards = new Set<string>();
   /** Identity of the file that was found good, per object; the oldest are forgotten first. */
   readonly #verified = new Map<string, string>();
 
-  constructor(root: string) {
+  constructor(root: string, touchMs: number) {
+    this.#touchMs = touchMs;
     this.#root = root;
   }
 
@@ -129,7 +141,7 @@ class FileStore implements ArtifactStore {
   }
 
   async has(sha256: string): Promise<boolean> {
-    return (await statOrNull(this.#path(sha256))) !== null;
+    return (await statOrNull(this.#path(sha256))) !== null || (await this.restore(sha256));
   }
 
   async verify(sha256: string): Promise<{ ok: boolean; bytes: number }> {
@@ -141,17 +153,18 @@ class FileStore implements ArtifactStore {
 
   async localPath(sha256: string): Promise<string> {
     const path = this.#path(sha256);
-    if ((await statOrNull(path)) === null) throw this.#missing(sha256);
+    if (!(await this.has(sha256))) throw this.#missing(sha256);
     return path;
   }
 
-  async *list(): AsyncIterable<StoredObject> {
+  async *list(): AsyncIterable<StoredObject & { modifiedAt: number }> {
     const objects = `${this.#root}/objects`;
     for (const shard of (await readdir(objects)).filter((name) => /^[0-9a-f]{2}$/.test(name)).sort()) {
       for (const rest of (await readdir(`${objects}/${shard}`)).sort()) {
         if (!/^[0-9a-f]{62}$/.test(rest)) continue;
         const found = await statOrNull(`${objects}/${shard}/${rest}`);
-        if (found !== null) yield { sha256: shard + rest, bytes: Number(found.size) };
+        if (found !== null)
+          yield { sha256: shard + rest, bytes: Number(found.size), modifiedAt: Number(found.mtimeMs) };
       }
     }
   }
@@ -161,6 +174,40 @@ class FileStore implements ArtifactStore {
     await unlink(this.#path(sha256)).catch((error: NodeJS.ErrnoException) => {
       if (error.code !== "ENOENT") throw error;
     });
+  }
+
+  async removeUnused(sha256: string, before: number, used: () => Promise<boolean>): Promise<boolean> {
+    const gone = await removeUnused(this.#root, sha256, this.#path(sha256), before, used);
+    if (gone) this.#verified.delete(sha256);
+    return gone;
+  }
+
+  /** Puts back what lies in the trash; false if it does not. */
+  restore(sha256: string): Promise<boolean> {
+    return restore(this.#root, sha256, this.#path(sha256));
+  }
+
+  async touch(sha256: string): Promise<boolean> {
+    const path = this.#path(sha256);
+    const before = await statOrNull(path);
+    if (before === null) return (await this.restore(sha256)) ? await this.touch(sha256) : false;
+    return await this.#touched(sha256, before);
+  }
+
+  /** Makes a file young that was found so; false if it is gone meanwhile. What is known of its bytes stays known. */
+  async #touched(sha256: string, found: BigIntStats): Promise<boolean> {
+    const known = this.#verified.get(sha256) === identityOf(found);
+    const now = new Date();
+    try {
+      await utimes(this.#path(sha256), now, now);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return false;
+      throw error;
+    }
+    const after = known ? await statOrNull(this.#path(sha256)) : null;
+    if (after !== null && after.ino === found.ino && after.size === found.size)
+      this.#remember(sha256, identityOf(after));
+    return true;
   }
 
   async #putBytes(content: Uint8Array): Promise<StoredObject> {
@@ -231,11 +278,17 @@ class FileStore implements ArtifactStore {
   async #present(object: StoredObject): Promise<boolean> {
     const found = await statOrNull(this.#path(object.sha256));
     if (found === null || found.size !== BigInt(object.bytes)) return false;
+    if (!(await this.#isGood(object, found))) return false;
+    return Date.now() - Number(found.mtimeMs) < this.#touchMs || (await this.#touched(object.sha256, found));
+  }
+
+  async #isGood(object: StoredObject, found: BigIntStats): Promise<boolean> {
     const known = this.#verified.get(object.sha256);
-    if (known !== undefined) return known === identityOf(found);
-    if (object.bytes <= MEMORY_BYTES && !(await this.verify(object.sha256)).ok) return false;
+    if (known === identityOf(found)) return true;
+    // Another process may have touched it; then it is hashed again.
+    if ((known !== undefined || object.bytes <= MEMORY_BYTES) && !(await this.verify(object.sha256)).ok) return false;
     if (Date.now() - Number(found.ctimeMs) < YOUNG_MS) await this.#sync.of(this.#folder(object.sha256));
-    if (object.bytes <= MEMORY_BYTES) this.#remember(object.sha256, identityOf(found));
+    if (known !== undefined || object.bytes <= MEMORY_BYTES) this.#remember(object.sha256, identityOf(found));
     return true;
   }
 
@@ -274,9 +327,10 @@ class FileStore implements ArtifactStore {
     try {
       return await open(this.#path(sha256), "r");
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") throw this.#missing(sha256);
-      throw error;
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
     }
+    if (await this.restore(sha256)) return await this.#openObject(sha256);
+    throw this.#missing(sha256);
   }
 
   #folder(sha256: string): string {
@@ -308,49 +362,4 @@ class FileStore implements ArtifactStore {
       details: { sha256, path: this.#path(sha256) },
     });
   }
-}
-
-function identityOf(found: BigIntStats): string {
-  return `${found.ino}:${found.size}:${found.ctimeNs}`;
-}
-
-async function statOrNull(path: string): Promise<BigIntStats | null> {
-  try {
-    return await stat(path, { bigint: true });
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
-    throw error;
-  }
-}
-
-async function* chunksOf(handle: FileHandle): AsyncGenerator<Uint8Array> {
-  for (let at = 0; ; ) {
-    const buffer = Buffer.allocUnsafe(READ_BYTES);
-    const { bytesRead } = await handle.read(buffer, 0, READ_BYTES, at);
-    if (bytesRead === 0) return;
-    at += bytesRead;
-    yield buffer.subarray(0, bytesRead);
-  }
-}
-
-async function hashOf(handle: FileHandle): Promise<string> {
-  const digest = createHash("sha256");
-  for await (const chunk of chunksOf(handle)) digest.update(chunk);
-  return digest.digest("hex");
-}
-
-async function writeAll(handle: FileHandle, content: Uint8Array): Promise<void> {
-  for (let at = 0; at < content.length; ) at += (await handle.write(content, at, content.length - at)).bytesWritten;
-}
-
-function diskError(cause: unknown, path: string, need: number): unknown {
-  const code = (cause as NodeJS.ErrnoException | null)?.code;
-  if (code !== "ENOSPC" && code !== "EDQUOT" && code !== "EROFS") return cause;
-  const why = code === "EROFS" ? "the file system is read-only" : "no space (or no inode, or no quota) is left";
-  return new TenutoError("disk_full", `cannot store an artifact in ${path}: ${why}`, {
-    hint: "Free space there, or remove old runs with `tenuto prune`; then retry the run.",
-    details: { path, bytesNeeded: need, errno: code },
-    category: "critical",
-    cause,
-  });
 }

@@ -21,8 +21,16 @@ export interface ArtifactStore {
   verify(sha256: string): Promise<{ ok: boolean; bytes: number }>;
   /** Path of a local file with these bytes, for programs. Read-only by agreement. */
   localPath(sha256: string): Promise<string>;
-  list(): AsyncIterable<StoredObject>;
+  /** With the time at which each was stored, or stored again, by the file system's clock. */
+  list(): AsyncIterable<StoredObject & { modifiedAt: number }>;
   remove(sha256: string): Promise<void>;
+  /**
+   * Removes the object if nobody has stored it since `before` and `used` says no when nobody can find it any more. Safe
+   * against whoever stores or reads it at the same time. True if it is gone.
+   */
+  removeUnused(sha256: string, before: number, used: () => Promise<boolean>): Promise<boolean>;
+  /** Makes the object as young as if it were stored now; false if it is not there. */
+  touch(sha256: string): Promise<boolean>;
 }
 
 /** A dataset's shape: a stream of JSON records, one a line, with an index for random access by ordinal. */

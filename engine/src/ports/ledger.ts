@@ -27,9 +27,12 @@ import type { Numbers, StartSlice } from "../core/run.ts";
 import type { EventRow, Hints } from "../core/unit.ts";
 import type { ApprovalReads } from "./approvals.ts";
 import type { ArtifactReads } from "./artifacts.ts";
+import type { AuditReads } from "./audit.ts";
 import type { DeliveryReads } from "./deliveries.ts";
+import type { FeedReads } from "./feed.ts";
 import type { ScheduleReads } from "./schedules.ts";
 import type { TemplateReads } from "./templates.ts";
+import type { TokenReads } from "./tokens.ts";
 import type { UsageReads } from "./usage.ts";
 
 export interface SliceOf {
@@ -127,7 +130,16 @@ export interface PruneResult {
   ids: string[];
 }
 
-export interface Ledger extends UsageReads, ApprovalReads, ArtifactReads, TemplateReads, ScheduleReads, DeliveryReads {
+export interface Ledger
+  extends UsageReads,
+    ApprovalReads,
+    ArtifactReads,
+    TemplateReads,
+    ScheduleReads,
+    DeliveryReads,
+    TokenReads,
+    AuditReads,
+    FeedReads {
   /** Commits a change, together with whatever else has arrived. @throws TenutoError with the code of a rejection. */
   apply<K extends keyof SliceOf, R>(change: Change<K, R>): Promise<R>;
   /** Adds a claim to the next commit. With `only`, the claim is made when that commit happens anyway. */
@@ -198,7 +210,9 @@ export interface Ledger extends UsageReads, ApprovalReads, ArtifactReads, Templa
   // upkeep
   backup(file: string): Promise<void>;
   prune(olderThan: number, limit: number): Promise<PruneResult>;
-  /** Hashes of all objects that some row refers to. */
+  /** Forgets how a dataset is read; its object is gone. */
+  forgetDataset(sha256: string): Promise<void>;
+  /** Whether a row stands for this object: an artifact, or the list of a fan-out. */
   referenced(sha256: string): Promise<boolean>;
   check(): Promise<{ ok: boolean; problems: string[] }>;
   info(): Promise<{ path: string; schema: number; bytes: number; engine: string }>;

@@ -1,5 +1,6 @@
 /**
- * What nobody else notices: jobs whose time has come, workers that died, runs that stand still, old runs to prune.
+ * What nobody else notices: jobs whose time has come, workers that died, runs that stand still, old runs to prune, objects
+ * that nobody uses.
  *
  * Invariants: (1) a boot on this host is judged by its process identity and taken over at once; any other is dead when its
  * heartbeat has not changed for a lease by this process's own monotonic clock, so a clock that jumps reaps nobody;
@@ -7,6 +8,7 @@
  */
 import * as changes from "../core/changes.ts";
 import type { BootRow, BootSeq, JobSeq } from "../core/model.ts";
+import { collectGarbage } from "./garbage.ts";
 import type { EngineOptions, Parts } from "./parts.ts";
 
 interface Seen {
@@ -20,6 +22,7 @@ const LEASE_BATCH = 500;
 const BOOTS_EVERY_MS = 1_000;
 const STANDING_EVERY_MS = 5_000;
 const RETENTION_EVERY_MS = 60_000;
+const GARBAGE_EVERY_MS = 60 * 60_000;
 
 export class Sweeper {
   private readonly parts: Parts;
@@ -29,6 +32,8 @@ export class Sweeper {
   private timers: { cancel(): void }[] = [];
   private dueTimer: { at: number; cancel(): void } | null = null;
   private stopped = false;
+  /** When objects that nobody uses were last looked for. */
+  private collectedAt: number | null = null;
   private off: (() => void)[] = [];
   private working = new Set<Promise<unknown>>();
   onFault: (error: unknown) => void = () => {};
@@ -156,8 +161,13 @@ export class Sweeper {
     for (;;) {
       const pruned = await this.parts.ledger.prune(this.parts.clock.now() - retentionMs, 100);
       if (pruned.ids.length > 0) await this.onPruned(pruned.ids);
-      if (pruned.runs < 100 || this.stopped) return;
+      if (this.stopped) return;
+      if (pruned.runs < 100) break;
     }
+    const now = this.parts.clock.now();
+    if (this.collectedAt !== null && now - this.collectedAt < GARBAGE_EVERY_MS) return;
+    this.collectedAt = now;
+    await collectGarbage(this.parts, { stopped: () => this.stopped });
   }
 
   async stop(): Promise<void> {

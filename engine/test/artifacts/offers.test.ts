@@ -182,7 +182,7 @@ it("an attempt that fails registers nothing; what is registered again under its 
 });
 
 it("are registered with the work, before a gate's approval, and once, whoever goes on with the job", async () => {
-  const pipeline = definePipeline({
+  const pipeline = definePipeline<any>({
     name: "gated",
     jobs: [
       {

@@ -1,9 +1,10 @@
-/** `tenuto prune`: removes runs that ended long ago, with their logs and workspaces. */
+/** `tenuto prune`: removes runs that ended long ago, with their logs and workspaces, and then the objects that nobody uses any more. */
 import { isRunEnd } from "../../core/model.ts";
 import type { Tenuto } from "../../open.ts";
 import { removeRunFiles } from "../../open.ts";
+import { collectGarbage } from "../../runtime/garbage.ts";
 import { EXIT } from "../failure.ts";
-import { count, counted, parseDuration, shortStamp } from "../figures.ts";
+import { bytes, count, counted, parseDuration, shortStamp } from "../figures.ts";
 import type { Cli } from "../main.ts";
 import { findPlace, withLedger } from "../project.ts";
 
@@ -24,8 +25,11 @@ export async function prune(cli: Cli, options: { olderThan: string; dryRun?: boo
         before: new Date(before).toISOString(),
         runs: runs.map((run) => run.id),
       });
+      const unused = await collectGarbage(tenuto.engine.parts, { dryRun: true });
       for (const run of runs) out.data(`${run.id}  ${run.state}  ended ${shortStamp(run.endedAt!)}`);
-      out.say(`${counted(runs.length, "run")} would be removed; nothing was changed.`);
+      out.say(
+        `${counted(runs.length, "run")} would be removed, and with them what only they use; ${counted(unused.objects, "object")} with ${bytes(unused.bytes)} are unused already. Nothing was changed.`,
+      );
       return EXIT.ok;
     }
     const { ledger } = tenuto.engine.parts;
@@ -38,8 +42,12 @@ export async function prune(cli: Cli, options: { olderThan: string; dryRun?: boo
       sum.items += pruned.items;
       if (pruned.runs < BATCH) break;
     }
-    out.document("pruning", { dryRun: false, before: new Date(before).toISOString(), ...sum });
-    out.data(`removed ${counted(sum.runs, "run")} with ${counted(sum.jobs, "job")} and ${count(sum.items)} item rows`);
+    const { objects, bytes: size } = await collectGarbage(tenuto.engine.parts);
+    const when = new Date(before).toISOString();
+    out.document("pruning", { dryRun: false, before: when, ...sum, objects, bytes: size });
+    out.data(
+      `removed ${counted(sum.runs, "run")} with ${counted(sum.jobs, "job")} and ${count(sum.items)} item rows, and ${counted(objects, "unused object")} with ${bytes(size)}`,
+    );
     return EXIT.ok;
   });
 }

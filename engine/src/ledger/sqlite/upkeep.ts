@@ -1,6 +1,5 @@
 /**
- * Upkeep of the SQLite ledger: boots and their heartbeat thread, backup while running, pruning in short transactions,
- * checks. The public class `SqliteLedger` is completed here.
+ * Upkeep of the SQLite ledger: boots and their heartbeat thread, backup while running, checks. The public class `SqliteLedger` is completed here.
  */
 import { existsSync, renameSync, rmSync, statSync } from "node:fs";
 import { resolve } from "node:path";
@@ -10,14 +9,10 @@ import { TenutoError } from "../../core/errors.ts";
 import type { BootRow, BootSeq } from "../../core/model.ts";
 import type { KeepAlive, Ledger, PruneResult } from "../../ports/ledger.ts";
 import type { SqliteOptions } from "./ledger.ts";
+import { pruneRuns } from "./prune.ts";
 import { SqliteDeliveries } from "./reads-deliveries.ts";
-import { EVENTS_PER_RUN } from "./save.ts";
 import { SQL } from "./sql.ts";
 import { isBusy, storageError } from "./storage-error.ts";
-
-const PRUNE_ROWS = 2_000;
-/** So many runs in a row that began too late end the search for old ones. */
-const YOUNG_RUNS = 1_000;
 
 /** Rows that name no foreign key, since they are written with every job. */
 const ORPHANS = {
@@ -143,111 +138,15 @@ export class SqliteLedger extends SqliteDeliveries implements Ledger {
   }
 
   async prune(olderThan: number, limit: number): Promise<PruneResult> {
-    const result: PruneResult = { runs: 0, jobs: 0, items: 0, ids: [] };
-    for (const run of this.prunable(olderThan, limit)) {
-      if (!(await this.write(() => this.markForPruning(run.seq, olderThan)))) continue;
-      result.items += await this.pruneItems(run.seq);
-      result.jobs += await this.write(() => this.pruneRun(run.seq));
-      result.runs += 1;
-      result.ids.push(run.id);
-      await new Promise((next) => setImmediate(next));
-    }
-    await this.pruneLeftovers(olderThan);
-    return result;
+    const { db, statements } = this;
+    return await pruneRuns({ db, statements, write: (work) => this.write(work) }, olderThan, limit);
   }
 
-  /** Runs are numbered in the order of their creation, and end after it: what is young ends the search, unless a clock was wrong. */
-  private prunable(olderThan: number, limit: number): { seq: number; id: string }[] {
-    const found: { seq: number; id: string }[] = [];
-    let young = 0;
-    for (const row of this.db
-      .prepare("SELECT seq, id, created_at AS createdAt, ended_at AS endedAt FROM run ORDER BY seq")
-      .iterate() as IterableIterator<{ seq: number; id: string; createdAt: number; endedAt: number | null }>) {
-      if (row.endedAt !== null && row.endedAt < olderThan) found.push(row);
-      young = row.createdAt < olderThan ? 0 : young + 1;
-      if (found.length >= limit || young >= YOUNG_RUNS) break;
-    }
-    return found;
-  }
-
-  /** From here on the run can't be reopened, as if it had consequences left; false if it has been reopened already. */
-  private markForPruning(run: number, olderThan: number): boolean {
-    const mark =
-      "UPDATE run SET propagating = propagating + 1, row_version = row_version + 1 WHERE seq = ? AND ended_at < ?";
-    return this.db.prepare(mark).run(run, olderThan).changes === 1;
-  }
-
-  private async pruneItems(run: number): Promise<number> {
-    let total = 0;
-    for (const { seq } of this.db.prepare(SQL.manifoldJobs).all(run, run) as { seq: number }[]) {
-      for (const { scope } of this.statements.of(SQL.keyScopes).all() as { scope: number }[])
-        await this.write(() => this.statements.of(SQL.clearItemKeys).run(scope, seq));
-      for (;;) {
-        const changes = await this.write(
-          () =>
-            this.db
-              .prepare("DELETE FROM item WHERE job = ? AND ordinal IN (SELECT ordinal FROM item WHERE job = ? LIMIT ?)")
-              .run(seq, seq, PRUNE_ROWS).changes,
-        );
-        total += changes;
-        if (changes < PRUNE_ROWS) break;
-        await new Promise((next) => setImmediate(next));
-      }
-    }
-    return total;
-  }
-
-  private pruneRun(run: number): number {
-    const jobs = `(${SQL.jobsOf})`;
-    return this.db
-      .transaction((): number => {
-        for (const table of ["item_window", "fanout", "attempt", "step", "hold", "job_spec"])
-          this.db.prepare(`DELETE FROM ${table} WHERE job IN ${jobs}`).run(run, run);
-        this.db.prepare(`DELETE FROM dependency WHERE source IN ${jobs}`).run(run, run);
-        for (const table of ["artifact", "propagation", "run_params", "approval", "gate", "usage", "run_usage"])
-          this.db.prepare(`DELETE FROM ${table} WHERE run = ?`).run(run);
-        this.db
-          .prepare("DELETE FROM event WHERE id > ? AND id < ?")
-          .run(run * EVENTS_PER_RUN, (run + 1) * EVENTS_PER_RUN);
-        // Parents and children in one statement, after which the foreign key is looked at.
-        const { changes } = this.db.prepare(`DELETE FROM job WHERE seq IN ${jobs}`).run(run, run);
-        this.db.prepare("DELETE FROM stage WHERE run = ?").run(run);
-        this.db.prepare("DELETE FROM run WHERE seq = ?").run(run);
-        this.statements.of(SQL.keepRunNumber).run(run);
-        return changes;
-      })
-      .immediate();
-  }
-
-  private async pruneLeftovers(olderThan: number): Promise<void> {
-    await this.write(() =>
-      this.db
-        .prepare(
-          "DELETE FROM definition WHERE created_at < ? AND NOT EXISTS (SELECT 1 FROM run WHERE run.version = definition.version)",
-        )
-        .run(olderThan),
-    );
-    await this.write(() => this.db.prepare("DELETE FROM delivery WHERE ended_at < ?").run(olderThan));
-    await this.write(() => this.db.prepare("DELETE FROM cache WHERE at < ?").run(olderThan));
-    await this.write(() =>
-      this.db
-        .prepare(
-          "DELETE FROM dataset WHERE created_at < ? AND NOT EXISTS (SELECT 1 FROM fanout WHERE fanout.source = dataset.sha256) AND NOT EXISTS (SELECT 1 FROM artifact WHERE artifact.sha256 = dataset.sha256)",
-        )
-        .run(olderThan),
-    );
-    await this.write(() =>
-      this.db
-        .prepare(
-          "DELETE FROM boot WHERE state <> 'alive' AND heartbeat_at < ? AND NOT EXISTS (SELECT 1 FROM attempt WHERE attempt.boot = boot.seq) AND NOT EXISTS (SELECT 1 FROM job WHERE job.boot = boot.seq) AND NOT EXISTS (SELECT 1 FROM process WHERE process.boot = boot.seq) AND NOT EXISTS (SELECT 1 FROM item_window WHERE item_window.boot = boot.seq)",
-        )
-        .run(olderThan),
-    );
-    for (let round = 0; round < 64; round++) {
-      if (this.db.pragma("freelist_count", { simple: true }) === 0) break;
-      await this.write(() => this.db.pragma("incremental_vacuum(1000)"));
-      await new Promise((next) => setImmediate(next));
-    }
+  async forgetDataset(sha256: string): Promise<void> {
+    // Somebody may have stored and registered the same records since.
+    const unused =
+      "NOT EXISTS (SELECT 1 FROM artifact WHERE sha256 = dataset.sha256) AND NOT EXISTS (SELECT 1 FROM fanout WHERE source = dataset.sha256)";
+    await this.write(() => this.db.prepare(`DELETE FROM dataset WHERE sha256 = ? AND ${unused}`).run(sha256));
   }
 
   async check(): Promise<{ ok: boolean; problems: string[] }> {
