@@ -35,3 +35,4 @@ export { type OpenOptions, openTenuto, systemClock, type Tenuto } from "./open.t
 export type { JobRecord, RunFilter, RunRecord } from "./ports/ledger.ts";
 export type { LogLevel, LogLine } from "./ports/log-sink.ts";
 export type { Client, DecisionInput, RunEnd, RunHandle, StartOptions } from "./runtime/client.ts";
+export type { JobToImport, RunToImport } from "./runtime/import.ts";

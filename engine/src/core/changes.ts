@@ -8,6 +8,8 @@ import type { Effect, ItemRow, ProcessRow, Slice, StepRow, Verdict } from "./dec
 import { errorJson, leaseLost } from "./decision.ts";
 import type { StoredError } from "./errors.ts";
 import * as fanout from "./fanout.ts";
+import type { ImportRequest } from "./import.ts";
+import * as imports from "./import.ts";
 import type { FailurePolicy, Lease, Wait } from "./job.ts";
 import * as job from "./job.ts";
 import type { BootSeq, JobRow, JobSeq, Json, RunRow, RunSeq } from "./model.ts";
@@ -26,6 +28,11 @@ export const startRun = (request: StartRequest) => ({
     concurrencyKey: request.concurrency?.key ?? null,
   },
   decide: (slice: StartSlice, at: number, numbers: Numbers) => run.startRun(slice, request, numbers, at),
+});
+
+export const importRun = (request: ImportRequest) => ({
+  select: { kind: "start" as const, idempotencyKey: request.facts.idempotencyKey, concurrencyKey: null },
+  decide: (slice: StartSlice, _at: number, numbers: Numbers) => imports.importRun(slice, request, numbers),
 });
 
 export const cancelRun = (seq: RunSeq, reason: string | null) => ({

@@ -157,7 +157,7 @@ function jobProblems(
 /** Whether somebody will wake a waiting job. */
 function waitProblems(run: RunRow, job: JobRow, fanout: FanoutRow | null, tell: (problem: string) => void): void {
   if (job.kind !== "fanout" || fanout === null) {
-    if (job.dueAt === null && job.openChildren === 0) tell("waits for nothing");
+    if (job.dueAt === null && job.openChildren === 0 && job.approvals === 0) tell("waits for nothing");
     return;
   }
   const settled = fanout.completed + fanout.failed + fanout.skipped >= fanout.total;

@@ -62,7 +62,7 @@ export interface RunRow {
 
 /** How a run differs from an ordinary one. */
 export interface RunVariant {
-  relation?: "rollback" | "rerun";
+  relation?: "rollback" | "rerun" | "import";
   /** Jobs that write outside are planned, not run. */
   dryRun?: true;
   /** Jobs of its pipeline that were left out at its start. */

@@ -4,11 +4,14 @@
  * Owner: core. A decision writes them with the effects `put` and `drop` and sees them through the selector `records`; a unit
  * of work shows what its own transaction has put. They are never kept from one transaction to the next.
  */
+import type { TokenRow } from "./access.ts";
+import type { AuditRow, MarkRow } from "./audit.ts";
 import type { RunUsageRow, UsageRow } from "./budget.ts";
 import type { DeliveryRow, NotifierRow } from "./delivery.ts";
 import type { JobSeq, RunSeq } from "./model.ts";
 import type { ScheduleRow } from "./scheduling.ts";
 import type { TemplateRow, TemplateVersionRow } from "./templates.ts";
+import type { HookRow, WebhookRow } from "./webhook.ts";
 
 export type ApprovalState = "open" | "approved" | "rejected" | "expired" | "cancelled";
 
@@ -66,6 +69,11 @@ export interface Records {
   schedule: ScheduleRow;
   notifier: NotifierRow;
   delivery: DeliveryRow;
+  token: TokenRow;
+  audit: AuditRow;
+  webhook: WebhookRow;
+  hook: HookRow;
+  mark: MarkRow;
 }
 
 export type RecordTable = keyof Records;

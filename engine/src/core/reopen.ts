@@ -72,6 +72,10 @@ function refusal({ run, holder }: ReopenSlice) {
       `run ${run.id} is ${run.state}; only a failed or cancelled run can be retried`,
       { run: run.id, from: run.state },
     );
+  if (run.variant?.includes('"relation":"import"') === true)
+    return reject("cannot_resume", `run ${run.id} was worked on elsewhere and imported; it cannot be retried here`, {
+      run: run.id,
+    });
   if (run.state === "completed")
     return reject("cannot_resume", `run ${run.id} is completed; there is nothing to retry`, { run: run.id });
   if (run.propagating > 0)

@@ -127,7 +127,7 @@ export function startRun(slice: StartSlice, request: StartRequest, numbers: Numb
   };
 }
 
-function newStage(run: RunSeq, ordinal: number, name: string, firstJob: JobSeq, declared: number): StageRow {
+export function newStage(run: RunSeq, ordinal: number, name: string, firstJob: JobSeq, declared: number): StageRow {
   return {
     run,
     ordinal,
@@ -168,7 +168,7 @@ function declaredJob(run: RunRow, planned: PlannedJob, held: boolean, at: number
   };
 }
 
-function blankJob(
+export function blankJob(
   seq: JobSeq,
   run: RunSeq,
   id: string,

@@ -16,6 +16,7 @@ import { type Exclusion, excludeJobs, excludes } from "../core/template.ts";
 import type { EventRow } from "../core/unit.ts";
 import type { JobRecord, RunFilter, RunRecord } from "../ports/ledger.ts";
 import type { Definitions } from "./definitions.ts";
+import { importRun, type RunToImport } from "./import.ts";
 import type { KnownPipeline, Params, Parts } from "./parts.ts";
 import { RunWaiters } from "./waiters.ts";
 
@@ -321,6 +322,11 @@ export class Client {
     return await this.parts.ledger.apply(
       changes.decideApproval(row, { approve, by, reason, hash: row.hash, edited: json }),
     );
+  }
+
+  /** Takes in a run that was worked on elsewhere, as it ended. @throws invalid_input, idempotency_mismatch */
+  async importRun(run: RunToImport): Promise<{ id: string; seq: RunSeq; created: boolean }> {
+    return await importRun(this.parts, run);
   }
 
   /** Resolves when the run has ended. @throws timeout */
