@@ -6,7 +6,7 @@
  */
 import { registrableDomain } from "./url.ts";
 
-const STEP = 1.05;
+const STEP = 1.045;
 
 /**
  * Milliseconds between requests for which there is a limiter `spaced-<ms>:*`: those of every usual rate and delay exactly, and
@@ -24,10 +24,10 @@ function spacings(): number[] {
     ...Array.from({ length: 60 }, (_, at) => (at + 1) * 1000),
   ];
   const all = new Set([...usual, 90_000, 120_000, 180_000, 240_000, 300_000]);
-  for (let ms = 1; ms < 20; ms++) all.add(ms);
+  for (let ms = 1; ms <= 60; ms++) all.add(ms);
   const marks = [...all].sort((a, b) => a - b);
   marks.forEach((mark, at) => {
-    for (let ms = mark * STEP; ms < (marks[at + 1] ?? 0) && mark >= 20; ms *= STEP) all.add(Math.floor(ms));
+    for (let ms = mark * STEP; ms < (marks[at + 1] ?? 0) && mark >= 60; ms *= STEP) all.add(Math.floor(ms));
   });
   return [...all].sort((a, b) => a - b);
 }

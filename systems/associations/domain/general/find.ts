@@ -9,7 +9,7 @@ import type { BlockFacts, Scored, Sums } from "./score.ts";
 import { factsOfBlock, scoreBlocks, sumsOf } from "./score.ts";
 import type { Reading } from "./segments.ts";
 import { isFrame } from "./segments.ts";
-import type { Block, Shape } from "./shape.ts";
+import type { Shape } from "./shape.ts";
 import { applyShape, classesOf, elementsByPath, runsOf, startersOf } from "./shape.ts";
 
 export interface FoundBlocks {

@@ -125,7 +125,7 @@ class Reader {
     }
     if (at >= this.text.length) throw new Error("no end");
     this.at = at + 1;
-    return unescape(this.text.slice(start, at));
+    return plainText(this.text.slice(start, at));
   }
 
   private comma(closing: string): void {
@@ -141,7 +141,7 @@ class Reader {
   }
 
   private space(): void {
-    this.match(/(?:\s|\/\*[^]*?\*\/|\/\/[^\n]*)+/y);
+    this.match(/(?:\s|\/\*[\s\S]*?\*\/|\/\/[^\n]*)+/y);
   }
 
   private match(pattern: RegExp): string | null {
@@ -152,9 +152,9 @@ class Reader {
   }
 }
 
-function unescape(text: string): string {
+function plainText(text: string): string {
   const plain: Record<string, string> = { n: "\n", t: "\t", r: "\r", b: "\b", f: "\f", v: "\v", "0": "\0" };
-  return text.replace(/\\(?:u\{([\da-f]+)\}|u([\da-f]{4})|x([\da-f]{2})|([^]))/gi, (_, long, four, two, other) =>
+  return text.replace(/\\(?:u\{([\da-f]+)\}|u([\da-f]{4})|x([\da-f]{2})|([\s\S]))/gi, (_, long, four, two, other) =>
     other === undefined ? String.fromCodePoint(Number.parseInt(long ?? four ?? two, 16)) : (plain[other] ?? other),
   );
 }
