@@ -2,10 +2,10 @@
 import type { RunSeq } from "../../core/model.ts";
 import type { ApprovalRow, GateRow } from "../../core/records.ts";
 import type { ApprovalFilter, ApprovalReads } from "../../ports/approvals.ts";
-import { SqliteReader } from "./reads.ts";
+import { SqliteServer } from "./reads-server.ts";
 import { RECORD_SQL } from "./records.ts";
 
-export class SqlitePeople extends SqliteReader implements ApprovalReads {
+export class SqlitePeople extends SqliteServer implements ApprovalReads {
   async approval(id: string): Promise<ApprovalRow | null> {
     return this.one<ApprovalRow>(RECORD_SQL.approval.get, id);
   }

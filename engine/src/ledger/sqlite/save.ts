@@ -8,7 +8,7 @@
 import type { ArtifactRow, Effect, ItemRow } from "../../core/decision.ts";
 import { invariant } from "../../core/errors.ts";
 import type { FanoutRow, StageRow, WindowRow } from "../../core/model.ts";
-import type { Unit } from "../../core/unit.ts";
+import type { EventRow, Unit } from "../../core/unit.ts";
 import type { Statements } from "./load.ts";
 import { CLOSE_APPROVALS, RECORD_SQL, recordValues, VOID_APPROVALS } from "./records.ts";
 import { insertJob, runValues, updateJob, updateRun } from "./save-rows.ts";
@@ -16,6 +16,10 @@ import { SQL } from "./sql.ts";
 
 /** An event's id is its run's number times this, plus its own number. */
 export const EVENTS_PER_RUN = 16_777_216;
+
+/** Entries of the feed that are kept; who has read less than that far starts again from the present state. */
+export const FEED_KEPT = 100_000;
+const FEED_TRIM_EVERY = 1_024;
 
 /** Longer params have a table of their own: the run's row is written with each change of its counters. */
 const INLINE_PARAMS = 1_000;
@@ -66,21 +70,30 @@ export function save(statements: Statements, unit: Unit): void {
       .run(row.job, row.number, row.epoch, row.boot, row.state, row.startedAt, row.endedAt, row.error);
   for (const row of writes.steps)
     statements.of(SQL.putStep).run(row.job, row.item, row.key, row.inputHash, row.output, row.startedAt, row.endedAt);
-  for (const row of writes.events)
-    statements
-      .of(SQL.insertEvent)
-      .run(
-        row.run * EVENTS_PER_RUN + row.seq,
-        row.run,
-        row.at,
-        row.name,
-        row.job,
-        row.data === null ? null : JSON.stringify(row.data),
-      );
+  saveEvents(statements, writes.events, unit.at);
   for (const row of writes.propagations)
     statements.of(SQL.insertPropagation).run(row.kind, row.run, row.subject, row.cursor);
   for (const effect of writes.others) saveOther(statements, effect, unit.at);
   unit.written();
+}
+
+/** Each commit with events is one entry of the feed, beside the events themselves. */
+function saveEvents(statements: Statements, events: readonly EventRow[], at: number): void {
+  if (events.length === 0) return;
+  const insert = statements.of(SQL.insertEvent);
+  const ranges = new Map<number, { first: number; last: number }>();
+  for (const row of events) {
+    const data = row.data === null ? null : JSON.stringify(row.data);
+    insert.run(row.run * EVENTS_PER_RUN + row.seq, row.run, row.at, row.name, row.job, data);
+    const range = ranges.get(row.run);
+    if (range === undefined) ranges.set(row.run, { first: row.seq, last: row.seq });
+    else range.last = row.seq;
+  }
+  let entries = "";
+  for (const [run, { first, last }] of ranges) entries += `${entries === "" ? "" : ","}${run}:${first}-${last}`;
+  const { lastInsertRowid } = statements.of(SQL.insertFeed).run(at, entries);
+  const seq = Number(lastInsertRowid);
+  if (seq % FEED_TRIM_EVERY === 0) statements.of(SQL.trimFeed).run(seq - FEED_KEPT);
 }
 
 function saveFanouts(statements: Statements, unit: Unit): void {

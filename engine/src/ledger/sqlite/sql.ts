@@ -243,6 +243,8 @@ export const SQL = {
   insertEdge: "INSERT INTO dependency (source, target, type) VALUES (?, ?, ?)",
   insertPropagation: "INSERT INTO propagation (kind, run, subject, position) VALUES (?, ?, ?, ?)",
   insertEvent: "INSERT INTO event (id, run, at, name, job, data) VALUES (?, ?, ?, ?, ?, ?)",
+  insertFeed: "INSERT INTO feed (at, entries) VALUES (?, ?)",
+  trimFeed: "DELETE FROM feed WHERE seq <= ?",
   insertAttempt:
     "INSERT INTO attempt (job, number, epoch, boot, state, started_at, ended_at, error) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
   insertFanout: insert("fanout", FANOUT_COLUMNS),
@@ -341,5 +343,8 @@ export const SQL = {
   standing: `SELECT seq FROM run WHERE state = 'waiting' AND propagating = 0 AND cancel_requested_at IS NULL AND halted_at IS NULL
     AND NOT EXISTS (SELECT 1 FROM job WHERE job.seq >= run.first_job AND job.seq < run.first_job + run.job_count - run.spawned_jobs AND ${WAITS})
     AND NOT EXISTS (SELECT 1 FROM job WHERE job.run = run.seq AND job.parent IS NOT NULL AND ${WAITS}) LIMIT ?`,
+  summaryColumns: `${list(RUN_COLUMNS, "r.")}, r.labels, (SELECT o.id FROM run o WHERE o.seq = r.origin) AS originId`,
+  jobSummaries: (states: number): string =>
+    `${jobsOfRun(`${list(JOB_COLUMNS, "job.")}, job.error`, ` AND job.seq > ?${among(states)}`)} LIMIT ?`,
   artifactReferenced: "SELECT 1 FROM artifact WHERE sha256 = ? UNION ALL SELECT 1 FROM fanout WHERE source = ? LIMIT 1",
 } as const;
