@@ -291,6 +291,8 @@ export interface SpawnRequest {
   allowFailure: boolean;
   /** JSON of the child's JobSpec. */
   spec: string;
+  /** Children that the parent may have by its own spec; absent: only the engine's bound. */
+  maxChildren?: number;
 }
 
 export interface Spawned {
@@ -321,6 +323,12 @@ export function spawnJob(
   if (run.haltedAt !== null) return reject("run_cancelled", `run ${run.id} was halted; job ${parent.id} cannot spawn`);
   const limit = spawnLimit(run, parent);
   if (limit !== null) return limit;
+  const { maxChildren } = request;
+  if (maxChildren !== undefined && parent.children >= maxChildren)
+    return reject(
+      "spawn_limit",
+      `job ${parent.id} has spawned ${parent.children} jobs already; spawns.children is ${maxChildren}`,
+    );
   const seq = numbers.jobs(1);
   const child: JobRow = {
     ...blankJob(

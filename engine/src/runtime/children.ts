@@ -54,6 +54,19 @@ function declared(definition: LoadedDefinition, id: string): JobSpec {
   });
 }
 
+/** Undefined for code, which may do anything. */
+function rightsOf({ spec, agent }: Pick<ResolvedJob, "spec" | "agent">): SpawnRights | undefined {
+  if (spec.spawns !== undefined) return spec.spawns;
+  if (agent?.kind === "llm") return agent.llm.spawns ?? {};
+  return isOutside(spec, agent?.kind) ? {} : undefined;
+}
+
+/** Children that the job may have by its own rights. */
+export function childrenCap(resolved: ResolvedJob): number | undefined {
+  const rights = rightsOf(resolved);
+  return rights === undefined ? undefined : (rights.children ?? DEFAULT_SPAWN_CHILDREN);
+}
+
 function checkRights(job: JobRow, { spec: own, agent }: ResolvedJob, spec: SpawnSpec): void {
   const refuse = (message: string, hint: string) =>
     new TenutoError("spawn_limit", `job ${job.id} ${message}`, { hint });
@@ -61,8 +74,7 @@ function checkRights(job: JobRow, { spec: own, agent }: ResolvedJob, spec: Spawn
     throw new TenutoError("invalid_input", `job ${job.id} spawns without saying what`, {
       hint: "Give agent: layer/name, or like: the id of a declared job.",
     });
-  const rights: SpawnRights | undefined =
-    own.spawns ?? (agent?.kind === "llm" ? (agent.llm.spawns ?? {}) : isOutside(own, agent?.kind) ? {} : undefined);
+  const rights = rightsOf({ spec: own, agent });
   if (rights === undefined) return;
   if (spec.like !== undefined && rights.jobs?.includes(spec.like) !== true)
     throw refuse(`may not run job ${JSON.stringify(spec.like)} again`, `Allow it with spawns: {jobs: [${spec.like}]}.`);

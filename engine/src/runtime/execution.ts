@@ -19,7 +19,7 @@ import type { JobRow, JobSeq } from "../core/model.ts";
 import { checkPayload } from "../core/payload.ts";
 import type { ApprovalRow } from "../core/records.ts";
 import type { Change, JobRecord, SliceOf } from "../ports/ledger.ts";
-import { childKey, childSpec, outcomeOf } from "./children.ts";
+import { childKey, childrenCap, childSpec, outcomeOf } from "./children.ts";
 import type { Parts } from "./parts.ts";
 import type { RoundChild } from "./rounds.ts";
 import { AttemptScope, type ScopeFacts } from "./scope.ts";
@@ -70,8 +70,6 @@ export class Execution extends AttemptScope {
   /** Children that this execution believes to be open. */
   private openChildren: number;
   private openApprovals: number;
-  /** Children spawned by this execution and before it. */
-  private spawned: number;
   /** Settles with the function's own end. */
   promise: Promise<unknown> = Promise.resolve();
   readonly maps = new Set<Promise<unknown>>();
@@ -84,7 +82,6 @@ export class Execution extends AttemptScope {
     this.host = host;
     this.openChildren = facts.job.openChildren;
     this.openApprovals = facts.job.approvals;
-    this.spawned = facts.job.children;
   }
 
   get lease(): Lease {
@@ -185,12 +182,17 @@ export class Execution extends AttemptScope {
   private async spawn(key: string, spec: SpawnSpec): Promise<JobSeq> {
     const { facts, parts } = this;
     const id = childKey(spec.id ?? key, parts.hash);
-    const job = { ...facts.job, children: Math.max(facts.job.children, this.spawned) };
-    return await this.spawnSpec(childSpec(job, facts.resolved, id, spec), spec);
+    // How many it has is decided where they are made: of several at once, and of those that a crash makes come again.
+    const child = childSpec({ ...facts.job, children: 0 }, facts.resolved, id, spec);
+    return await this.spawnSpec(child, spec, childrenCap(facts.resolved));
   }
 
   /** Spawns a job of this very spec; `where` says which stage, priority and whether its failure counts. */
-  async spawnSpec(child: JobSpec, where: Pick<SpawnSpec, "stage" | "priority" | "allowFailure">): Promise<JobSeq> {
+  async spawnSpec(
+    child: JobSpec,
+    where: Pick<SpawnSpec, "stage" | "priority" | "allowFailure">,
+    maxChildren?: number,
+  ): Promise<JobSeq> {
     const { facts, parts } = this;
     const { plan } = facts.resolved.definition;
     if (!this.host.knows(child.agent))
@@ -215,14 +217,12 @@ export class Execution extends AttemptScope {
           priority: where.priority ?? null,
           allowFailure: where.allowFailure === true,
           spec: payload.json,
+          ...(maxChildren === undefined ? {} : { maxChildren }),
         },
         `${facts.job.id}/${child.id}`,
       ),
     );
-    if (spawned.created) {
-      this.openChildren += 1;
-      this.spawned += 1;
-    }
+    if (spawned.created) this.openChildren += 1;
     return spawned.seq;
   }
 
