@@ -11,6 +11,7 @@ import { errorOf } from "../../src/testing/builders.ts";
 import type { FakeClock } from "../../src/testing/clock.ts";
 import { dumpSqlite } from "../../src/testing/sqlite-dump.ts";
 import { type Held, World } from "../../src/testing/world.ts";
+import { answerAll, ask, decide } from "./people.ts";
 import { type Action, GRAPHS, type Stage } from "./stage.ts";
 
 const LIMITER = { name: "db", key: "", spec: { concurrency: 2 } };
@@ -64,6 +65,7 @@ export class Simulation {
     const boot = await this.world.boot();
     for (let round = 0; round < 20; round++) {
       await this.world.finish(boot);
+      await answerAll(this.world);
       for (const run of await this.ledger.standing(100)) await this.ledger.apply(changes.breakDeadlock(run));
       const states = await this.ledger.runStates();
       if (states.pending + states.running + states.waiting === 0) break;
@@ -121,6 +123,8 @@ export class Simulation {
       case "die":
       case "bury":
         return await this.lose(kind, x);
+      case "decide":
+        return await decide(this.world, (what, work) => this.attempt(what, work), x, y);
       case "time":
         return await this.time(x);
       case "standing":
@@ -194,8 +198,12 @@ export class Simulation {
       if (answer !== undefined && job.kind === "fanout" && total > 0) this.close(held, "expand");
       return;
     }
-    if (job?.kind !== "single" && (kind === "spawn" || kind === "map" || kind === "park")) return;
+    if (job?.kind !== "single" && ["spawn", "map", "park", "ask"].includes(kind)) return;
     if (kind === "spawn" || kind === "map") return await this.spawn(held, kind, y);
+    if (kind === "ask") {
+      if (await ask(this.world, (what, work) => this.attempt(what, work), held, y)) this.close(held, "ask");
+      return;
+    }
     if (kind === "limit")
       return void (await this.attempt(
         `limit ${held.id}`,

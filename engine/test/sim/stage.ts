@@ -15,6 +15,7 @@ export const KINDS = [
   ...(["start", "claim", "claim", "claim", "claim", "end", "end", "end", "end", "settle", "settle", "settle"] as const),
   ...(["fail", "fail", "park", "spawn", "spawn", "map", "window", "release", "limit", "late", "late"] as const),
   ...(["time", "time", "cancel", "halt", "retry", "retry", "die", "bury", "giveBack", "standing", "again"] as const),
+  ...(["ask", "ask", "decide", "decide"] as const),
 ] as const;
 
 export const GRAPHS = [
