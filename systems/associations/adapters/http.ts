@@ -5,6 +5,7 @@
  * and rate limits hold for it as well, and no public address leads to a private network.
  */
 import { setMaxListeners } from "node:events";
+import { gunzipSync } from "node:zlib";
 import type { Response } from "undici";
 import { Agent, fetch } from "undici";
 import {
@@ -34,6 +35,8 @@ export interface GetOptions {
   signal?: AbortSignal;
   /** Runs before each request, redirects included; throwing stops it. */
   before?: (url: string) => Promise<void>;
+  /** Of a longer body only this much is read, instead of refusing it. */
+  truncateAt?: number;
 }
 
 export interface Fetched {
@@ -91,7 +94,7 @@ export function createHttpClient(options: HttpOptions): HttpClient {
       try {
         const response = await once(url, privateStart && sameSite(start, url), both);
         const location = REDIRECTS.has(response.status) ? response.headers.get("location") : null;
-        if (location === null) return await read(response, url);
+        if (location === null) return await read(response, url, get.truncateAt);
         await response.body?.cancel();
         const target = URL.parse(location, url);
         if (target === null || !/^https?:$/.test(target.protocol)) {
@@ -105,13 +108,13 @@ export function createHttpClient(options: HttpOptions): HttpClient {
     throw new RefusedError("too_many_redirects", `${start} redirects more than ${maxRedirects} times`, { url: start });
   }
 
-  async function read(response: Response, url: string): Promise<Fetched> {
+  async function read(response: Response, url: string, truncateAt: number | undefined): Promise<Fetched> {
     const { status } = response;
     if (status < 200 || status > 299) {
       await response.body?.cancel();
       throw errorForStatus(status, url, retryAfterMs(response.headers.get("retry-after"), now()));
     }
-    const bytes = await readCapped(response, maxBytes, url);
+    const bytes = unpack(await readCapped(response, url, { maxBytes, truncateAt }), { url, maxBytes });
     const contentType = response.headers.get("content-type");
     return {
       url,
@@ -137,16 +140,36 @@ export function createHttpClient(options: HttpOptions): HttpClient {
   };
 }
 
-async function readCapped(response: Response, maxBytes: number, url: string): Promise<Uint8Array> {
+async function readCapped(
+  response: Response,
+  url: string,
+  { maxBytes, truncateAt }: { maxBytes: number; truncateAt: number | undefined },
+): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of response.body ?? []) {
     size += chunk.byteLength;
     // Leaving the loop by a throw cancels the body.
+    if (truncateAt !== undefined && size > truncateAt) {
+      chunks.push(chunk.subarray(0, chunk.byteLength - (size - truncateAt)));
+      break;
+    }
     if (size > maxBytes) throw new RefusedError("too_large", `${url} is larger than ${maxBytes} bytes`, { url });
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);
+}
+
+/** A file that is packed itself, as sitemaps are (`sitemap.xml.gz`), beside any packing for the way. */
+function unpack(bytes: Uint8Array, { url, maxBytes }: { url: string; maxBytes: number }): Uint8Array {
+  if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return bytes;
+  try {
+    return gunzipSync(bytes, { maxOutputLength: maxBytes });
+  } catch (error) {
+    if ((error as { code?: string }).code === "ERR_BUFFER_TOO_LARGE")
+      throw new RefusedError("too_large", `${url} is larger than ${maxBytes} bytes when unpacked`, { url });
+    return bytes;
+  }
 }
 
 /** The error for an answer that is not a page. */

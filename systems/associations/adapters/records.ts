@@ -3,7 +3,9 @@
  *
  * A line that is no JSON object is left out and counted, never silently.
  */
-import { createReadStream } from "node:fs";
+import { createReadStream, existsSync } from "node:fs";
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Context, DatasetRef } from "tenuto";
 import { z } from "zod";
@@ -85,6 +87,17 @@ export function fromFiles(paths: readonly string[]): RecordSource {
       unreadable = bad;
     },
   };
+}
+
+/** `processed/<CODE>/enriched.jsonl` of these associations, or of all there are. @throws ConfigError when there is none */
+export async function enrichedFiles(dataDir: string, associations: readonly string[]): Promise<string[]> {
+  const folder = join(dataDir, "processed");
+  const fileOf = (code: string) => join(folder, code, "enriched.jsonl");
+  if (associations.length > 0) return associations.map(fileOf);
+  const found = await readdir(folder, { withFileTypes: true }).catch(() => []);
+  const codes = found.filter((entry) => entry.isDirectory() && existsSync(fileOf(entry.name))).map(({ name }) => name);
+  if (codes.length > 0) return codes.sort().map(fileOf);
+  throw new ConfigError(`there is no enriched.jsonl below ${folder}`, { hint: "Run the mode enrich first." });
 }
 
 async function* linesOf(path: string): AsyncGenerator<unknown> {

@@ -2,7 +2,7 @@
 import { memberLinks } from "./member-links.ts";
 import type { Page } from "./page.ts";
 import { cleanText } from "./page.ts";
-import { canonicalUrl, sameSite } from "./url.ts";
+import { canonicalUrl, isSocial, registrableDomain, sameSite } from "./url.ts";
 
 export interface DirectorySignals {
   words: boolean;
@@ -46,13 +46,20 @@ const ESTIMATES = [
   /showing\s+(?:all\s+)?([\d,]+)/i,
 ];
 
-/** How many members the page says or shows; null when it gives no idea. */
-export function estimateMembers(page: Page): number | null {
+/** How many members the page says that there are; null when it says nothing. */
+export function statedMembers(page: Page): number | null {
   const text = cleanText(page.$("body").text());
   for (const pattern of ESTIMATES) {
     const count = Number(pattern.exec(text)?.[1]?.replaceAll(",", "") ?? Number.NaN);
     if (count >= 10 && count <= 50_000) return count;
   }
+  return null;
+}
+
+/** How many members the page says or shows; null when it gives no idea. */
+export function estimateMembers(page: Page): number | null {
+  const stated = statedMembers(page);
+  if (stated !== null) return stated;
   const links = memberLinks(page).length;
   if (links > 0) return links;
   const rows = page.$("table tr").length - 1;
@@ -87,10 +94,33 @@ export interface Sitemap {
 /** What a sitemap offers: `<loc>` that names members, a directory or companies. */
 export function readSitemap(xml: string, url: string): Sitemap {
   const index = /<sitemapindex[\s>]/i.test(xml);
-  const locations = [...xml.matchAll(/<loc>\s*(?:<!\[CDATA\[)?\s*([^<\]\s]+)/gi)]
-    .map((match) => canonicalUrl(match[1]!.replaceAll("&amp;", "&"), url))
-    .filter((location): location is string => location !== null && sameSite(location, url));
-  if (index) return { sitemaps: locations, candidates: [] };
-  const named = locations.filter((location) => /member|directory|compan/i.test(new URL(location).pathname));
+  // A sitemap may also be a plain list of addresses.
+  const plain = /<\w/.test(xml) ? [] : xml.split(/\s+/).filter((line) => /^https?:\/\//i.test(line));
+  const marked = [...xml.matchAll(/<loc>\s*(?:<!\[CDATA\[)?\s*([^<\]\s]+)/gi)].map((match) => match[1]!);
+  const locations = [...marked, ...plain]
+    .map((location) => canonicalUrl(location.replaceAll("&amp;", "&"), url))
+    .filter((location): location is string => location !== null && belongs(location, url));
+  // Those that speak of members first: only so many are read.
+  if (index)
+    return { sitemaps: [...locations.filter(speaks), ...locations.filter((one) => !speaks(one))], candidates: [] };
+  const named = locations.filter(speaks);
   return { sitemaps: [], candidates: named.sort((a, b) => a.length - b.length || (a < b ? -1 : 1)) };
+}
+
+function speaks(url: string): boolean {
+  return /member|director(y|ies)|compan/i.test(new URL(url).pathname);
+}
+
+function belongs(url: string, to: string): boolean {
+  const domain = registrableDomain(url);
+  return sameSite(url, to) || (domain !== null && domain === registrableDomain(to));
+}
+
+/** Pages shown inside of this one: directories of other makers are built in so. */
+export function framedPages(page: Page): string[] {
+  const urls = page
+    .$("iframe[src]")
+    .toArray()
+    .map((node) => canonicalUrl(page.$(node).attr("src"), page.base));
+  return [...new Set(urls.filter((url): url is string => url !== null && !isSocial(url)))];
 }

@@ -76,6 +76,17 @@ export function listedOn(
   return urls.map((url) => ({ key: url, fields: saidOf(known.get(urlKey(url))) }));
 }
 
+/** How many members a page shows, as links or as records; `records` of them say how to reach somebody. */
+export function countListed(page: Page, schema: Schema, selector: string | null): { shown: number; records: number } {
+  const links = memberLinks(page, { selector: selector ?? undefined }).length;
+  const entries = readList(page, schema, null, { trusting: true })?.entries ?? [];
+  const telling = ["phone", "email", "website", "city", "state", "street"];
+  const records = entries.filter(({ fields, sources }) =>
+    telling.some((name) => (fields[name] ?? null) !== null && sources[name] !== "default"),
+  );
+  return { shown: Math.max(links, entries.length), records: records.length };
+}
+
 function profilesOf(list: ListReading | null): string[] {
   return [...new Set((list?.entries ?? []).flatMap(({ profile }) => (profile === null ? [] : [profile])))];
 }

@@ -11,7 +11,7 @@ import { readJsonl, writeJsonl } from "../adapters/files.ts";
 import type { HttpOptions } from "../adapters/http.ts";
 import { createHttpClient, retryAfterMs } from "../adapters/http.ts";
 import { isPrivateAddress, privateAddressIn } from "../adapters/network-guard.ts";
-import { fetchRobots, readRobots } from "../adapters/robots.ts";
+import { fetchRobots, MAX_ROBOTS_BYTES, readRobots } from "../adapters/robots.ts";
 import { configuredPagination, readAssociations } from "../domain/association.ts";
 
 const cleanups: (() => unknown)[] = [];
@@ -136,6 +136,37 @@ describe("http", () => {
     await expect(http.get(url)).rejects.toMatchObject({ code: "too_large", category: "permanent" });
   });
 
+  test("50 MB are refused as soon as the cap is passed, and the rest is not waited for", async () => {
+    let sent = 0;
+    const { url, http } = await serve(
+      (_, response) => {
+        const chunk = Buffer.alloc(1 << 16, "x");
+        const more = () => {
+          while (sent < 50_000_000 && !response.destroyed) {
+            sent += chunk.length;
+            if (!response.write(chunk)) return void response.once("drain", more);
+          }
+          response.end();
+        };
+        more();
+      },
+      { maxBytes: 1_000_000 },
+    );
+    await expect(http.get(url)).rejects.toMatchObject({ code: "too_large" });
+    expect(sent).toBeLessThan(40_000_000);
+  });
+
+  test("a bomb of packings in packings is refused", async () => {
+    const { url, http } = await serve((request, response) => {
+      const layers = Number(request.url!.slice(1));
+      let body: Uint8Array = Buffer.alloc(20_000_000);
+      for (let layer = 0; layer < Math.min(layers, 3); layer++) body = gzipSync(body);
+      response.writeHead(200, { "content-encoding": Array(layers).fill("gzip").join(", ") }).end(body);
+    });
+    await expect(http.get(`${url}/2`)).rejects.toMatchObject({ code: "too_large" });
+    await expect(http.get(`${url}/200`)).rejects.toMatchObject({ name: expect.stringMatching(/Error$/) });
+  });
+
   test("redirects are followed hop by hop, each one asked about, and not for ever", async () => {
     const { url, http } = await serve((request, response) => {
       if (request.url === "/a") response.writeHead(301, { location: "/b" }).end();
@@ -166,11 +197,34 @@ describe("http", () => {
   });
 });
 
-test("encodings by mark, header, meta or guess", () => {
-  expect(decodeBody(Buffer.from("\ufeffé"), null)).toBe("é");
-  expect(decodeBody(Buffer.from('<meta charset="windows-1252">\x93', "latin1"), "text/html")).toContain("“");
-  expect(decodeBody(Buffer.from("é"), "text/html")).toBe("é");
-  expect(decodeBody(Buffer.from("\xe9", "latin1"), "text/html; charset=nonsense")).toBe("é");
+test.each([
+  ["a mark", Buffer.from("\ufeffé"), "text/html; charset=iso-8859-1", "é"],
+  ["meta", Buffer.from('<meta charset="windows-1252">\x93', "latin1"), "text/html", '<meta charset="windows-1252">“'],
+  ["nothing, UTF-8", Buffer.from("é"), "text/html", "é"],
+  ["nonsense", Buffer.from("\xe9", "latin1"), "text/html; charset=nonsense", "é"],
+  [
+    "a header that lies: UTF-8 said, Latin-1 sent",
+    Buffer.from("Caf\xe9", "latin1"),
+    "text/html; charset=utf-8",
+    "Café",
+  ],
+  [
+    "a header that lies: Latin-1 said, UTF-8 sent",
+    Buffer.from("Café – “x”"),
+    "text/html; charset=iso-8859-1",
+    "Café – “x”",
+  ],
+  [
+    "header and meta that differ",
+    Buffer.from('<meta charset="shift_jis">é'),
+    "text/html; charset=utf-8",
+    '<meta charset="shift_jis">é',
+  ],
+  ["a meta of UTF-16 in ASCII", Buffer.from('<meta charset="utf-16">ü'), null, '<meta charset="utf-16">ü'],
+  ["Shift JIS", Buffer.from([0x93, 0xfa, 0x96, 0x7b]), "text/html; charset=Shift_JIS", "日本"],
+  ["UTF-16 with a mark", Buffer.from("\ufeffhé", "utf16le"), null, "hé"],
+])("encoding by %s", (_, bytes, contentType, text) => {
+  expect(decodeBody(bytes, contentType)).toBe(text);
 });
 
 describe("robots.txt", () => {
@@ -183,6 +237,82 @@ describe("robots.txt", () => {
     expect([robots.crawlDelaySeconds, robots.sitemaps]).toEqual([3, ["https://a.test/s.xml"]]);
     expect(readRobots("https://a.test/robots.txt", text, "other/1.0").allows("https://a.test/members")).toBe(false);
     expect(readRobots("https://a.test/robots.txt", "", AGENT)).toMatchObject({ crawlDelaySeconds: null });
+  });
+
+  const allowed = (text: string, path: string, agent = AGENT) =>
+    readRobots("https://a.test/robots.txt", text, agent).allows(`https://a.test${path}`);
+
+  test.each([
+    ["the longest rule wins", "User-agent: *\nDisallow: /a\nAllow: /a/b", "/a/b/c", true],
+    ["a tie is allowed", "User-agent: *\nDisallow: /a\nAllow: /a", "/a", true],
+    ["wildcards", "User-agent: *\nDisallow: /*/private", "/x/private/y", false],
+    ["an end", "User-agent: *\nDisallow: /*.pdf$", "/x.pdf?y=1", true],
+    ["an end that fits", "User-agent: *\nDisallow: /*.pdf$", "/x.pdf", false],
+    ["an empty rule", "User-agent: *\nDisallow:", "/x", true],
+    [
+      "groups of one name are joined",
+      "User-agent: tenuto-associations\nDisallow: /a\n\nUser-agent: *\nDisallow: /\n\nUser-agent: tenuto-associations\nDisallow: /b",
+      "/b",
+      false,
+    ],
+    ["several names for one group", "User-agent: other\nUser-agent: Tenuto-Associations\nDisallow: /a", "/a", false],
+    [
+      "a sitemap inside a group does not end it",
+      "User-agent: other\nSitemap: https://a.test/s.xml\nUser-agent: tenuto-associations\nDisallow: /a",
+      "/a",
+      false,
+    ],
+    ["unknown lines do not end it either", "User-agent: tenuto-associations\nNoindex: /x\nDisallow: /a", "/a", false],
+    [
+      "comments, odd spacing, no colon, misspelling",
+      "\ufeffuser agent : *   # us all\r\ndissallow /a#b\r\n",
+      "/a",
+      false,
+    ],
+    ["escapes that mean the same", "User-agent: *\nDisallow: /%7Ejoe/%61", "/~joe/a", false],
+    ["letters that must be escaped", "User-agent: *\nDisallow: /café", "/caf%C3%A9", false],
+    ["case counts in paths", "User-agent: *\nDisallow: /A", "/a", true],
+    ["the query is part of it", "User-agent: *\nDisallow: /*?sort=", "/m?sort=a", false],
+    ["rules before any name mean nobody", "Disallow: /\nUser-agent: *\nAllow: /", "/a", true],
+    ["a longer name is another's", "User-agent: tenuto\nDisallow: /", "/a", true],
+    ["robots.txt itself", "User-agent: *\nDisallow: /", "/robots.txt", true],
+    [
+      "pages named after what all objects have",
+      "User-agent: __proto__\nDisallow: /\nUser-agent: *\nAllow: /",
+      "/constructor",
+      true,
+    ],
+  ])("%s", (_, text, path, expected) => {
+    expect(allowed(text, path)).toBe(expected);
+  });
+
+  test.each([
+    ["Crawl-delay: 2.5", 2.5],
+    ["Crawl-delay: 10 seconds", 10],
+    ["Crawl-delay: soon", null],
+    ["Crawl-delay: -3", null],
+    ["Request-rate: 1/5", 5],
+    ["Request-rate: 2/1m", 30],
+  ])("%s", (line, delay) => {
+    expect(readRobots("https://a.test/robots.txt", `User-agent: *\n${line}\n`, AGENT).crawlDelaySeconds).toBe(delay);
+  });
+
+  test("10 MB are read as far as half a megabyte, and no rule in halves", async () => {
+    const filler = `# ${"x".repeat(97)}\n`.repeat(100_000);
+    const { url, http } = await serve((_, response) =>
+      response.end(`User-agent: *\nDisallow: /private\n${filler}Disallow: /late\n`),
+    );
+    const text = await fetchRobots(http, `${url}/robots.txt`, {});
+    expect(text.length).toBeLessThanOrEqual(MAX_ROBOTS_BYTES);
+    const robots = readRobots(`${url}/robots.txt`, text, AGENT);
+    expect(["/private/x", "/late", "/members"].map((path) => robots.allows(url + path))).toEqual([false, true, true]);
+    const cut = `User-agent: *\n${"Disallow: /members-only\n".repeat(30_000)}`.slice(0, MAX_ROBOTS_BYTES);
+    expect(readRobots(`${url}/robots.txt`, cut, AGENT).allows(`${url}/members`)).toBe(true);
+  });
+
+  test("patterns that would keep a bad matcher busy", () => {
+    const hard = `User-agent: *\n${`Disallow: /${"*a".repeat(200)}*b\n`.repeat(200)}`;
+    expect(allowed(hard, `/${"a".repeat(2000)}`)).toBe(true);
   });
 
   test.each([

@@ -2,16 +2,19 @@
 import { join } from "node:path";
 import type { Context } from "tenuto";
 import { z } from "zod";
-import { hasSchema, loadAssociations } from "../../adapters/config.ts";
+import { hasSchema, loadAssociations, loadSchema } from "../../adapters/config.ts";
 import { writeJson } from "../../adapters/files.ts";
 import type { Association } from "../../domain/association.ts";
 import { ASSOCIATION_CODE, configuredPagination } from "../../domain/association.ts";
+import { classifyPage, PAGE_TYPES } from "../../domain/classify.ts";
 import {
   asksForLogin,
   directoryLinks,
   estimateMembers,
+  framedPages,
   looksLikeDirectory,
   readSitemap,
+  statedMembers,
 } from "../../domain/directory.ts";
 import {
   ConfigError,
@@ -20,11 +23,12 @@ import {
   NotFoundError,
   RefusedError,
 } from "../../domain/errors.ts";
-import { memberLinks } from "../../domain/member-links.ts";
+import { countListed } from "../../domain/listing.ts";
 import { slowerSpacing } from "../../domain/pace.ts";
 import type { Page } from "../../domain/page.ts";
 import type { Pagination } from "../../domain/pagination.ts";
 import { detectPagination } from "../../domain/pagination.ts";
+import type { Schema } from "../../domain/schema.ts";
 import { resolveUrl } from "../../domain/url.ts";
 import type { Politeness, Services, StoredPage, Web } from "../web.ts";
 import { configDirOf, openWeb, politenessSchema, readPage, readText, storedPageSchema } from "../web.ts";
@@ -58,7 +62,9 @@ export const siteMapSchema = z.object({
   name: z.string(),
   base_url: z.string(),
   directory_url: z.string(),
-  found_by: z.enum(["configured", "pattern", "home_link", "sitemap"]),
+  found_by: z.enum(["configured", "pattern", "home_link", "sitemap", "frame"]),
+  page_type: z.enum(PAGE_TYPES),
+  page_type_confidence: z.number(),
   pagination: paginationSchema,
   auth_required: z.boolean(),
   estimated_members: z.number().nullable(),
@@ -75,6 +81,12 @@ export const siteMapSchema = z.object({
 export type SiteMap = z.infer<typeof siteMapSchema>;
 type Input = z.infer<typeof siteMapperInput>;
 type FoundBy = SiteMap["found_by"];
+
+interface Search {
+  input: Input;
+  association: Association;
+  schema: Schema;
+}
 
 interface Found {
   foundBy: FoundBy;
@@ -109,23 +121,28 @@ async function mapSite(input: Input, ctx: Context, services: Services): Promise<
   if (crawlDelaySeconds !== null) ctx.log.info(`robots.txt asks for ${crawlDelaySeconds} s between requests`);
 
   const configured = input.directoryUrl || association.directory_url;
+  const schemaName = schemaOf(input, association, configDir);
+  const search: Search = { input, association, schema: loadSchema(configDir, schemaName) };
   const found = configured
-    ? await visit(ctx, web, configured, "configured")
-    : await discover(ctx, web, { input, association });
+    ? await inFrames(ctx, web, await visit(ctx, web, configured, "configured"), search)
+    : await discover(ctx, web, search);
   // A redirect may have led to another host, which has its own rules.
   await web.keepRobots(found.page.url);
-  const listed = memberLinks(found.page, { selector: association.member_links }).length;
+  const listed = countListed(found.page, search.schema, association.member_links ?? null);
+  const kind = classifyPage(found.page, { entries: listed.shown, member: false });
   const map: SiteMap = {
     association: input.association,
     name: association.name,
     base_url: association.url,
     directory_url: found.page.url,
     found_by: found.foundBy,
-    pagination: paginationOf(found.page, configuredPagination(association.pagination)),
-    auth_required: asksForLogin(found.page, listed),
+    page_type: kind.page_type,
+    page_type_confidence: kind.confidence,
+    pagination: paginationOf(found.page, configuredPagination(association.pagination), listed.shown),
+    auth_required: asksForLogin(found.page, listed.shown),
     estimated_members: estimateMembers(found.page),
     expected_members: association.expected_members ?? null,
-    schema: schemaOf(input, association, configDir),
+    schema: schemaName,
     member_links: association.member_links ?? null,
     max_pages: input.maxPages || association.max_pages || DEFAULT_MAX_PAGES,
     politeness,
@@ -171,12 +188,27 @@ function schemaOf(input: Input, association: Association, configDir: string): st
 }
 
 /** What is configured wins; what it leaves open is taken from the page. */
-function paginationOf(page: Page, configured: Pagination | null): Pagination {
+function paginationOf(page: Page, configured: Pagination | null, listed: number): Pagination {
   const detected = detectPagination(page);
+  const stated = statedMembers(page);
+  // More members than are shown, and nothing to turn the page with: `page=2` is tried, and a repeated page ends it.
+  const hidden = detected.type === "none" && stated !== null && listed > 0 && stated > listed * 1.3;
+  const seen: Pagination = hidden ? { ...detected, type: "query_param", param: "page", param_type: "page" } : detected;
   if (configured === null || configured.type === "auto")
-    return detected.type === "none" && configured !== null ? configured : detected;
+    return seen.type === "none" && configured !== null ? configured : seen;
   if (configured.type !== detected.type || configured.param !== detected.param) return configured;
   return { ...detected, ...configured, page_size: configured.page_size ?? detected.page_size, start: detected.start };
+}
+
+/** A page that lists nobody may show the directory of another maker in a frame. */
+async function inFrames(ctx: Context, web: Web, found: Found, { schema, association }: Search): Promise<Found> {
+  const count = (page: Page) => countListed(page, schema, association.member_links ?? null).shown;
+  if (count(found.page) > 3) return found;
+  for (const url of framedPages(found.page).slice(0, 2)) {
+    const framed = await visitIfThere(ctx, web, url, "frame");
+    if (framed !== null && count(framed.page) > 3) return framed;
+  }
+  return found;
 }
 
 async function visit(ctx: Context, web: Web, url: string, foundBy: FoundBy): Promise<Found> {
@@ -185,20 +217,24 @@ async function visit(ctx: Context, web: Web, url: string, foundBy: FoundBy): Pro
 }
 
 /** The nine usual places, links of the home page, the sitemap: the first page that lists members, else the first that looks like it. */
-async function discover(
-  ctx: Context,
-  web: Web,
-  { input, association }: { input: Input; association: Association },
-): Promise<Found> {
+async function discover(ctx: Context, web: Web, search: Search): Promise<Found> {
+  const { input, association, schema } = search;
   let second: Found | null = null;
+  let walled: Found | null = null;
   const tried = new Set<string>();
+  const lists = (page: Page): boolean => {
+    const { shown, records } = countListed(page, schema, association.member_links ?? null);
+    return looksLikeDirectory(page) ? shown > 3 : records > 9;
+  };
   const attempt = async (url: string, foundBy: FoundBy): Promise<Found | null> => {
     if (tried.has(url)) return null;
     tried.add(url);
-    const found = await visitIfThere(ctx, web, url, foundBy);
-    if (found === null || !looksLikeDirectory(found.page)) return null;
-    if (memberLinks(found.page).length > 3) return found;
-    second ??= found;
+    const visited = await visitIfThere(ctx, web, url, foundBy);
+    const found = visited === null ? null : await inFrames(ctx, web, visited, search);
+    if (found === null) return null;
+    if (lists(found.page)) return found;
+    if (asksForLogin(found.page, 0)) walled ??= found;
+    else if (looksLikeDirectory(found.page)) second ??= found;
     return null;
   };
   const patterns = input.directory_patterns.length > 0 ? input.directory_patterns : web.crawler.directory_patterns;
@@ -211,13 +247,14 @@ async function discover(
     const found = await attempt(url, "home_link");
     if (found !== null) return found;
   }
-  for (const url of (await sitemapCandidates(ctx, web, { input, association })).slice(0, 5)) {
+  for (const url of (await sitemapCandidates(ctx, web, search)).slice(0, 5)) {
     const found = await attempt(url, "sitemap");
     if (found !== null) return found;
   }
   // The home page may be the directory itself.
-  if (home !== null && looksLikeDirectory(home.page) && memberLinks(home.page).length > 3) return home;
-  if (second !== null) return second;
+  if (home !== null && lists(home.page)) return home;
+  const rest = second ?? walled;
+  if (rest !== null) return rest;
   throw new NoDirectoryFoundError(`no member directory found at ${association.url}`, {
     url: association.url,
     hint: `Set directory_url of ${input.association} in associations.yaml, or give -p directoryUrl=…`,
@@ -235,11 +272,7 @@ async function visitIfThere(ctx: Context, web: Web, url: string, foundBy: FoundB
   }
 }
 
-async function sitemapCandidates(
-  ctx: Context,
-  web: Web,
-  { input, association }: { input: Input; association: Association },
-): Promise<string[]> {
+async function sitemapCandidates(ctx: Context, web: Web, { input, association }: Search): Promise<string[]> {
   const { rules } = await web.keepRobots(association.url);
   const declared = rules.sitemaps
     .map((url) => resolveUrl(url, association.url))
