@@ -6,6 +6,7 @@
 import { Command, Option } from "commander";
 import type { CliIo } from "./io.ts";
 import type { Cli } from "./main.ts";
+import { addSchedules, addTemplates, withRunOptions } from "./program-named.ts";
 import { TENUTO_VERSION } from "./version.ts";
 
 export interface GlobalOptions {
@@ -92,23 +93,16 @@ function addStarting(program: Command, start: Start): void {
     .summary("Write a configuration and a first pipeline.")
     .description("Write a configuration and a first pipeline; nothing that is there is changed.")
     .action((folder) => start(async (cli) => (await import("./commands/init.ts")).init(cli, folder)));
-  program
-    .command("run <pipeline>")
-    .summary("Run a pipeline or a file until it ends.")
-    .description("Run a pipeline of the configuration, or of a file (FILE, or FILE#NAME), and watch it until it ends.")
-    .option("-p, --param <name=value>", "a param; may be repeated", collect, [])
-    .option("--params <file>", "params from a JSON or YAML file; - reads stdin")
-    .option("--dry-run", "check everything, show the plan, start nothing")
-    .option("--idempotency-key <key>", "two starts with one key are one run")
-    .addOption(new Option("--priority <priority>", "of the run").choices(["high", "normal", "low"]))
-    .addOption(WORK_OPTIONS.concurrency())
-    .addOption(WORK_OPTIONS.drain())
-    .option("--timeout <time>", "stop watching after that time (exit code 6); the run stays resumable")
-    .option("--wait", "stay while only a person's decision is missing, instead of ending with exit code 8")
-    .option("--detach", "start it and leave the work to a worker")
-    .action((pipeline, options) =>
-      start(async (cli) => (await import("./commands/run.ts")).runPipeline(cli, pipeline, options)),
-    );
+  withRunOptions(
+    program
+      .command("run <pipeline>")
+      .summary("Run a pipeline or a file until it ends.")
+      .description(
+        "Run a pipeline of the configuration, a file (FILE, or FILE#NAME) or a stored template, and watch it until it ends.",
+      ),
+  ).action((pipeline, options) =>
+    start(async (cli) => (await import("./commands/run.ts")).runPipeline(cli, pipeline, options)),
+  );
   addDecisions(program, start);
   addSpawn(program, start);
   program
@@ -255,7 +249,9 @@ function addReading(program: Command, start: Start): void {
     .action((id, job, options) =>
       start(async (cli) => (await import("./commands/logs.ts")).logs(cli, id, job, options)),
     );
-  const artifacts = program.command("artifacts").description("List, get and verify what runs have stored.");
+  const artifacts = program
+    .command("artifacts")
+    .description("List, get and verify what runs have stored, and follow it.");
   artifacts
     .command("list <run>")
     .description("Artifacts of a run.")
@@ -268,6 +264,12 @@ function addReading(program: Command, start: Start): void {
       start(async (cli) => (await import("./commands/artifacts.ts")).artifactsGet(cli, id, name, options)),
     );
   artifacts
+    .command("lineage <artifact> [name]")
+    .description("Where an artifact comes from and who used it: by its hash, or by RUN and NAME.")
+    .action((id, name) =>
+      start(async (cli) => (await import("./commands/artifacts-lineage.ts")).artifactsLineage(cli, id, name)),
+    );
+  artifacts
     .command("verify [run]")
     .description("Read all objects, or those of a run, and compare them with their hashes.")
     .action((id) => start(async (cli) => (await import("./commands/artifacts.ts")).artifactsVerify(cli, id)));
@@ -276,11 +278,8 @@ function addReading(program: Command, start: Start): void {
     .command("list", { isDefault: true })
     .description("Agents that this configuration knows.")
     .action(() => start(async (cli) => (await import("./commands/agents.ts")).agentsList(cli)));
-  const templates = program.command("templates").description("Check pipeline files.");
-  templates
-    .command("validate <file>")
-    .description("Check a pipeline's file; mistakes are shown with line and column.")
-    .action((file) => start(async (cli) => (await import("./commands/templates.ts")).templatesValidate(cli, file)));
+  addTemplates(program, start);
+  addSchedules(program, start);
 }
 
 function addUpkeep(program: Command, start: Start): void {

@@ -6,6 +6,7 @@ import { pipeline } from "node:stream/promises";
 import { TenutoError } from "../../core/errors.ts";
 import { suggest } from "../../core/names.ts";
 import type { Tenuto } from "../../open.ts";
+import type { ArtifactRecord } from "../../ports/artifacts.ts";
 import { time } from "../documents.ts";
 import { EXIT } from "../failure.ts";
 import { bytes, counted, shortStamp } from "../figures.ts";
@@ -16,8 +17,22 @@ import { table } from "../table.ts";
 export async function artifactsList(cli: Cli, id: string): Promise<number> {
   return await withLedger(cli, async (tenuto) => {
     const { out } = cli;
+    const { ledger } = tenuto.engine.parts;
     const run = await tenuto.client.run(id);
-    const found = await named(tenuto, run.seq);
+    const records = await ledger.artifactsOfRun(run.seq);
+    const users = await ledger.consumersOf(records.map((record) => record.id));
+    const found = records.map(({ name, jobId, attempt, type, mediaType, sha256, bytes, at, item, id: number }) => ({
+      name,
+      job: jobId,
+      attempt,
+      item: item === -1 ? null : item,
+      type,
+      mediaType,
+      sha256,
+      bytes,
+      at,
+      usedBy: users.filter((use) => use.artifact === number).map((use) => `${use.runId}/${use.jobId}`),
+    }));
     out.document("artifacts", { run: run.id, artifacts: found.map(({ at, ...rest }) => ({ ...rest, at: time(at) })) });
     if (found.length === 0) out.say(`Run ${run.id} has stored no artifacts.`);
     else {
@@ -26,6 +41,7 @@ export async function artifactsList(cli: Cli, id: string): Promise<number> {
         entry.job,
         entry.type,
         bytes(entry.bytes),
+        String(entry.usedBy.length),
         shortStamp(entry.at),
         entry.sha256.slice(0, 16),
       ]);
@@ -36,6 +52,7 @@ export async function artifactsList(cli: Cli, id: string): Promise<number> {
             { title: "JOB", shrink: true },
             { title: "TYPE" },
             { title: "SIZE", align: "right" },
+            { title: "USED BY", align: "right" },
             { title: "STORED (UTC)" },
             { title: "SHA-256" },
           ],
@@ -49,23 +66,6 @@ export async function artifactsList(cli: Cli, id: string): Promise<number> {
   });
 }
 
-async function named(tenuto: Tenuto, run: number) {
-  const { ledger } = tenuto.engine.parts;
-  const jobs = new Map<number, string>();
-  const rows = await ledger.artifacts(run);
-  for (const row of rows) if (!jobs.has(row.job)) jobs.set(row.job, (await ledger.job(row.job))?.id ?? "");
-  return rows.map(({ name, job, attempt, type, mediaType, sha256, bytes, at }) => ({
-    name,
-    job: jobs.get(job)!,
-    attempt,
-    type,
-    mediaType,
-    sha256,
-    bytes,
-    at,
-  }));
-}
-
 export async function artifactsGet(
   cli: Cli,
   id: string,
@@ -73,7 +73,7 @@ export async function artifactsGet(
   options: { output?: string },
 ): Promise<number> {
   return await withLedger(cli, async (tenuto) => {
-    const sha256 = name === undefined ? await byHash(tenuto, id) : await byName(tenuto, id, name);
+    const sha256 = name === undefined ? await byHash(tenuto, id) : (await byName(tenuto, id, name)).sha256;
     if (options.output !== undefined) {
       const path = resolve(cli.io.cwd, options.output);
       await pipeline(Readable.from(tenuto.store.get(sha256)), createWriteStream(path, { flags: "wx" })).catch(
@@ -111,14 +111,26 @@ async function byHash(tenuto: Tenuto, given: string): Promise<string> {
   });
 }
 
-async function byName(tenuto: Tenuto, id: string, name: string): Promise<string> {
+/** By `NAME`, or `JOB/NAME` where several jobs have one of that name; of those the last counts. */
+async function byName(tenuto: Tenuto, id: string, name: string): Promise<ArtifactRecord> {
   const run = await tenuto.client.run(id);
-  const rows = await tenuto.engine.parts.ledger.artifacts(run.seq);
-  // A job that was tried again may have stored it twice: the last one counts.
-  const row = rows.findLast((each) => each.name === name);
-  if (row !== undefined) return row.sha256;
+  const records = await tenuto.engine.parts.ledger.artifactsOfRun(run.seq);
+  const found =
+    records.findLast((each) => each.name === name) ?? records.findLast((each) => `${each.jobId}/${each.name}` === name);
+  if (found !== undefined) return found;
   throw new TenutoError("not_found", `run ${run.id} has no artifact ${JSON.stringify(name)}`, {
-    hint: suggest(name, [...new Set(rows.map((each) => each.name))], "artifact"),
+    hint: suggest(name, [...new Set(records.map((each) => each.name))], "artifact"),
+  });
+}
+
+/** An artifact as it was registered: by run and name, or by hash, of those with these bytes the newest. */
+export async function findArtifact(tenuto: Tenuto, id: string, name: string | undefined): Promise<ArtifactRecord> {
+  if (name !== undefined) return await byName(tenuto, id, name);
+  const sha256 = await byHash(tenuto, id);
+  const [record] = await tenuto.engine.parts.ledger.artifactsByHash(sha256, 1);
+  if (record !== undefined) return record;
+  throw new TenutoError("not_found", `no job has registered object ${sha256}`, {
+    hint: "It was stored by a run that has been pruned, or by one that did not get so far.",
   });
 }
 
