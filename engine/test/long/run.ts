@@ -38,6 +38,7 @@ const SUITES: Suite[] = [
   { id: "R-15 simulation", files: "engine/test/sim/simulation.test.ts", figures: { TENUTO_SIM_RUNS: "200000" } },
   { id: "R-16 cancel races", files: "engine/test/sim/cancel-races.test.ts", figures: {} },
   { id: "R-42 shared file", files: "engine/src/ledger/sqlite/shared.test.ts", figures: {} },
+  { id: "LLM kills", files: `${CRASH}/llm-kill.test.ts`, figures: { CRASH_LLM_KILLS: "100" } },
   { id: "R-53 versions", files: `${CRASH}/versions.test.ts`, figures: {} },
 ];
 
@@ -69,7 +70,7 @@ function run(suite: Suite, more: Suite["figures"]): Promise<Outcome> {
       process.stderr.write(chunk);
     });
     child.once("close", (code) => {
-      const said = text.split("\n").filter((line) => /^(R-\d\d|forEach|ctx\.map)/.test(line));
+      const said = text.split("\n").filter((line) => /^(R-\d\d|forEach|ctx\.map|people|llm)/.test(line));
       resolve({ id: suite.id, ok: code === 0, seconds: (performance.now() - since) / 1_000, said });
     });
   });
