@@ -7,7 +7,7 @@
  */
 import { existsSync, statSync } from "node:fs";
 import { dirname, extname, isAbsolute, join, relative, resolve, sep } from "node:path";
-import { bindAgents, type Pipeline } from "../authoring/define.ts";
+import { bindAgents, type Pipeline, pipelineFromDocument } from "../authoring/define.ts";
 import { type Config, type Loaded, loadConfig, loadPipelines, merged, readConfig } from "../authoring/load.ts";
 import { TenutoError } from "../core/errors.ts";
 import { didYouMean, suggest } from "../core/names.ts";
@@ -66,7 +66,11 @@ export async function choosePipeline(cli: Cli, given: string): Promise<{ project
   const known = project.pipelines.find((pipeline) => pipeline.document.name === given);
   if (known !== undefined) return { project, pipeline: known };
   const file = fileMeant(cli.io.cwd, given);
-  if (file === null) throw unknownPipeline(project, given);
+  if (file === null) {
+    const stored = await storedPipeline(cli, project, given);
+    if (stored !== null) return { project, pipeline: stored };
+    throw unknownPipeline(project, given);
+  }
   const loaded = await loadPipelines(file.path);
   const pipeline = pickPipeline(loaded.pipelines, file);
   const others = project.pipelines.filter((other) => other.document.name !== pipeline.document.name);
@@ -77,6 +81,19 @@ export async function choosePipeline(cli: Cli, given: string): Promise<{ project
   const named = new Set(all.agents.map((agent) => agent.name));
   const agents = [...all.agents, ...project.agents.filter((agent) => !named.has(agent.name))];
   return { project: { ...project, pipelines: all.pipelines, agents }, pipeline: bindAgents(pipeline, agents) };
+}
+
+/** The template of this name, in its present version or one by number; null if the ledger has none. */
+export async function storedPipeline(cli: Cli, place: Place, name: string, number?: number): Promise<Pipeline | null> {
+  if (!existsSync(place.database)) return null;
+  const { home, database, config, configFile } = place;
+  const tenuto = await openPlace({ home, database, config, configFile }, cli);
+  try {
+    const known = await tenuto.templates.known(name, number);
+    return known === null ? null : pipelineFromDocument(known.document);
+  } finally {
+    await tenuto.close();
+  }
 }
 
 function fileMeant(cwd: string, given: string): { path: string; name: string | null } | null {

@@ -1,13 +1,15 @@
 /** `tenuto run`: checks params and prerequisites, starts the run, works until it has ended. */
 import { readFileSync } from "node:fs";
 import { dirname, extname, resolve } from "node:path";
-import type { Pipeline } from "../../authoring/define.ts";
+import { type Pipeline, versionOf } from "../../authoring/define.ts";
 import { paramsFromText, parseParams } from "../../authoring/params.ts";
 import { assertRequirements } from "../../authoring/requirements.ts";
+import type { PipelineDocument } from "../../core/document.ts";
 import { TenutoError } from "../../core/errors.ts";
 import type { Json, Priority } from "../../core/model.ts";
 import { planOf } from "../../core/plan.ts";
 import { DEFAULT_RUN_ID } from "../../core/run-id.ts";
+import { type Excluded, type Exclusion, excludeJobs, excludes } from "../../core/template.ts";
 import type { StartOptions } from "../../runtime/client.ts";
 import { type AttendOptions, attend, checkTimes, exitCodeOfRuns } from "../attend.ts";
 import { runDocument } from "../documents.ts";
@@ -19,7 +21,12 @@ import { choosePipeline, openPlace, type Project } from "../project.ts";
 import { rememberSource } from "../sources.ts";
 import { tellEnd } from "../summary.ts";
 
-export interface RunOptions extends AttendOptions {
+export interface ExcludeOptions {
+  excludeStage?: string[];
+  excludeJob?: string[];
+}
+
+export interface RunOptions extends AttendOptions, ExcludeOptions {
   param: string[];
   params?: string;
   dryRun?: boolean;
@@ -35,12 +42,17 @@ export async function runPipeline(
   given: string,
   options: RunOptions,
   base: Record<string, Json> = {},
+  choose: () => ReturnType<typeof choosePipeline> = () => choosePipeline(cli, given),
 ): Promise<number> {
-  const { project, pipeline } = await choosePipeline(cli, given);
+  const { project, pipeline } = await choose();
   const params = { ...base, ...(await paramsOf(cli, pipeline, options)) };
-  if (options.dryRun === true) return dryRun(cli, project, pipeline, params);
+  const exclude = exclusionOf(options);
+  const left = exclude === undefined ? null : excludeJobs(pipeline.document, exclude);
+  if (left !== null) tellLeftOut(cli, left);
+  const rest = left === null ? pipeline : reduced(pipeline, left.document);
+  if (options.dryRun === true) return dryRun(cli, project, rest, params);
   checkTimes(options);
-  if (options.detach !== true) checkAgents(project, pipeline);
+  if (options.detach !== true) checkAgents(project, rest);
   const concurrency =
     options.concurrency === undefined ? {} : { concurrency: parseCount(options.concurrency, "--concurrency") };
   const tenuto = await openPlace(project, cli, { mustExist: false, ...concurrency });
@@ -74,24 +86,48 @@ export function timedOut(id: string): TenutoError {
 }
 
 function startOptions(options: RunOptions): StartOptions {
+  const exclude = exclusionOf(options);
   return {
     ...(options.idempotencyKey === undefined ? {} : { idempotencyKey: options.idempotencyKey }),
     ...(options.priority === undefined ? {} : { priority: options.priority }),
+    ...(exclude === undefined ? {} : { exclude }),
   };
+}
+
+/** What `--exclude-stage` and `--exclude-job` ask for; undefined if nothing. */
+export function exclusionOf(options: ExcludeOptions): Exclusion | undefined {
+  const exclude = { stages: options.excludeStage ?? [], jobs: options.excludeJob ?? [] };
+  return excludes(exclude) ? exclude : undefined;
+}
+
+function reduced(pipeline: Pipeline, document: PipelineDocument): Pipeline {
+  return { ...pipeline, document, version: versionOf(document) };
+}
+
+function tellLeftOut({ out }: Cli, { jobs, implied, rights }: Excluded): void {
+  out.say(`Left out: ${jobs.join(", ")}`);
+  for (const { job, reason } of implied) out.say(`Left out as well: ${job}, since ${reason}`);
+  for (const { job, spawns } of rights) out.say(`Job ${job} can't run ${spawns} again in this run`);
 }
 
 /** Params of the file, with those of the command line over them. */
 async function paramsOf(cli: Cli, pipeline: Pipeline, options: RunOptions): Promise<Record<string, Json>> {
+  const texts = textParams(options.param);
+  return { ...(await fileParams(cli, options.params)), ...paramsFromText(pipeline.document, texts) };
+}
+
+/** `-p name=value`, as it was written. */
+export function textParams(given: readonly string[]): Record<string, string> {
   const texts: Record<string, string> = {};
-  for (const text of options.param) {
+  for (const text of given) {
     const at = text.indexOf("=");
     if (at <= 0) throw usage(`-p ${JSON.stringify(text)} is no param`, "Write -p name=value.", "invalid_params");
     texts[text.slice(0, at)] = text.slice(at + 1);
   }
-  return { ...(await fileParams(cli, options.params)), ...paramsFromText(pipeline.document, texts) };
+  return texts;
 }
 
-async function fileParams(cli: Cli, file: string | undefined): Promise<Record<string, Json>> {
+export async function fileParams(cli: Cli, file: string | undefined): Promise<Record<string, Json>> {
   if (file === undefined) return {};
   let text: string;
   try {
