@@ -1,0 +1,9 @@
+/** Requests and responses of the API: written once, used by server, command line and dashboard. */
+export * as compat from "./compat.ts";
+export * from "./jobs.ts";
+export { openApi } from "./openapi.ts";
+export { addressOf, OPERATIONS, type Operation, PARAMS, paramsOf } from "./operations.ts";
+export * from "./runs.ts";
+export * from "./server.ts";
+export * from "./things.ts";
+export * from "./words.ts";
