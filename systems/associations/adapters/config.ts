@@ -1,13 +1,14 @@
 /** Configuration from YAML files: associations, crawler, schemas. */
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { parse } from "yaml";
 import { z } from "zod";
 import type { Association } from "../domain/association.ts";
 import { readAssociations } from "../domain/association.ts";
+import { configError, issuesOf } from "../domain/config-issues.ts";
 import { ConfigError } from "../domain/errors.ts";
 import type { Schema, SchemaFile } from "../domain/schema.ts";
 import { readSchemaFile, resolveSchema } from "../domain/schema.ts";
+import type { YamlFile } from "./yaml.ts";
+import { checked, readYamlFile } from "./yaml.ts";
 
 /** The configuration shipped with this system. */
 export const DEFAULT_CONFIG_DIR = join(import.meta.dirname, "..", "config");
@@ -23,30 +24,28 @@ const crawlerSchema = z.strictObject({
 
 export type CrawlerConfig = z.infer<typeof crawlerSchema>;
 
-function readYaml(path: string): unknown {
-  try {
-    return parse(readFileSync(path, "utf8"));
-  } catch (error) {
-    const missing = (error as { code?: string }).code === "ENOENT";
-    throw new ConfigError(`${path} ${missing ? "does not exist" : `cannot be read: ${(error as Error).message}`}`, {
-      cause: error,
-    });
-  }
+function required(path: string): YamlFile {
+  const file = readYamlFile(path);
+  if (file === null) throw new ConfigError(`${path} does not exist`);
+  return file;
 }
 
 /** All associations of `associations.yaml`. @throws ConfigError */
 export function loadAssociations(configDir: string): Map<string, Association> {
-  return readAssociations(readYaml(join(configDir, "associations.yaml")));
+  return checked(required(join(configDir, "associations.yaml")), readAssociations);
 }
 
 /** The crawler's settings: those of `configDir`, else the shipped ones. @throws ConfigError */
 export function loadCrawler(configDir: string): CrawlerConfig {
-  const own = readIfPresent(join(configDir, "crawler.yaml"));
-  const shipped = readYaml(join(DEFAULT_CONFIG_DIR, "crawler.yaml")) as object;
-  const parsed = crawlerSchema.safeParse({ ...shipped, ...(own as object | null) });
-  if (!parsed.success) throw new ConfigError(`crawler.yaml: ${z.prettifyError(parsed.error)}`);
+  const shipped = required(join(DEFAULT_CONFIG_DIR, "crawler.yaml"));
+  const own = readYamlFile(join(configDir, "crawler.yaml")) ?? shipped;
+  const settings = checked(own, (content) => {
+    const parsed = crawlerSchema.safeParse({ ...(shipped.content as object), ...(content as object) });
+    if (!parsed.success) throw configError("crawler.yaml", issuesOf(parsed.error));
+    return parsed.data;
+  });
   const contact = process.env.ASSOCIATIONS_CONTACT;
-  return contact ? { ...parsed.data, contact } : parsed.data;
+  return contact ? { ...settings, contact } : settings;
 }
 
 /** The name we go by: product, version and where to complain. */
@@ -67,17 +66,8 @@ export function hasSchema(configDir: string, name: string): boolean {
 function schemaFile(configDir: string, name: string): SchemaFile | null {
   if (!/^[A-Za-z0-9_-]+$/.test(name)) throw new ConfigError(`${name} is no name of a schema`);
   for (const folder of [configDir, DEFAULT_CONFIG_DIR]) {
-    const content = readIfPresent(join(folder, "schemas", `${name}.yaml`));
-    if (content !== null) return readSchemaFile(name, content);
+    const file = readYamlFile(join(folder, "schemas", `${name}.yaml`));
+    if (file !== null) return checked(file, (content) => readSchemaFile(name, content));
   }
   return null;
-}
-
-function readIfPresent(path: string): unknown {
-  try {
-    return parse(readFileSync(path, "utf8")) ?? {};
-  } catch (error) {
-    if ((error as { code?: string }).code === "ENOENT") return null;
-    throw new ConfigError(`${path} cannot be read: ${(error as Error).message}`, { cause: error });
-  }
 }

@@ -1,5 +1,7 @@
 /** An association as configured, and what a run may set instead. */
 import { z } from "zod";
+import { configError, issuesOf } from "./config-issues.ts";
+import type { ConfigIssue } from "./errors.ts";
 import { ConfigError } from "./errors.ts";
 import type { Pagination } from "./pagination.ts";
 import { NO_PAGINATION, paramTypeOf } from "./pagination.ts";
@@ -42,13 +44,15 @@ export function readAssociations(content: unknown): Map<string, Association> {
     throw new ConfigError("associations.yaml must be a mapping from codes to associations");
   }
   const associations = new Map<string, Association>();
+  const issues: ConfigIssue[] = [];
   for (const [code, entry] of Object.entries(content)) {
     if (!ASSOCIATION_CODE.test(code))
-      throw new ConfigError(`association code ${code} must be a letter followed by letters, digits, _ or -`);
+      issues.push({ path: [code], message: "a code is a letter followed by letters, digits, _ or -" });
     const parsed = associationSchema.safeParse(entry);
-    if (!parsed.success) throw new ConfigError(`association ${code}: ${z.prettifyError(parsed.error)}`);
-    associations.set(code, parsed.data);
+    if (parsed.success) associations.set(code, parsed.data);
+    else issues.push(...issuesOf(parsed.error, [code]));
   }
+  if (issues.length > 0) throw configError("associations.yaml", issues);
   return associations;
 }
 

@@ -99,9 +99,18 @@ export class NoDirectoryFoundError extends PageError {
   }
 }
 
-/** A configuration or schema file that cannot be used. */
+/** One fault of a configuration: where in the file's structure, and what. */
+export interface ConfigIssue {
+  path: readonly (string | number)[];
+  message: string;
+}
+
+/** A configuration that cannot be used. All faults of a file are listed at once. */
 export class ConfigError extends PageError {
-  constructor(message: string, facts: PageErrorFacts = {}) {
+  readonly issues: readonly ConfigIssue[];
+
+  constructor(message: string, facts: PageErrorFacts & { issues?: readonly ConfigIssue[] } = {}) {
     super("ConfigError", "invalid_config", "permanent", message, facts);
+    this.issues = facts.issues ?? [];
   }
 }

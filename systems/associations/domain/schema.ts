@@ -4,6 +4,7 @@
  * A schema may extend another one: each field it names replaces the whole field of the parent, the others are inherited.
  */
 import { z } from "zod";
+import { configError, issuesOf } from "./config-issues.ts";
 import { ConfigError } from "./errors.ts";
 import { PARSERS } from "./parsers.ts";
 import type { Selector } from "./selectors.ts";
@@ -12,10 +13,24 @@ import { compileSelector } from "./selectors.ts";
 const oneOrMany = z
   .union([z.string(), z.array(z.string())])
   .transform((value) => (Array.isArray(value) ? value : [value]));
+/** Selectors are compiled when the file is read, so that a fault is found before anything is fetched. */
+const selectorText = z.string().superRefine((source, context) => {
+  try {
+    compileSelector(source);
+  } catch (error) {
+    context.addIssue({ code: "custom", message: (error as Error).message });
+  }
+});
+/** Where only CSS will do. */
+const cssText = selectorText.refine((source) => !/^(\.?\/|\()/.test(source.trim()), "must be a CSS selector");
+const selectors = z
+  .union([z.string(), z.array(z.string())])
+  .transform((value) => (Array.isArray(value) ? value : [value]))
+  .pipe(z.array(selectorText));
 const scalar = z.union([z.string(), z.number()]);
 
 const fieldSchema = z.strictObject({
-  selectors: oneOrMany.optional(),
+  selectors: selectors.optional(),
   extract: oneOrMany.optional(),
   itemprop: oneOrMany.optional(),
   labels: oneOrMany.optional(),
@@ -31,9 +46,17 @@ const fieldSchema = z.strictObject({
 const fileSchema = z.strictObject({
   name: z.string().optional(),
   extends: z.string().optional(),
-  list_container: z.string().optional(),
-  list_item: oneOrMany.optional(),
-  address: z.strictObject({ selectors: oneOrMany.optional(), labels: oneOrMany.optional() }).optional(),
+  list_container: cssText.optional(),
+  list_item: selectors.optional(),
+  address: z
+    .strictObject({
+      selectors: z
+        .union([cssText, z.array(cssText)])
+        .transform((value) => (Array.isArray(value) ? value : [value]))
+        .optional(),
+      labels: oneOrMany.optional(),
+    })
+    .optional(),
   fields: z.record(z.string().regex(/^[a-z][a-z0-9_]*$/), fieldSchema).optional(),
 });
 
@@ -71,7 +94,7 @@ export interface Schema {
 export function readSchemaFile(name: string, content: unknown): SchemaFile {
   const parsed = fileSchema.safeParse(content);
   if (parsed.success) return parsed.data;
-  throw new ConfigError(`schema ${name}: ${z.prettifyError(parsed.error)}`);
+  throw configError(`schema ${name}`, issuesOf(parsed.error));
 }
 
 /** The schema with all it inherits. `load` gives the file of a name. @throws ConfigError on a missing parent or a circle */

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import type { RequestListener } from "node:http";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
@@ -366,12 +366,10 @@ describe("configuration", () => {
   });
 
   test("mistakes are named with their place", async () => {
-    expect(() => readAssociations({ PMA: { name: "x", url: "pma.org" } })).toThrow(
-      /association PMA[\s\S]*http\(s\) address[\s\S]*url/,
-    );
-    expect(() => readAssociations({ "../x": { name: "x", url: "https://a.test" } })).toThrow(/code \.\.\/x/);
+    expect(() => readAssociations({ PMA: { name: "x", url: "pma.org" } })).toThrow(/PMA\.url: must be an http/);
+    expect(() => readAssociations({ "../x": { name: "x", url: "https://a.test" } })).toThrow(/\.\.\/x: a code is/);
     expect(() => readAssociations({ A: { name: "x", url: "https://a.test", directoy_url: "y" } })).toThrow(
-      /directoy_url/,
+      /A\.directoy_url: is not known/,
     );
     const path = await folder();
     await expect(async () => loadAssociations(path)).rejects.toMatchObject({
@@ -380,6 +378,44 @@ describe("configuration", () => {
     });
     expect(() => loadSchema(path, "../../etc/passwd")).toThrow(/no name of a schema/);
     expect(loadSchema(path, "default").name).toBe("default");
+  });
+
+  test("every fault of a file at once, with file, line and key", async () => {
+    const path = await folder();
+    await mkdir(join(path, "schemas"));
+    await writeFile(
+      join(path, "associations.yaml"),
+      "A:\n  name: One\n  url: nowhere\nB:\n  url: https://b.test\n  pagination:\n    type: sideways\n  rate: 3\n",
+    );
+    const file = join(path, "associations.yaml");
+    const message = (work: () => unknown): string[] => {
+      try {
+        work();
+        return [];
+      } catch (error) {
+        return (error as Error).message.split("\n");
+      }
+    };
+    expect(message(() => loadAssociations(path))).toEqual([
+      expect.stringMatching(`^${file}:3:3: A.url must be an http`),
+      expect.stringMatching(`^${file}:4:1: B.name `),
+      expect.stringMatching(`^${file}:7:5: B.pagination.type `),
+      `${file}:8:3: B.rate is not known here`,
+    ]);
+    const schema = join(path, "schemas", "own.yaml");
+    await writeFile(
+      schema,
+      "extends: default\nfields:\n  city:\n    selectors:\n      - .city\n      - 'div[['\n    parser: shout\n  state:\n    selectors: //a/cousin::b\n",
+    );
+    expect(message(() => loadSchema(path, "own"))).toEqual(
+      [
+        expect.stringMatching(`^${schema}:6:9: fields.city.selectors\\[1\\] .*div\\[\\[`),
+        expect.stringMatching(`^${schema}:7:5: fields.city.parser `),
+        expect.stringMatching(`^${schema}:9:5: fields.state.selectors.* cousin`),
+      ].map((line) => line),
+    );
+    await writeFile(schema, "fields: [\n");
+    expect(message(() => loadSchema(path, "own"))[0]).toMatch(`${schema}:2:1: `);
   });
 
   test("we say who we are", () => {
