@@ -9,8 +9,8 @@ import { type ArtifactsSpec, artifactParts } from "../core/artifact.ts";
 import type { Effect } from "../core/decision.ts";
 import { expandText, type Scope } from "../core/placeholders.ts";
 import type { Baseline } from "../ports/artifacts.ts";
-import type { Result } from "./attempt.ts";
 import type { Execution } from "./execution.ts";
+import type { Result } from "./work.ts";
 
 const SKIPPED_SHOWN = 3;
 

@@ -11,7 +11,7 @@ import { isHopeless, isSettled } from "../core/fanout.ts";
 import type { Lease } from "../core/job.ts";
 import type { FanoutRow, JobRow, JobSeq, Json, RunRow, RunSeq } from "../core/model.ts";
 import { expand, expandText, type Scope } from "../core/placeholders.ts";
-import { attemptWork, deadlineError, passDeclared, type Result, reportChange, resultOf } from "./attempt.ts";
+import { passDeclared, reportChange } from "./attempt.ts";
 import { checkBatch } from "./contracts.ts";
 import type { ResolvedJob } from "./definitions.ts";
 import { Execution, NO_HOST } from "./execution.ts";
@@ -21,6 +21,7 @@ import type { GrantedWindow, ItemOutcome, ItemTask } from "./item-work.ts";
 import { ItemsDriver } from "./items.ts";
 import { ProgressReports } from "./progress.ts";
 import { loadDataset } from "./scope.ts";
+import { attemptWork, deadlineError, type Result, resultOf } from "./work.ts";
 import type { Worker } from "./worker.ts";
 
 interface Driving {

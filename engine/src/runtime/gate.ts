@@ -8,8 +8,8 @@ import type { Json } from "../core/model.ts";
 import { expand, expandText, type Scope } from "../core/placeholders.ts";
 import type { Verdict } from "../core/records.ts";
 import { askApproval } from "./approvals.ts";
-import { type AttemptHost, attemptWork, type Result } from "./attempt.ts";
 import type { Execution } from "./execution.ts";
+import { type AttemptHost, attemptWork, type Result } from "./work.ts";
 
 const FINDINGS_KEPT = 1_000;
 const FINDINGS_IN_ERROR = 20;

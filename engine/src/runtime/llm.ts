@@ -14,10 +14,10 @@ import type { Json } from "../core/model.ts";
 import { checkPayload } from "../core/payload.ts";
 import { stepKeyText } from "../core/step-key.ts";
 import type { CallMeter, OfferedArtifact } from "../ports/llm.ts";
-import type { AttemptHost } from "./attempt.ts";
 import { AttemptContext } from "./context.ts";
 import { Execution } from "./execution.ts";
 import type { AttemptScope } from "./scope.ts";
+import type { AttemptHost } from "./work.ts";
 
 /** Runs the agent. What it throws is classified where every throw is. */
 export async function callModelAgent(

@@ -11,7 +11,6 @@ import type { JobRow, JobSeq, Json } from "../core/model.ts";
 import { checkPayload } from "../core/payload.ts";
 import { mergePolicies } from "../core/retry.ts";
 import type { JobRecord } from "../ports/ledger.ts";
-import { resultOf } from "./attempt.ts";
 import { AttemptContext } from "./context.ts";
 import { checkBatch } from "./contracts.ts";
 import type { ResolvedJob } from "./definitions.ts";
@@ -22,6 +21,7 @@ import { ItemScope } from "./item-scope.ts";
 import type { ItemOutcome, ItemTask } from "./item-work.ts";
 import { ItemsDriver } from "./items.ts";
 import { loadDataset } from "./scope.ts";
+import { resultOf } from "./work.ts";
 import type { Worker } from "./worker.ts";
 
 export type MapClosure = (item: unknown, ctx: Context) => unknown;

@@ -12,10 +12,10 @@ import type { Json } from "../core/model.ts";
 import { parseElements } from "../core/multiply.ts";
 
 import { expand, type Scope } from "../core/placeholders.ts";
-import type { Result } from "./attempt.ts";
 import { outcomeOf, repeatable } from "./children.ts";
 import type { Execution } from "./execution.ts";
 import { recordUse } from "./offer.ts";
+import type { Result } from "./work.ts";
 
 const LIST_STEP = "tenuto:elements";
 

@@ -5,12 +5,12 @@ import { TenutoError } from "../core/errors.ts";
 import { isDryRun, type Json } from "../core/model.ts";
 import { expandText, type Scope } from "../core/placeholders.ts";
 import type { ExecutionOutcome } from "../ports/executor.ts";
-import type { AttemptHost } from "./attempt.ts";
 import { Execution } from "./execution.ts";
 import { callModelAgent } from "./llm.ts";
 import { type Offer, offerTo, recordUse, referencedHashes } from "./offer.ts";
 import type { Parts } from "./parts.ts";
 import type { AttemptScope } from "./scope.ts";
+import type { AttemptHost } from "./work.ts";
 
 export async function callOutside(
   host: AttemptHost,

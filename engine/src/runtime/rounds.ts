@@ -9,9 +9,9 @@ import { TenutoError } from "../core/errors.ts";
 import type { Json } from "../core/model.ts";
 import { checkPayload } from "../core/payload.ts";
 import type { Scope } from "../core/placeholders.ts";
-import { type AttemptHost, attemptWork, type Result } from "./attempt.ts";
 import { childKey, childSpec, outcomeOf } from "./children.ts";
 import type { Execution } from "./execution.ts";
+import { type AttemptHost, attemptWork, type Result } from "./work.ts";
 
 /** What a round asked for, as its step keeps it. */
 interface Round {

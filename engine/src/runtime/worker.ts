@@ -15,7 +15,7 @@ import type { Hints } from "../core/unit.ts";
 import type { AttemptApi } from "../ports/executor.ts";
 import type { Claimed, ClaimTicket, KeepAlive } from "../ports/ledger.ts";
 import { apiOf } from "./api.ts";
-import { type AttemptHost, attemptJob, type Result, reportChange, resultOf } from "./attempt.ts";
+import { attemptJob, reportChange } from "./attempt.ts";
 import { DeferredJobs } from "./deferred.ts";
 import type { Definitions } from "./definitions.ts";
 import { Execution } from "./execution.ts";
@@ -25,6 +25,7 @@ import { Insistence, TROUBLE_RETRY_MS } from "./insistence.ts";
 import { Operations } from "./operations.ts";
 import type { EngineOptions, Parts } from "./parts.ts";
 import type { AttemptScope } from "./scope.ts";
+import { type AttemptHost, type Result, resultOf } from "./work.ts";
 
 export class Worker implements AttemptHost {
   readonly operations = new Operations(this);
