@@ -40,6 +40,10 @@ export const devloopParams = z.object({
     .default([])
     .describe("Program and arguments of the agent; of the model for harness"),
   model: z.string().default("").describe("Model of the agent; empty: its own default"),
+  allowedPaths: z
+    .array(z.string())
+    .default(["."])
+    .describe("What dev and tester may change, relative to the repository"),
   testCommand: z.array(z.string()).default([]).describe("How to test; empty: found by what the repository holds"),
   maxIterations: z.number().int().min(1).max(10_000).default(50).describe("Most turns of an agent"),
   maxRegressions: z.number().int().min(0).max(20).default(5).describe("How often the tester may send the work back"),
@@ -78,6 +82,7 @@ function agentJob(
       repository: "{{ params.workspacePath }}",
       worktree: "{{ jobs.workspace.output.path }}",
       agent: { kind: "{{ params.agent }}", command: "{{ params.agentCommand }}", model: "{{ params.model }}" },
+      allowedPaths: "{{ params.allowedPaths }}",
       testCommand: "{{ params.testCommand }}",
       limits: {
         iterations: "{{ params.maxIterations }}",

@@ -78,6 +78,7 @@ async function runOwn(run: AgentRun): Promise<AgentResult> {
     tools: toolsOf(role, task.regress !== undefined),
     maxIterations: task.limits.iterations,
     limitMs: run.limitMs,
+    limitSeconds: task.limits.seconds,
     now: run.now,
     signal: run.signal,
     record: run.record,
@@ -140,7 +141,7 @@ async function runForeign(run: AgentRun): Promise<AgentResult> {
     usage: outcome.usage as unknown as Json,
   });
   if (result.ended === "timeout" && !outcome.ok)
-    return failed(endText({ kind: "timeout_exceeded", seconds: run.limitMs / 1_000 }), true, outcome.usage);
+    return failed(endText({ kind: "timeout_exceeded", seconds: task.limits.seconds }), true, outcome.usage);
   if (!outcome.ok) return failed(outcome.error ?? "the agent failed", outcome.retryable, outcome.usage);
   return { ok: true, text: outcome.text, data: outcome.data ?? null, spawns: [], usage: outcome.usage };
 }

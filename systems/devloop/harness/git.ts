@@ -76,26 +76,40 @@ export function branchOf(runId: string): string {
 
 /** The worktree of a run, made where it is not there yet. @throws GitError */
 export async function ensureWorktree(repository: string, path: string, runId: string): Promise<Worktree> {
-  const branch = branchOf(runId);
+  const before = await readReady(path);
+  if (before !== null) return before;
   if (!existsSync(repository)) throw new GitError(`there is no folder ${repository}`);
-  await git(repository, ["rev-parse", "--git-dir"]).catch(() => {
-    throw new GitError(
-      `${repository} is no Git repository; make one with: git init && git add -A && git commit -m start`,
-    );
+  await git(repository, ["rev-parse", "--verify", "--quiet", "HEAD"]).catch(() => {
+    const hint = "make one with: git init && git add -A && git commit -m start";
+    throw new GitError(`${repository} is no Git repository with a commit; ${hint}`);
   });
   await mkdir(dirname(path), { recursive: true });
-  return await withLock(`${path}.lock`, async () => {
-    if (!existsSync(join(path, ".git"))) {
-      await git(repository, ["worktree", "prune"]);
-      const known = await git(repository, ["branch", "--list", branch]);
-      // Left by an attempt that died while Git was filling it.
-      await rm(path, { recursive: true, force: true });
-      const where = known === "" ? ["-b", branch, path, "HEAD"] : [path, branch];
-      await git(repository, ["worktree", "add", "--quiet", ...where]);
-    }
-    const base = await git(repository, ["merge-base", "HEAD", branch]);
-    return { path, branch, base };
-  });
+  return await withLock(
+    `${path}.lock`,
+    async () => (await readReady(path)) ?? (await makeWorktree(repository, path, runId)),
+  );
+}
+
+async function makeWorktree(repository: string, path: string, runId: string): Promise<Worktree> {
+  const branch = branchOf(runId);
+  // Left by an attempt that died while Git was filling it.
+  await rm(path, { recursive: true, force: true });
+  await git(repository, ["worktree", "prune"]);
+  const known = await git(repository, ["branch", "--list", branch]);
+  const where = known === "" ? ["-b", branch, path, "HEAD"] : [path, branch];
+  await git(repository, ["worktree", "add", "--quiet", ...where]);
+  const base = await git(repository, ["merge-base", "HEAD", branch]);
+  const worktree = { path, branch, base };
+  await writeFile(`${path}.ready.draft`, JSON.stringify(worktree));
+  await rename(`${path}.ready.draft`, `${path}.ready`);
+  return worktree;
+}
+
+/** Says that a worktree is complete; Git makes its own mark before it has filled it. */
+async function readReady(path: string): Promise<Worktree | null> {
+  if (!existsSync(join(path, ".git"))) return null;
+  const text = await readFile(`${path}.ready`, "utf8").catch(() => null);
+  return text === null ? null : (JSON.parse(text) as Worktree);
 }
 
 /** Removes the worktree. The branch stays where it holds commits; what was not committed yet is committed first. */
@@ -110,6 +124,7 @@ export async function removeWorktree(
       await commitAll(path, ["."], "Left over at the end of the run");
       await git(repository, ["worktree", "remove", "--force", path]);
     }
+    await rm(`${path}.ready`, { force: true });
     await rm(path, { recursive: true, force: true });
     await git(repository, ["worktree", "prune"]);
     if ((await git(repository, ["branch", "--list", branch])) === "") return { branch: null };

@@ -19,6 +19,8 @@ import type { Job } from "./socket.ts";
 import { carryOut, list } from "./tools.ts";
 
 const STUCK_AFTER = 4;
+/** Work is sent back to developers, and to nobody else. */
+const ASKED_FOR = ["dev"];
 
 export type ModelAnswer =
   | { kind: "text"; text: string }
@@ -42,6 +44,8 @@ export interface LoopOptions {
   tools: readonly ToolName[];
   maxIterations: number;
   limitMs: number;
+  /** The limit as people gave it, for the message. */
+  limitSeconds: number;
   now: () => number;
   signal: AbortSignal;
   record: (entry: { [key: string]: Json }) => void;
@@ -56,10 +60,10 @@ export async function runLoop(options: LoopOptions): Promise<End> {
   for (let iteration = 1; iteration <= maxIterations; iteration++) {
     if (signal.aborted) return { kind: "external_stop" };
     const left = limitMs - (now() - startedAt);
-    if (left <= 0) return { kind: "timeout_exceeded", seconds: limitMs / 1_000 };
+    if (left <= 0) return { kind: "timeout_exceeded", seconds: options.limitSeconds };
     const answer = await ask(options, iteration, history, left);
     if (answer.kind === "stopped") return { kind: "external_stop" };
-    if (answer.kind === "timeout") return { kind: "timeout_exceeded", seconds: limitMs / 1_000 };
+    if (answer.kind === "timeout") return { kind: "timeout_exceeded", seconds: options.limitSeconds };
     if (answer.kind === "error") return { kind: "fatal_error", message: answer.message, retryable: answer.retryable };
     repeated = answer.text === last ? repeated + 1 : 1;
     last = answer.text;
@@ -129,7 +133,7 @@ async function takeAnswer(
     return null;
   }
   const { reasoning } = parsed.response;
-  const { results, finish, spawns } = await carryOut(options.sandbox, parsed.response);
+  const { results, finish, spawns } = await carryOut(options.sandbox, parsed.response, ASKED_FOR);
   history.push({ iteration, ...(reasoning === undefined ? {} : { reasoning }), results });
   options.record({ iteration, llm_response: text.slice(0, 100_000), results: results as unknown as Json });
   await options.job.progress(iteration, options.maxIterations, results.map((result) => result.tool).join(", "));

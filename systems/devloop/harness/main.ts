@@ -28,7 +28,8 @@ export async function main(env: NodeJS.ProcessEnv = process.env): Promise<number
   const stop = new AbortController();
   process.once("SIGTERM", () => stop.abort());
   process.once("SIGINT", () => stop.abort());
-  const startedAt = Date.now();
+  // Starting this program counts as well.
+  const startedAt = performance.timeOrigin;
   const task = readTask(env);
   const context = readContext(env);
   const jobId = env["TENUTO_JOB_ID"] ?? task.role;

@@ -16,7 +16,6 @@ export interface ModelCommand {
 
 export function commandModel({ argv, cwd, passEnv, signal }: ModelCommand): Model {
   return async (context, timeoutMs) => {
-    const over = new AbortController();
     const lines: string[] = [];
     let chars = 0;
     const result = await runProgram({
@@ -25,19 +24,18 @@ export function commandModel({ argv, cwd, passEnv, signal }: ModelCommand): Mode
       passEnv,
       stdin: JSON.stringify(context),
       timeoutMs,
-      signal: AbortSignal.any([signal, over.signal]),
+      signal,
       maxLineBytes: RESPONSE_MAX_CHARS + 1,
       onLine(stream, line) {
         if (stream !== "stdout") return undefined;
         chars += line.length + 1;
-        if (chars > RESPONSE_MAX_CHARS) over.abort();
-        else lines.push(line);
+        if (chars <= RESPONSE_MAX_CHARS) lines.push(line);
         return undefined;
       },
     });
     if (result.startError !== null) return { kind: "error", message: result.startError, retryable: false };
     if (signal.aborted) return { kind: "stopped" };
-    if (over.signal.aborted)
+    if (result.stdoutBytes > RESPONSE_MAX_CHARS)
       return { kind: "error", message: "the model's answer is longer than 1 MB", retryable: true };
     if (result.ended === "timeout") return { kind: "timeout" };
     if (result.exitCode !== 0) {

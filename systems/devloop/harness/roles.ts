@@ -6,7 +6,8 @@
  * 2. Work that is done is committed before the result is given; a result without its commit does not exist.
  * 3. The verdict on work comes from `domain/verdict.ts` and leaves in the words of gates.
  */
-import { join } from "node:path";
+import { writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import type { Json } from "tenuto";
 import type { Role } from "../domain/outputs.ts";
 import {
@@ -258,6 +259,8 @@ async function runTester(desk: Desk): Promise<RoleEnd> {
     }
     case "regress":
       await desk.job.step(roundKey(desk, context.round), async () => json({ round, said }));
+      // For people who look into the job's folder.
+      await writeFile(join(dirname(desk.record.path), "test_feedback.txt"), next.feedback);
       desk.print(`sent back to ${task.regress!.like ?? task.regress!.agent}: ${next.reason}`);
       return { kind: "spawn", output: spawnOf(desk, next) };
   }

@@ -28,14 +28,18 @@ export interface Carried {
   spawns: SpawnRequest[];
 }
 
-/** Carries out one answer. */
-export async function carryOut(sandbox: Sandbox, response: Response): Promise<Carried> {
+/** Carries out one answer. `mayAskFor`: kinds of agents for which a job may be asked. */
+export async function carryOut(
+  sandbox: Sandbox,
+  response: Response,
+  mayAskFor: readonly string[] = [],
+): Promise<Carried> {
   const results: ActionResult[] = [];
   const earlier: Earlier[] = [];
   const spawns: SpawnRequest[] = [];
   let finish: Carried["finish"] = null;
   for (const written of response.actions) {
-    const result = await attempt(sandbox, written, earlier);
+    const result = await attempt(sandbox, written, earlier, mayAskFor);
     results.push(result.shown);
     earlier.push({ ok: result.shown.status === "success", value: result.shown.value ?? null });
     if (result.shown.status !== "success") continue;
@@ -51,10 +55,13 @@ async function attempt(
   sandbox: Sandbox,
   written: Action,
   earlier: readonly Earlier[],
+  mayAskFor: readonly string[],
 ): Promise<{ action: Action; shown: ActionResult }> {
   const { tool } = written;
   try {
     const action = { ...written, args: chained(written.args, earlier) } as Action;
+    if (action.tool === "spawn_job" && !mayAskFor.includes(action.args.agent_type))
+      throw new SecurityError(`a job of ${action.args.agent_type} may not be asked for here`);
     return { action, shown: { tool, status: "success", value: await run(sandbox, action) } };
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
