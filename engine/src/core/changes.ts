@@ -26,12 +26,13 @@ export const startRun = (request: StartRequest) => ({
     kind: "start" as const,
     idempotencyKey: request.facts.idempotencyKey,
     concurrencyKey: request.concurrency?.key ?? null,
+    origin: request.origin ?? null,
   },
   decide: (slice: StartSlice, at: number, numbers: Numbers) => run.startRun(slice, request, numbers, at),
 });
 
 export const importRun = (request: ImportRequest) => ({
-  select: { kind: "start" as const, idempotencyKey: request.facts.idempotencyKey, concurrencyKey: null },
+  select: { kind: "start" as const, idempotencyKey: request.facts.idempotencyKey, concurrencyKey: null, origin: null },
   decide: (slice: StartSlice, _at: number, numbers: Numbers) => imports.importRun(slice, request, numbers),
 });
 
@@ -48,8 +49,25 @@ const ofJob = <R>(seq: JobSeq, rule: (slice: Slice, at: number) => Verdict<R>) =
 /** `more` is written in the same commit: what belongs to the end, such as artifacts. */
 export const completeJob = (seq: JobSeq, lease: Lease, output: string | null, more: readonly Effect[] = []) =>
   ofJob(seq, (slice, at) => withMore(job.completeJob(slice, lease, output, at), more));
-export const reuseJob = (seq: JobSeq, lease: Lease, output: string | null, from: string) =>
-  ofJob(seq, (slice, at) => job.reuseJob(slice, lease, output, from, at));
+export const reuseJob = (
+  seq: JobSeq,
+  lease: Lease,
+  output: string | null,
+  from: string,
+  more: readonly Effect[] = [],
+) => ofJob(seq, (slice, at) => withMore(job.reuseJob(slice, lease, output, from, at), more));
+/** A dry run ends the job with what it would have done. */
+export const planJob = (seq: JobSeq, lease: Lease, output: string) =>
+  ofJob(seq, (slice, at) => job.planJob(slice, lease, output, at));
+/** An event of a running job, without any other change. */
+export const noteOfJob = (seq: JobSeq, lease: Lease, name: string, data: { [key: string]: Json }) =>
+  ofJob(
+    seq,
+    (slice): Verdict<void> =>
+      slice.job.state === "running" && slice.job.epoch === lease.epoch && slice.job.boot === lease.boot
+        ? { ok: true, effects: [{ type: "event", name, job: slice.job.id, data }] }
+        : leaseLost(slice.job, lease.epoch),
+  );
 export const skipJob = (seq: JobSeq, lease: Lease, reason: string, error: StoredError | null) =>
   ofJob(seq, (slice, at) => job.skipJob(slice, lease, reason, error, at));
 export const failJob = (

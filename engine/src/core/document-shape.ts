@@ -180,7 +180,7 @@ const JOB = object(
     needs: list(object(DEPENDENCY_KEYS, ["job", "on"])),
     forEach: object(FOR_EACH_KEYS, ["source", "concurrency", "errorRate"]),
     compensate: object({ ...POLICY_KEYS, agent: text(), command: object(COMMAND_KEYS, ["argv"]), input: json }),
-    compensates: text(),
+    compensates: object({ job: text(), seq: whole(0, Number.MAX_SAFE_INTEGER) }, ["job", "seq"]),
   },
   ["id", "agent"],
 );

@@ -148,8 +148,8 @@ export interface JobSpec extends WorkPolicy {
   effects?: "outside";
   /** How its effects are undone when the run is rolled back. */
   compensate?: CompensateSpec;
-  /** Of jobs of a rollback only: id of the job whose effects it undoes. */
-  compensates?: string;
+  /** Of jobs of a rollback only: the job of the origin whose effects it undoes. */
+  compensates?: { job: string; seq: number };
   /** Of spawned jobs only. */
   bindings?: Bindings;
 }

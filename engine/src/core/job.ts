@@ -11,6 +11,7 @@ import type { StoredError } from "./errors.ts";
 import { barredByRun, closing, countRun, endJob, illegal, type JobEnd, readyPatch, releasing } from "./job-end.ts";
 import type { BootSeq, FanoutRow, JobRow, RunRow } from "./model.ts";
 import { isRunEnd } from "./model.ts";
+import { PLANNED } from "./rerun.ts";
 import { rankInRun } from "./schedule.ts";
 
 export interface Lease {
@@ -75,6 +76,12 @@ export function reuseJob(slice: Slice, lease: Lease, output: string | null, from
     reason: `reused:${from}`,
     effects: releasing(slice.job),
   });
+}
+
+/** The job of a dry run ends with what it would have done. */
+export function planJob(slice: Slice, lease: Lease, output: string, at: number): Verdict {
+  if (!holds(slice.job, lease)) return leaseLost(slice.job, lease.epoch);
+  return endJob(slice, { state: "completed", at, output, reason: PLANNED, effects: releasing(slice.job) });
 }
 
 export function skipJob(slice: Slice, lease: Lease, reason: string, error: StoredError | null, at: number): Verdict {

@@ -24,6 +24,8 @@ export interface ReopenSlice {
   stages: StageRow[];
   /** Another run that has this run's concurrency key and has not ended. */
   holder: { seq: RunSeq; id: string } | null;
+  /** Its rollback, if there is one. */
+  rollback: { seq: RunSeq; id: string } | null;
 }
 
 export function reopen(slice: ReopenSlice, at: number): Verdict<Reopened> {
@@ -65,7 +67,7 @@ export function reopen(slice: ReopenSlice, at: number): Verdict<Reopened> {
   };
 }
 
-function refusal({ run, holder }: ReopenSlice) {
+function refusal({ run, holder, rollback }: ReopenSlice) {
   if (!isRunEnd(run.state))
     return reject(
       "illegal_transition",
@@ -78,6 +80,12 @@ function refusal({ run, holder }: ReopenSlice) {
     });
   if (run.state === "completed")
     return reject("cannot_resume", `run ${run.id} is completed; there is nothing to retry`, { run: run.id });
+  if (rollback !== null)
+    return reject(
+      "cannot_resume",
+      `run ${run.id} is rolled back by run ${rollback.id}: what it did is undone, or about to be`,
+      { run: run.id, rollback: rollback.id },
+    );
   if (run.propagating > 0)
     return reject("conflict", `run ${run.id} has only just ended and is still being tidied up; try again`, {
       run: run.id,

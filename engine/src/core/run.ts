@@ -12,6 +12,7 @@ import { MAX_CHILDREN_PER_JOB, MAX_DEPTH, MAX_SPAWNED_PER_RUN } from "./limits.t
 import type { JobKind, JobRow, JobSeq, Priority, RunRow, RunSeq, RunState, RunVariant, StageRow } from "./model.ts";
 import { isRunEnd } from "./model.ts";
 import type { Plan, PlannedJob } from "./plan.ts";
+import { type OriginSlice, originRefusal } from "./rollback.ts";
 import { rankOf } from "./schedule.ts";
 
 /** Hands out ledger-wide numbers inside the transaction. */
@@ -32,6 +33,8 @@ export interface StartRequest {
   /** The run that this one comes from, and how; ordinary runs have none. */
   origin?: RunSeq | null;
   variant?: RunVariant | null;
+  /** JSON of specs that take the place of the plan's, by ordinal. */
+  specs?: ReadonlyMap<number, string>;
 }
 
 /** What a start finds in the ledger. */
@@ -40,6 +43,8 @@ export interface StartSlice {
   twin: { seq: RunSeq; id: string; requestHash: string | null } | null;
   /** The run that holds the concurrency key. */
   holder: { seq: RunSeq; id: string } | null;
+  /** The run that this one comes from. */
+  origin: OriginSlice | null;
 }
 
 export interface Started {
@@ -61,6 +66,13 @@ export function startRun(slice: StartSlice, request: StartRequest, numbers: Numb
       );
     }
     return { ok: true, result: { seq: slice.twin.seq, id: slice.twin.id, created: false, queuedBehind: null } };
+  }
+  const relation = request.variant?.relation;
+  if (relation === "rollback" || relation === "rerun") {
+    if (slice.origin === null)
+      return reject("not_found", "the run that this one would come from is not there any more");
+    const refused = originRefusal(slice.origin, relation);
+    if (refused !== null) return refused;
   }
   const held = request.concurrency !== null && slice.holder !== null;
   if (held && request.concurrency?.onConflict === "refuse") {
@@ -108,7 +120,10 @@ export function startRun(slice: StartSlice, request: StartRequest, numbers: Numb
       row: newStage(seq, ordinal, stage.name, firstJob + stage.firstJob, stage.declared),
     });
   for (const job of plan.jobs)
-    effects.push({ type: "insertJob", job: { row: declaredJob(run, job, held, at), spec: null } });
+    effects.push({
+      type: "insertJob",
+      job: { row: declaredJob(run, job, held, at), spec: request.specs?.get(job.ordinal) ?? null },
+    });
   for (const edge of plan.edges)
     effects.push({ type: "insertEdge", row: { from: firstJob + edge.from, to: firstJob + edge.to, on: edge.on } });
   effects.push({

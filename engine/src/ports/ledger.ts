@@ -56,7 +56,7 @@ export interface SliceOf {
 }
 
 export type Selector =
-  | { kind: "start"; idempotencyKey: string | null; concurrencyKey: string | null }
+  | { kind: "start"; idempotencyKey: string | null; concurrencyKey: string | null; origin: RunSeq | null }
   | { kind: "run"; run: RunSeq }
   | { kind: "job"; job: JobSeq }
   | { kind: "child"; job: JobSeq }
@@ -204,6 +204,10 @@ export interface Ledger
   itemsByKey(scope: number, hash: Uint8Array, limit: number): Promise<{ job: JobSeq; ordinal: number }[]>;
   /** Runs that have stood still with open jobs, for the deadlock check. */
   standing(limit: number): Promise<RunSeq[]>;
+  /** The rollback of a run, if there is one. */
+  rollbackOf(run: RunSeq): Promise<{ seq: RunSeq; id: string; state: RunState } | null>;
+  /** Runs that come from this one, the newest first. */
+  successors(run: RunSeq): Promise<RunRecord[]>;
   /** Agents that `ready` jobs ask for. */
   readyAgents(): Promise<string[]>;
 

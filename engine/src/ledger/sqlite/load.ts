@@ -4,7 +4,18 @@
 import type { Statement } from "better-sqlite3";
 import type { EdgeRow, LimiterState, Propagation, Slice } from "../../core/decision.ts";
 import type { WindowChoice } from "../../core/fanout.ts";
-import type { FanoutRow, JobRow, JobSeq, JobState, RunRow, RunSeq, StageRow, WindowRow } from "../../core/model.ts";
+import type {
+  FanoutRow,
+  JobRow,
+  JobSeq,
+  JobState,
+  RunRow,
+  RunSeq,
+  RunState,
+  StageRow,
+  WindowRow,
+} from "../../core/model.ts";
+import { variantOf } from "../../core/model.ts";
 import type { PropagationSource } from "../../core/propagate.ts";
 import { type Records, type RecordTable, recordKey } from "../../core/records.ts";
 import { limiterKey, stageKey, type Unit, windowKey } from "../../core/unit.ts";
@@ -199,7 +210,7 @@ export class Loader implements PropagationSource {
   select(selector: Selector): SliceOf[keyof SliceOf] | undefined {
     switch (selector.kind) {
       case "start":
-        return this.startSlice(selector.idempotencyKey, selector.concurrencyKey);
+        return this.startSlice(selector.idempotencyKey, selector.concurrencyKey, selector.origin);
       case "run": {
         const run = this.run(selector.run);
         return run === undefined ? undefined : { run };
@@ -254,8 +265,14 @@ export class Loader implements PropagationSource {
     });
   }
 
-  private startSlice(idempotencyKey: string | null, concurrencyKey: string | null): SliceOf["start"] {
-    const slice: SliceOf["start"] = { twin: null, holder: null };
+  private startSlice(
+    idempotencyKey: string | null,
+    concurrencyKey: string | null,
+    origin: RunSeq | null,
+  ): SliceOf["start"] {
+    const slice: SliceOf["start"] = { twin: null, holder: null, origin: null };
+    const run = origin === null ? undefined : this.run(origin);
+    if (run !== undefined) slice.origin = { run, rollback: this.rollbackOf(run.seq) };
     if (idempotencyKey !== null) {
       const fresh = this.unit.writes.runs.find((entry) => entry.facts.idempotencyKey === idempotencyKey);
       slice.twin =
@@ -265,6 +282,15 @@ export class Loader implements PropagationSource {
     }
     if (concurrencyKey !== null) slice.holder = this.holderOf(concurrencyKey, null);
     return slice;
+  }
+
+  private rollbackOf(seq: RunSeq): { seq: RunSeq; id: string; state: RunState } | null {
+    const fresh = this.unit.writes.runs.find(
+      ({ row }) => row.origin === seq && row.variant !== null && variantOf(row).relation === "rollback",
+    );
+    if (fresh !== undefined) return fresh.row;
+    const stored = this.get<RunRow>(SQL.rollbackOf, seq);
+    return stored === undefined ? null : (this.unit.runs.get(stored.seq) ?? stored);
   }
 
   /** The oldest run of the key that has not ended, another than this one. */
@@ -386,6 +412,7 @@ export class Loader implements PropagationSource {
       state: (job) => states.get(job),
       stages,
       holder,
+      rollback: this.rollbackOf(seq),
     };
   }
 }

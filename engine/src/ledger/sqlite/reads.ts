@@ -68,6 +68,14 @@ export class SqliteReader extends SqliteUsageReader {
     return this.one<RunRecord>(SQL.runRecordById, id);
   }
 
+  async rollbackOf(run: RunSeq): Promise<{ seq: RunSeq; id: string; state: RunState } | null> {
+    return this.one(SQL.rollbackOf, run);
+  }
+
+  async successors(run: RunSeq): Promise<RunRecord[]> {
+    return this.many<RunRecord>(SQL.successors, run);
+  }
+
   async runs(filter: RunFilter): Promise<RunRecord[]> {
     const states = filter.states ?? [];
     const pipeline = filter.pipeline === undefined ? [] : [filter.pipeline];

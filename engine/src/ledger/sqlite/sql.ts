@@ -189,6 +189,7 @@ export const SQL = {
   twin: "SELECT seq, id, request_hash AS requestHash FROM run WHERE idempotency_key = ?",
   endedRuns: `SELECT ${runs} FROM run WHERE seq >= ? AND ended_at >= ? ORDER BY seq LIMIT ?`,
   openRuns: `SELECT ${runs} FROM run WHERE seq >= ? AND ended_at IS NULL ORDER BY seq LIMIT ?`,
+  rollbackOf: `SELECT ${runs} FROM run WHERE origin = ? AND json_extract(variant, '$.relation') = 'rollback' LIMIT 1`,
   openOfKey: `SELECT ${runs} FROM run WHERE concurrency_key = ? AND ended_at IS NULL AND seq > ? AND seq < ? ORDER BY seq LIMIT ?`,
   activeOfKey: `SELECT ${runs} FROM run WHERE concurrency_key = ? AND ended_at IS NULL AND seq > ? AND seq < ? AND state <> 'pending' ORDER BY seq LIMIT ?`,
   waitingOfKey: `SELECT ${runs} FROM run WHERE concurrency_key = ? AND ended_at IS NULL AND seq > ? AND seq < ? AND state = 'pending' AND cancel_requested_at IS NULL ORDER BY seq LIMIT ?`,
@@ -308,6 +309,7 @@ export const SQL = {
     "INSERT INTO definition (version, name, document, created_at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
   definition: "SELECT document FROM definition WHERE version = ?",
   runRecord: `SELECT ${runs}, ifnull(params, (SELECT p.params FROM run_params p WHERE p.run = run.seq)) AS params, idempotency_key AS idempotencyKey FROM run WHERE seq = ?`,
+  successors: `SELECT ${runs}, ifnull(params, (SELECT p.params FROM run_params p WHERE p.run = run.seq)) AS params, idempotency_key AS idempotencyKey FROM run WHERE origin = ? ORDER BY seq DESC`,
   runRecordById: `SELECT ${runs}, ifnull(params, (SELECT p.params FROM run_params p WHERE p.run = run.seq)) AS params, idempotency_key AS idempotencyKey FROM run WHERE id = ?`,
   runList: (states: number, pipeline: boolean): string =>
     `SELECT ${runs}, ifnull(params, (SELECT p.params FROM run_params p WHERE p.run = run.seq)) AS params, idempotency_key AS idempotencyKey FROM run WHERE seq < ?${states > 0 ? ` AND state IN (${Array(states).fill("?").join(", ")})` : ""}${pipeline ? " AND pipeline = ?" : ""} ORDER BY seq DESC LIMIT ?`,
