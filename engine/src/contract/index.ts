@@ -2,7 +2,8 @@
 export * as compat from "./compat.ts";
 export * from "./jobs.ts";
 export { openApi } from "./openapi.ts";
-export { addressOf, OPERATIONS, type Operation, PARAMS, paramsOf } from "./operations.ts";
+export { addressOf, type Operation, PARAMS, paramsOf } from "./operation.ts";
+export { OPERATIONS } from "./operations.ts";
 export * from "./runs.ts";
 export * from "./server.ts";
 export * from "./things.ts";

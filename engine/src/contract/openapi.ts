@@ -4,7 +4,8 @@
  * Owner: contract. Invariant: nothing is written here that is not in `operations.ts`; schemas with an id become components.
  */
 import { z } from "zod";
-import { OPERATIONS, type Operation, PARAMS, paramsOf } from "./operations.ts";
+import { type Operation, PARAMS, paramsOf } from "./operation.ts";
+import { OPERATIONS } from "./operations.ts";
 import { Problem } from "./words.ts";
 
 type Schema = Record<string, unknown>;
