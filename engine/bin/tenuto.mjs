@@ -12,6 +12,7 @@ import module from "node:module";
 import { constants } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { getHeapSpaceStatistics, setFlagsFromString } from "node:v8";
 
 const PACKAGE = join(dirname(fileURLToPath(import.meta.url)), "..");
 const built = join(PACKAGE, "dist", "cli", "main.js");
@@ -23,6 +24,8 @@ const [major, minor] = process.versions.node.split(".").map(Number);
 const newEnough = major > needed[0] || (major === needed[0] && minor >= needed[1]);
 const args = process.argv.slice(2);
 const LAUNCHER_LOOK_MS = 250;
+const YOUNG_LOOK_MS = 100;
+const YOUNG_BYTES = 8 * 1024 * 1024;
 
 if (!newEnough) startOther(pinnedNode());
 else if (fromSource && !process.execArgv.includes("--conditions=source") && loadsCode()) startOther(process.execPath);
@@ -31,6 +34,7 @@ else await start();
 async function start() {
   delete process.env.TENUTO_RELAUNCHED;
   endWithLauncher();
+  keepYoungGenerationSmall();
   module.enableCompileCache?.();
   quietLoader();
   const entry = fromSource ? "../src/cli/main.ts" : "../dist/cli/main.js";
@@ -47,6 +51,20 @@ function endWithLauncher() {
   setInterval(() => {
     if (process.ppid !== launcher) process.kill(process.pid, "SIGKILL");
   }, LAUNCHER_LOOK_MS).unref();
+}
+
+/**
+ * V8 lets its young generation grow up to 128 MB in a process that lives long, however little survives; a small one is
+ * collected as fast. Only its growth can be ended once Node runs, so it is ended when it is large enough.
+ */
+function keepYoungGenerationSmall() {
+  const timer = setInterval(() => {
+    const young = getHeapSpaceStatistics().find((space) => space.space_name === "new_space");
+    if (young !== undefined && young.space_size < YOUNG_BYTES) return;
+    clearInterval(timer);
+    setFlagsFromString("--semi-space-growth-factor=1");
+  }, YOUNG_LOOK_MS);
+  timer.unref();
 }
 
 /** Help and version load no pipelines, so they need no condition for the imports of these. */
