@@ -7,7 +7,7 @@
  */
 
 import { TenutoError } from "../../core/errors.ts";
-import type { LlmTool } from "../../core/llm.ts";
+import type { BuiltInTool, LlmTool } from "../../core/llm.ts";
 import type { Json } from "../../core/model.ts";
 import type { LlmAttempt } from "../../ports/llm.ts";
 import type { ToolCall } from "./models.ts";
@@ -84,6 +84,8 @@ export class Toolbox {
         );
       if (call.fault !== undefined) throw new ToolProblem(call.fault);
       const args = await tool.check(call.input);
+      if (context.dryRun && this.changesOutside(call.name, args))
+        throw new ToolProblem("this is a dry run: nothing outside is changed; suppose that it worked");
       if (this.attempt.agent.llm.approve.includes(call.name)) await this.approve(call, args, key);
       if (tool.wait !== undefined) {
         await this.servers.close();
@@ -95,6 +97,13 @@ export class Toolbox {
       if (error instanceof ToolProblem) return this.told(bounded(error.message, MAX_PROBLEM), true, tool, key);
       throw error;
     }
+  }
+
+  /** In a dry run only what stays in the workspace and the ledger is done, and what only reads. */
+  private changesOutside(name: string, args: Args): boolean {
+    const { llm } = this.attempt.agent;
+    if (name === "http_request") return !["GET", "HEAD"].includes(String(args["method"] ?? "GET"));
+    return !llm.tools.includes(name as BuiltInTool);
   }
 
   private async step(tool: Tool, args: Args, place: CallPlace): Promise<ToolOutcome> {
