@@ -31,12 +31,14 @@ import { createProbe } from "./executors/probe.ts";
 import { createThreadExecutor } from "./executors/thread.ts";
 import { openSqliteLedger } from "./ledger/sqlite/index.ts";
 import { openLogFiles } from "./logs/files.ts";
+import { addNotifiers } from "./open-notifiers.ts";
 import { addSchedules, type Named } from "./open-schedules.ts";
 import type { ArtifactStore } from "./ports/artifact-store.ts";
 import type { Clock, Entropy } from "./ports/clock.ts";
 import type { Datasets } from "./ports/datasets.ts";
 import type { CommandAttempt, ProcessIdentity } from "./ports/executor.ts";
 import type { Ledger } from "./ports/ledger.ts";
+import type { NotifierSpec } from "./ports/notifier.ts";
 import type { Client, RunHandle, StartOptions } from "./runtime/client.ts";
 import { Engine, type WorkOptions } from "./runtime/engine.ts";
 import type { EngineOptions, Files, KnownPipeline, Params, Parts } from "./runtime/parts.ts";
@@ -64,6 +66,10 @@ export interface OpenOptions {
   retentionMs?: number;
   /** Which agents this process works for. Default all that it knows. */
   takes?: (agent: string) => boolean;
+  /** Who is told about runs, when and how. */
+  notifiers?: readonly NotifierSpec[];
+  /** Where notifiers of kind `log` write. Default: standard error. */
+  onNotice?: (text: string) => void;
   /** Told of faults that belong to no run: a full disk, a lost ledger. Default: standard error. */
   onFault?: (error: unknown) => void;
   clock?: Clock;
@@ -141,6 +147,7 @@ export async function openTenuto(options: OpenOptions = {}): Promise<Tenuto> {
       (pipeline, params) => parseParams(pipeline as unknown as Pipeline, params) as Params,
     );
     const named = addSchedules(engine, cwd, (known, params, how) => startChecked(engine, known, params, how));
+    addNotifiers(engine, options.notifiers, options.onNotice ?? ((text) => console.error(text)));
     engine.onFault(onFault);
     engine.sweeper.onPruned = (ids) => removeRunFiles(home, ids);
     for (const pipeline of options.pipelines ?? []) addPipeline(engine, pipeline, cwd);

@@ -12,8 +12,10 @@ import { pathToFileURL } from "node:url";
 import type { Agent } from "../core/agent.ts";
 import { TenutoError } from "../core/errors.ts";
 import { isAgentName } from "../core/names.ts";
-import { bindAgents, type Pipeline } from "./define.ts";
-import { loadYamlPipeline } from "./yaml.ts";
+import type { NotifierSpec } from "../ports/notifier.ts";
+import { bindAgents, type CommandDefinition, defineAgent, type Pipeline } from "./define.ts";
+import type { LlmDefinition } from "./llm.ts";
+import { loadYamlPipeline, valueInYaml } from "./yaml.ts";
 
 const MODULES = [".ts", ".mts", ".js", ".mjs"];
 const YAML = [".yaml", ".yml"];
@@ -29,8 +31,8 @@ export interface Loaded {
 export interface Config {
   /** Pipelines, or paths of files or folders with them, relative to the configuration's file. */
   pipelines?: readonly (Pipeline<any> | string)[];
-  /** Agents, or paths of modules that export them. */
-  agents?: readonly (Agent | string)[];
+  /** Agents, LLM agents as plain data, or paths of modules and YAML files that hold them. */
+  agents?: readonly (Agent | LlmDefinition | string)[];
   /** Folder of ledger, artifacts, logs and workspaces. Default `.tenuto`. */
   home?: string;
   /** Ledger: a file, or a `postgres:` URL. */
@@ -39,6 +41,8 @@ export interface Config {
   concurrency?: number;
   /** Ended runs older than this are pruned. */
   retentionDays?: number;
+  /** Who is told about runs, when and how. */
+  notifiers?: readonly NotifierSpec[];
 }
 
 export interface LoadedConfig extends Loaded {
@@ -58,7 +62,12 @@ export function defineConfig(config: Config): Config {
 export async function loadPipelines(path: string): Promise<Loaded> {
   const file = resolve(path);
   const extension = extname(file);
-  if (YAML.includes(extension)) return { pipelines: [loadYamlPipeline(readText(file), { file })], agents: [] };
+  if (YAML.includes(extension)) {
+    const text = readText(file);
+    const agent = agentIn(valueInYaml(text, { file }), file);
+    if (agent !== null) return { pipelines: [], agents: [agent] };
+    return { pipelines: [loadYamlPipeline(text, { file })], agents: [] };
+  }
   if (!MODULES.includes(extension)) {
     throw new TenutoError("invalid_input", `${file} is no pipeline file`, {
       hint: `Use ${[...MODULES, ...YAML].join(", ")}.`,
@@ -159,11 +168,19 @@ async function addEntry(loaded: Loaded, entry: unknown, key: string, cwd: string
     }
   } else if (isPipeline(entry)) loaded.pipelines.push(withFile(entry, config));
   else if (isAgent(entry)) loaded.agents.push(entry);
+  else if (key === "agents" && agentIn(entry, config) !== null) loaded.agents.push(agentIn(entry, config) as Agent);
   else {
     throw new TenutoError("invalid_config", `${config}: an entry of ${key} is neither a path nor a definition`, {
       hint: "Use a path, or what definePipeline or defineAgent returns.",
     });
   }
+}
+
+/** An LLM agent or a command that is written as plain data; its paths are relative to `file`. @throws invalid_definition */
+function agentIn(value: unknown, file: string): Agent | null {
+  const { kind } = (typeof value === "object" && value !== null ? value : {}) as { kind?: unknown };
+  if (kind === "llm") return defineAgent({ file, ...(value as object) } as LlmDefinition);
+  return kind === "command" ? defineAgent(value as CommandDefinition) : null;
 }
 
 function pipelineFiles(folder: string): string[] {

@@ -168,6 +168,8 @@ export async function openPlace(place: Place & Partial<Loaded>, cli: Cli, how: H
     pipelines: place.pipelines ?? [],
     agents: place.agents ?? [],
     work: false,
+    ...(place.config.notifiers === undefined ? {} : { notifiers: place.config.notifiers }),
+    onNotice: (text) => cli.out.say(text),
     onFault: (error) => cli.out.tell(`tenuto: ${error instanceof Error ? error.message : String(error)}`),
   });
 }
