@@ -154,8 +154,14 @@ export class SqliteServer extends SqliteReader implements TokenReads, AuditReads
   }
 
   async runCounts(): Promise<Record<RunState, number>> {
-    const rows = this.many<{ state: RunState; n: number }>("SELECT state, n FROM run_count");
-    return Object.fromEntries(rows.map(({ state, n }) => [state, n])) as Record<RunState, number>;
+    const counts = { pending: 0, running: 0, waiting: 0, completed: 0, failed: 0, cancelled: 0 };
+    let others = 0;
+    for (const { state, n } of this.many<{ state: RunState; n: number }>(SQL.runCounts)) {
+      counts[state] = n;
+      others += n;
+    }
+    counts.completed = (this.one<{ n: number }>(SQL.runTotal)?.n ?? 0) - others;
+    return counts;
   }
 
   async jobSummaries(

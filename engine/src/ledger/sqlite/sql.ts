@@ -313,6 +313,8 @@ export const SQL = {
   runRecordById: `SELECT ${runs}, ifnull(params, (SELECT p.params FROM run_params p WHERE p.run = run.seq)) AS params, idempotency_key AS idempotencyKey FROM run WHERE id = ?`,
   runList: (states: number, pipeline: boolean): string =>
     `SELECT ${runs}, ifnull(params, (SELECT p.params FROM run_params p WHERE p.run = run.seq)) AS params, idempotency_key AS idempotencyKey FROM run WHERE seq < ?${states > 0 ? ` AND state IN (${Array(states).fill("?").join(", ")})` : ""}${pipeline ? " AND pipeline = ?" : ""} ORDER BY seq DESC LIMIT ?`,
+  runCounts: "SELECT state, count(*) AS n FROM run WHERE state <> 'completed' GROUP BY state",
+  runTotal: "SELECT count(*) AS n FROM run",
   runStates: "SELECT state, count(*) AS n FROM run GROUP BY state",
   jobRecord: `SELECT ${jobs}, output, error FROM job WHERE seq = ?`,
   outcome: "SELECT state, output, error FROM job WHERE seq = ?",
@@ -342,7 +344,7 @@ export const SQL = {
     SELECT k.job, k.ordinal FROM j JOIN item_key k ON k.scope = j.scope AND k.job = j.job AND k.hash = ? ORDER BY k.job DESC LIMIT ?`,
   keyScopes: `WITH RECURSIVE s (scope) AS (SELECT min(scope) FROM item_key UNION ALL
     SELECT (SELECT min(k.scope) FROM item_key k WHERE k.scope > s.scope) FROM s WHERE s.scope IS NOT NULL) SELECT scope FROM s WHERE scope IS NOT NULL`,
-  standing: `SELECT seq FROM run WHERE state = 'waiting' AND propagating = 0 AND cancel_requested_at IS NULL AND halted_at IS NULL
+  standing: `SELECT seq FROM run WHERE state = 'waiting' AND state <> 'completed' AND propagating = 0 AND cancel_requested_at IS NULL AND halted_at IS NULL
     AND NOT EXISTS (SELECT 1 FROM job WHERE job.seq >= run.first_job AND job.seq < run.first_job + run.job_count - run.spawned_jobs AND ${WAITS})
     AND NOT EXISTS (SELECT 1 FROM job WHERE job.run = run.seq AND job.parent IS NOT NULL AND ${WAITS}) LIMIT ?`,
   summaryColumns: `${list(RUN_COLUMNS, "r.")}, r.labels, (SELECT o.id FROM run o WHERE o.seq = r.origin) AS originId`,

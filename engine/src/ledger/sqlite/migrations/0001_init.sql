@@ -71,8 +71,6 @@ CREATE TABLE run_params (
 ) STRICT;
 CREATE UNIQUE INDEX run_idempotency ON run (idempotency_key) WHERE idempotency_key IS NOT NULL;
 CREATE INDEX run_concurrency ON run (concurrency_key, seq) WHERE concurrency_key IS NOT NULL AND ended_at IS NULL;
-CREATE INDEX run_waiting ON run (seq) WHERE state = 'waiting';
-CREATE INDEX run_pipeline ON run (pipeline, seq);
 
 CREATE TABLE stage (
   run INTEGER NOT NULL REFERENCES run (seq),

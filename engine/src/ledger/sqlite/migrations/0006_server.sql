@@ -77,20 +77,6 @@ CREATE TABLE feed (
   entries TEXT NOT NULL
 ) STRICT;
 
--- How many runs are in each state, kept by the database itself.
-CREATE TABLE run_count (
-  state TEXT PRIMARY KEY,
-  n INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-INSERT INTO run_count (state, n) VALUES ('pending', 0), ('running', 0), ('waiting', 0), ('completed', 0), ('failed', 0), ('cancelled', 0);
-UPDATE run_count SET n = (SELECT count(*) FROM run WHERE run.state = run_count.state);
-CREATE TRIGGER run_counted_in AFTER INSERT ON run BEGIN
-  UPDATE run_count SET n = n + 1 WHERE state = new.state;
-END;
-CREATE TRIGGER run_counted_on AFTER UPDATE OF state ON run WHEN new.state <> old.state BEGIN
-  UPDATE run_count SET n = n + (state = new.state) - (state = old.state) WHERE state = new.state OR state = old.state;
-END;
-CREATE TRIGGER run_counted_out AFTER DELETE ON run BEGIN
-  UPDATE run_count SET n = n - 1 WHERE state = old.state;
-END;
+-- Lists of what is open or went wrong, and how many there are; what completed is the rest. Counters of states would be a page
+-- more in each commit that begins or ends a run.
 CREATE INDEX run_not_completed ON run (state, seq) WHERE state <> 'completed';
