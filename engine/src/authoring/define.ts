@@ -15,7 +15,7 @@ import type { LlmTool } from "../core/llm.ts";
 import type { Json } from "../core/model.ts";
 import { AGENT_NAME_RULE, isAgentName } from "../core/names.ts";
 import { canonicalJson, definitionError, validateDocument } from "../core/pipeline.ts";
-import { checkShape, object, type Problem, problem } from "../core/shape.ts";
+import { checkShape, object, type Problem, problem, word } from "../core/shape.ts";
 import type { CommandForm, HeadForm, JobForm, StageForm } from "./form.ts";
 import { LLM_KEYS, type LlmDefinition, llmSpec, outputSchema, type ToolDefinition } from "./llm.ts";
 import { asWritten, type Normalised, normaliseCode, normaliseGraph, plain, refuseNonObject } from "./normalise.ts";
@@ -133,7 +133,7 @@ function headProblems(
   { name, input, output, version }: Record<string, unknown>,
   policy: Record<string, unknown>,
 ): Problem[] {
-  const problems: Problem[] = checkShape(plain(policy), object(POLICY_KEYS));
+  const problems: Problem[] = checkShape(plain(policy), object({ ...POLICY_KEYS, effects: word("outside") }));
   if (typeof name !== "string" || !isAgentName(name)) {
     problems.push(
       problem(["name"], `"${String(name).slice(0, 120)}" is not the name of an agent`, `Use ${AGENT_NAME_RULE}.`),
@@ -197,6 +197,8 @@ export function defineTool<const I extends Schema<any>>(definition: ToolDefiniti
 
 export interface FunctionDefinition<I extends Schema<any> | undefined, O extends Schema<any> | undefined, R = any>
   extends WorkPolicy {
+  /** `outside`: it changes something outside; in a dry run its jobs are planned instead of run. */
+  effects?: "outside";
   name: string;
   kind?: "function";
   description?: string;
@@ -216,6 +218,7 @@ export interface FunctionDefinition<I extends Schema<any> | undefined, O extends
 }
 
 export interface CommandDefinition extends WorkPolicy {
+  effects?: "outside";
   name: string;
   kind?: "command";
   description?: string;

@@ -232,6 +232,8 @@ interface AgentBase extends WorkPolicy {
   version?: string;
   input?: Schema<any>;
   output?: Schema<any>;
+  /** `outside`: it changes something outside; in a dry run its jobs are planned instead of run. */
+  effects?: "outside";
 }
 
 export interface FunctionAgent<I = any, O = any> extends AgentBase {

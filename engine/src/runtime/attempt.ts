@@ -13,11 +13,14 @@ import { retryDelayMs } from "../core/retry.ts";
 import { askApproval } from "./approvals.ts";
 import { remember, reuse } from "./cache.ts";
 import { leavingBehind } from "./collect.ts";
+import { planInstead } from "./dry-run.ts";
 import type { Execution } from "./execution.ts";
 import { passGate } from "./gate.ts";
 import { findLimiter, pass, stopped } from "./limiting.ts";
 import { multiplyJob } from "./multiply.ts";
 import type { Parts } from "./parts.ts";
+import { answerFromOrigin } from "./rerun.ts";
+import { asCompensation } from "./rollback.ts";
 import { workInRounds } from "./rounds.ts";
 import type { AttemptScope } from "./scope.ts";
 import { type AttemptHost, attemptWork, type Result, resultOf } from "./work.ts";
@@ -27,9 +30,23 @@ import { type AttemptHost, attemptWork, type Result, resultOf } from "./work.ts"
  * what is made of its output. Never throws.
  */
 export async function attemptJob(host: AttemptHost, scope: Execution, data: Scope): Promise<Result> {
+  const result = await attemptLayers(host, scope, data);
+  const { compensates } = scope.facts.resolved.spec;
+  return compensates === undefined ? result : asCompensation(compensates.job, result);
+}
+
+/** An answer without any work: from the run that this one comes from, or, in a dry run, what would be done. */
+export async function answerInstead(host: AttemptHost, scope: Execution, data: Scope): Promise<Result | null> {
+  if (scope.facts.run.variant === null) return null;
+  return (await answerFromOrigin(scope, host.definitions, data)) ?? (await planInstead(scope, data));
+}
+
+async function attemptLayers(host: AttemptHost, scope: Execution, data: Scope): Promise<Result> {
   const { resolved, job } = scope.facts;
   const { spec } = resolved;
   try {
+    const answer = await answerInstead(host, scope, data);
+    if (answer !== null) return answer;
     if (spec.when !== undefined && !evaluate(spec.when, data, `when of job ${job.id}`))
       return { kind: "skipped", reason: "when" };
     const cached = spec.cache === undefined ? null : await reuse(host.parts, resolved, data);
@@ -108,9 +125,10 @@ export function reportChange(scope: AttemptScope, lease: Lease, result: Result) 
   const { job, resolved } = scope.facts;
   switch (result.kind) {
     case "completed":
+      if (result.planned === true) return changes.planJob(job.seq, lease, result.json ?? "null");
       return result.reusedFrom === undefined
         ? changes.completeJob(job.seq, lease, result.json, result.effects)
-        : changes.reuseJob(job.seq, lease, result.json, result.reusedFrom);
+        : changes.reuseJob(job.seq, lease, result.json, result.reusedFrom, result.effects);
     case "skipped":
       return changes.skipJob(job.seq, lease, result.reason, null);
     case "deferred":

@@ -17,7 +17,10 @@ import type { EventRow } from "../core/unit.ts";
 import type { JobRecord, RunFilter, RunRecord } from "../ports/ledger.ts";
 import type { Definitions } from "./definitions.ts";
 import { importRun, type RunToImport } from "./import.ts";
+import { referencedHashes } from "./offer.ts";
 import type { KnownPipeline, Params, Parts } from "./parts.ts";
+import { type RerunRequest, rerunStart } from "./rerun.ts";
+import { type RollbackStatus, rollbackStatus, type StartedRollback, startRollback } from "./rollback.ts";
 import { RunWaiters } from "./waiters.ts";
 
 export interface StartOptions {
@@ -27,6 +30,10 @@ export interface StartOptions {
   labels?: { [name: string]: string };
   /** Stages and jobs to leave out; what depends on them depends on what they depended on. */
   exclude?: Exclusion;
+  /** Jobs that change something outside are planned, not run. */
+  dryRun?: boolean;
+  /** The run to begin again; with `from`, what that job does not touch is answered from there. */
+  rerun?: RerunRequest;
 }
 
 export interface RunEnd {
@@ -115,7 +122,7 @@ export class Client {
   /** A start of a pipeline that need not be known by name here, one of a template for example. */
   async startKnown(given: KnownPipeline, params: unknown = {}, options: StartOptions = {}): Promise<RunHandle> {
     checkStartOptions(options);
-    const { pipeline, variant } = this.without(given, options.exclude);
+    const { pipeline, variant: reduced } = this.without(given, options.exclude);
     const { document, version } = pipeline;
     const { name } = document;
     const values = this.parse(pipeline, params);
@@ -125,6 +132,11 @@ export class Client {
       this.known.add(version);
     }
     const plan = (await this.definitions.load(version)).plan ?? planOf(document);
+    const { rerun } = options;
+    const again = rerun === undefined ? null : rerunStart(plan, rerun);
+    const origin = rerun === undefined ? null : (await this.run(rerun.run)).seq;
+    const variant = { ...reduced, ...again?.variant, ...(options.dryRun === true ? { dryRun: true as const } : {}) };
+    for (const hash of referencedHashes(values)) await this.parts.store.touch(hash).catch(() => false);
     const at = this.parts.clock.now();
     const pattern = document.runId ?? DEFAULT_RUN_ID;
     const key = document.concurrency;
@@ -152,7 +164,9 @@ export class Client {
                 ),
           labels: options.labels === undefined ? null : JSON.stringify(options.labels),
         },
-        variant,
+        variant: Object.keys(variant).length === 0 ? null : variant,
+        origin,
+        ...(again === null ? {} : { specs: again.specs }),
         concurrency:
           key === undefined
             ? null
@@ -271,6 +285,20 @@ export class Client {
   async retry(id: string): Promise<{ jobs: number }> {
     const run = await this.run(id);
     return await this.parts.ledger.apply(changes.reopenRun(run.seq));
+  }
+
+  /**
+   * Starts a run that undoes what this one did: one compensation after the other, in the reverse order of completion.
+   * @throws illegal_transition, conflict if there is a rollback already, invalid_input if there is nothing to undo
+   */
+  async rollback(id: string): Promise<RunHandle & Pick<StartedRollback, "order" | "left">> {
+    const { seq, id: started, order, left } = await startRollback(this.parts, this.definitions, await this.run(id));
+    return { ...this.handle(seq, started, true, null), order, left };
+  }
+
+  /** What has become of the effects of a run; null if nobody has rolled it back. */
+  async rollbackOf(id: string): Promise<RollbackStatus | null> {
+    return await rollbackStatus(this.parts.ledger, await this.run(id));
   }
 
   /** Approvals, the oldest first; of one run, or of all. */

@@ -18,7 +18,6 @@ import type {
   StepKey,
   StepOptions,
 } from "../core/agent.ts";
-import type { ArtifactType } from "../core/artifact.ts";
 import { isDryRun } from "../core/model.ts";
 import { offerTo } from "./offer.ts";
 import { type AttemptScope, SkipSignal } from "./scope.ts";

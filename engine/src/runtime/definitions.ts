@@ -9,12 +9,13 @@ import { agentReference } from "../core/agent.ts";
 import type { JobSpec, LimiterSpec, PipelineDocument, WorkPolicy } from "../core/document.ts";
 import { TenutoError } from "../core/errors.ts";
 import { LLM_DEFAULTS } from "../core/llm.ts";
-import type { JobRow, JobSeq, Json, RunRow, RunSeq } from "../core/model.ts";
+import { type JobRow, type JobSeq, type Json, type RunRow, type RunSeq, variantOf } from "../core/model.ts";
 import { requiredOutputs, type Scope } from "../core/placeholders.ts";
 import { MULTIPLY_AGENT, type Plan, planOf } from "../core/plan.ts";
 import { mergePolicies, type ResolvedPolicy } from "../core/retry.ts";
 import type { Ledger } from "../ports/ledger.ts";
 import type { KnownPipeline, Params } from "./parts.ts";
+import { compensationScope } from "./rollback.ts";
 
 /** Agents that the engine itself provides for inline commands. */
 export const INLINE_COMMAND = "command/inline";
@@ -152,7 +153,9 @@ export class Definitions {
   async resolve(run: RunRow, job: JobRow): Promise<ResolvedJob> {
     const definition = this.loaded.get(run.version) ?? (await this.load(run.version));
     const params = this.params.get(run.seq) ?? (await this.paramsOf(run));
-    const spec = job.parent === null ? definition.plan.specs[job.seq - run.firstJob] : await this.spawnedSpec(job);
+    const declared = job.parent === null ? definition.plan.specs[job.seq - run.firstJob] : undefined;
+    const own = declared === undefined || variantOf(run).from === job.id ? await this.ownSpec(job) : undefined;
+    const spec = own ?? declared;
     if (spec === undefined) throw new TenutoError("internal", `job ${job.id} has no spec in definition ${run.version}`);
     const agent = this.agents.get(job.agent) ?? null;
     let policy = this.policies.get(spec);
@@ -181,7 +184,8 @@ export class Definitions {
     }
   }
 
-  private async spawnedSpec(job: JobRow): Promise<JobSpec | undefined> {
+  /** Of spawned jobs, and of the job that a rerun begins with if it was given another input. */
+  private async ownSpec(job: JobRow): Promise<JobSpec | undefined> {
     const text = await this.ledger.spec(job.seq);
     return text === null ? undefined : (JSON.parse(text) as JobSpec);
   }
@@ -189,6 +193,11 @@ export class Definitions {
   /** What placeholders of this job may refer to, loaded from the outputs of the jobs that it names. */
   async scope(run: RunRow, job: JobRow, resolved: ResolvedJob): Promise<Scope> {
     const { spec, definition, params } = resolved;
+    if (spec.compensates !== undefined)
+      return {
+        ...(await compensationScope(this.ledger, this, run, { ...spec, compensates: spec.compensates })),
+        ...(await this.ofJob(job, {})),
+      };
     const own = { params, run: { id: run.id }, ...(await this.ofJob(job, spec)) };
     let needed = this.outputs.get(spec);
     if (needed === undefined) {
@@ -224,7 +233,7 @@ export class Definitions {
   }
 
   /** What placeholders may say about the job itself. */
-  private async ofJob(job: JobRow, spec: JobSpec): Promise<Partial<Scope>> {
+  private async ofJob(job: JobRow, spec: Pick<JobSpec, "bindings">): Promise<Partial<Scope>> {
     const { item, index, context } = spec.bindings ?? {};
     const error = job.attempt > 1 || job.failures > 0 ? ((await this.ledger.outcome(job.seq))?.error ?? null) : null;
     return {

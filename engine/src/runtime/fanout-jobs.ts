@@ -11,7 +11,7 @@ import { isHopeless, isSettled } from "../core/fanout.ts";
 import type { Lease } from "../core/job.ts";
 import type { FanoutRow, JobRow, JobSeq, Json, RunRow, RunSeq } from "../core/model.ts";
 import { expand, expandText, type Scope } from "../core/placeholders.ts";
-import { passDeclared, reportChange } from "./attempt.ts";
+import { answerInstead, passDeclared, reportChange } from "./attempt.ts";
 import { checkBatch } from "./contracts.ts";
 import type { ResolvedJob } from "./definitions.ts";
 import { Execution, NO_HOST } from "./execution.ts";
@@ -127,6 +127,8 @@ export class FanoutJobs {
     const { spec, definition } = resolved;
     const { parts, definitions } = this.worker;
     const data = await definitions.scope(run, job, resolved);
+    const answer = await answerInstead(this.worker, scope, data);
+    if (answer !== null) return answer;
     if (spec.when !== undefined && !evaluate(spec.when, data, `when of job ${job.id}`))
       return { kind: "skipped", reason: "when" };
     const forEach = spec.forEach;

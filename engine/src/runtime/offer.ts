@@ -65,7 +65,7 @@ function shown(record: ArtifactRecord, path: string | null): OfferedArtifact {
 }
 
 /** Artifacts of what the job depends on, of its children, and of the jobs above it; at most one more than may be linked. */
-async function offeredTo(scope: AttemptScope): Promise<ArtifactRecord[]> {
+export async function offeredTo(scope: AttemptScope): Promise<ArtifactRecord[]> {
   const { run, job, resolved } = scope.facts;
   const { ledger } = scope.parts;
   if (!(await ledger.anyOffered(run.seq))) return [];

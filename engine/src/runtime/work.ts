@@ -13,14 +13,14 @@ import type { Scope } from "../core/placeholders.ts";
 import type { AttemptApi, ExecutionOutcome } from "../ports/executor.ts";
 import { AttemptContext, type ContextHost } from "./context.ts";
 import { checkContract } from "./contracts.ts";
-import type { ResolvedJob } from "./definitions.ts";
+import type { Definitions, ResolvedJob } from "./definitions.ts";
 import { callOutside } from "./outside.ts";
 import type { Parts } from "./parts.ts";
 import { type AttemptScope, SkipSignal } from "./scope.ts";
 
 /** How an attempt went; what the worker reports. */
 export type Result =
-  | { kind: "completed"; json: string | null; reusedFrom?: string; effects?: readonly Effect[] }
+  | { kind: "completed"; json: string | null; reusedFrom?: string; planned?: true; effects?: readonly Effect[] }
   | { kind: "skipped"; reason: string }
   | { kind: "failed"; error: StoredError; effects?: readonly Effect[] }
   | { kind: "deferred"; waitMs: number; reason: string }
@@ -32,6 +32,7 @@ export interface AttemptHost {
   apiOf(scope: AttemptScope): AttemptApi;
   /** An agent by the name that a document gives it. */
   agent(name: string): Agent | undefined;
+  definitions: Definitions;
 }
 
 /** What a throw means, in the one place where that is decided. */
