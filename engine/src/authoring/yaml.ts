@@ -65,6 +65,17 @@ export function loadYamlPipeline(text: string, options: { file: string }): Pipel
   return pipelineFromDocument(pipeline, options.file);
 }
 
+/** What a YAML text holds, read with the same care; null if it can't be read as YAML at all. */
+export function valueInYaml(text: string, options: { file: string }): unknown {
+  if (text.length > MAX_CHARS) return null;
+  try {
+    return parse({ text, file: options.file, lines: new LineCounter() }).value;
+  } catch {
+    // Whoever loads it as a pipeline says what is wrong with it.
+    return null;
+  }
+}
+
 function documentOf(value: unknown, problems: Problem[]): PipelineDocument | null {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     const found = value === null ? "is empty" : "must be a map of keys";
