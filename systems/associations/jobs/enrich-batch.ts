@@ -9,6 +9,8 @@ export const batchInput = {
   records: z.array(recordSchema),
   /** Number of the batch; comes out again. */
   batch: z.number().int().min(0).default(0),
+  /** Which kind of enrichment is wanted; an agent of another kind gives its records back as they are. */
+  enrichment: z.enum(["all", "firmographic", "techstack", "contacts"]).default("all"),
 };
 
 export const batchOutput = {
@@ -54,6 +56,11 @@ export async function eachRecord(
   const failed = all.find((one) => one.status === "rejected");
   if (failed !== undefined) throw failed.reason;
   return results;
+}
+
+/** True when this kind is wanted. */
+export function isWanted(wanted: string, kind: string): boolean {
+  return wanted === "all" || wanted === kind;
 }
 
 /** A share, 0 for none of none. */

@@ -9,7 +9,7 @@ import { chooseContacts, qualifies } from "../domain/enrichment/contacts.ts";
 import type { TitleTarget } from "../domain/enrichment/titles.ts";
 import { DEFAULT_TARGETS, matchTitle } from "../domain/enrichment/titles.ts";
 import type { EnrichServices } from "./enrich-batch.ts";
-import { batchInput, batchOutput, eachRecord, environmentOf, timeOf } from "./enrich-batch.ts";
+import { batchInput, batchOutput, eachRecord, environmentOf, isWanted, timeOf } from "./enrich-batch.ts";
 import { openSessions, providerStatsSchema, statsOf } from "./enrich-session.ts";
 
 export const contactFinderInput = z.object({
@@ -46,15 +46,16 @@ export function contactFinder(services: EnrichServices) {
 }
 
 async function run(input: Input, ctx: Context, services: EnrichServices): Promise<z.infer<typeof contactFinderOutput>> {
+  const wanted = isWanted(input.enrichment, "contacts");
   const at = await timeOf(ctx, services);
   const targets = targetsOf(input.target_titles);
   const titles = targets.map(({ title }) => title);
-  const sessions = openSessions(ctx, input.providers, environmentOf(services));
+  const sessions = openSessions(ctx, wanted ? input.providers : [], environmentOf(services));
   let found = 0;
   let qualified = 0;
   const one = async (record: AnyRecord): Promise<AnyRecord> => {
     const query = companyQuery(record);
-    if (query === null || query.domain === null || !qualifies(record)) return record;
+    if (!wanted || query === null || query.domain === null || !qualifies(record)) return record;
     qualified++;
     const raw: RawContact[] = [];
     const reasons: string[] = [];

@@ -5,7 +5,7 @@ import { canLookUp, FIRMOGRAPHIC_PROVIDERS, lookUpFirmographics } from "../adapt
 import type { AnyRecord } from "../adapters/records.ts";
 import { companyQuery, enriched, identityOf } from "../domain/enrichment/company.ts";
 import type { EnrichServices } from "./enrich-batch.ts";
-import { batchInput, batchOutput, eachRecord, environmentOf, rate, timeOf } from "./enrich-batch.ts";
+import { batchInput, batchOutput, eachRecord, environmentOf, isWanted, rate, timeOf } from "./enrich-batch.ts";
 import { openSessions, providerStatsSchema, statsOf } from "./enrich-session.ts";
 
 export const firmographicInput = z.object({
@@ -36,12 +36,13 @@ export function firmographic(services: EnrichServices) {
 }
 
 async function run(input: Input, ctx: Context, services: EnrichServices): Promise<z.infer<typeof firmographicOutput>> {
+  const wanted = isWanted(input.enrichment, "firmographic");
   const at = await timeOf(ctx, services);
-  const sessions = openSessions(ctx, input.providers, environmentOf(services));
+  const sessions = openSessions(ctx, wanted ? input.providers : [], environmentOf(services));
   let matched = 0;
   const one = async (record: AnyRecord): Promise<AnyRecord> => {
     const query = companyQuery(record);
-    if (query === null) return record;
+    if (!wanted || query === null) return record;
     const reasons: string[] = [];
     for (const session of sessions) {
       if (!canLookUp(session.name, query)) continue;

@@ -18,7 +18,7 @@ import { detectTechnologies } from "../domain/enrichment/fingerprint.ts";
 import { TECH_RULES } from "../domain/enrichment/technologies.ts";
 import { PageError } from "../domain/errors.ts";
 import type { EnrichServices } from "./enrich-batch.ts";
-import { batchInput, batchOutput, eachRecord, environmentOf, rate, timeOf } from "./enrich-batch.ts";
+import { batchInput, batchOutput, eachRecord, environmentOf, isWanted, rate, timeOf } from "./enrich-batch.ts";
 import { openSessions, providerStatsSchema, statsOf } from "./enrich-session.ts";
 import type { Services, Web } from "./web.ts";
 import { openWeb } from "./web.ts";
@@ -73,14 +73,19 @@ export function techStack(services: TechServices) {
 }
 
 async function run(input: Input, ctx: Context, services: TechServices): Promise<z.infer<typeof techStackOutput>> {
+  const wanted = isWanted(input.enrichment, "techstack");
   const at = await timeOf(ctx, services);
-  const asked = input.methods.filter((method) => method !== "website_fingerprint");
+  const methods = wanted ? input.methods : [];
+  const asked = methods.filter((method) => method !== "website_fingerprint");
   const sessions = openSessions(ctx, asked, environmentOf(services));
   const web = openWeb(ctx, { services, configDir: input.configDir, politeness: { robots: [], spacing_ms: null } });
   const visits = new SiteVisits(ctx, web, input.allow_private_sites);
   let detected = 0;
   const attempt = async (method: Method, record: AnyRecord, query: CompanyQuery): Promise<Tried> => {
     if (method === "website_fingerprint") return await visits.stackOf(record, query);
+    // What cannot be asked is not paid.
+    if (method === "builtwith" && query.domain === null) return { reason: "no website" };
+    if (method === "job_postings" && query.name === null) return { reason: "no name" };
     const session = sessions.find(({ name }) => name === method)!;
     const answer = await session.ask<Stack>(identityOf(query), (access, options) =>
       method === "builtwith"
@@ -91,8 +96,8 @@ async function run(input: Input, ctx: Context, services: TechServices): Promise<
   };
   const one = async (record: AnyRecord): Promise<AnyRecord> => {
     const query = companyQuery(record);
-    if (query === null) return record;
-    const found = await tryMethods(input.methods, (method) => attempt(method, record, query));
+    if (!wanted || query === null) return record;
+    const found = await tryMethods(methods, (method) => attempt(method, record, query));
     if (found.erp_system !== null) detected++;
     const { tech_source, reason, ...fields } = found;
     const known = { ...fields, tech_source, tech_stack: united(record.tech_stack, fields.tech_stack) };

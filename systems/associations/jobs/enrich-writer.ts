@@ -1,17 +1,11 @@
-/**
- * enrichment/writer: `processed/<CODE>/enriched.jsonl`, with every record that came in, once, in order.
- *
- * Enriching happens in steps over batches. For each batch the result of the last step that completed it counts; a batch that no step
- * completed goes out as it came in. So no fault of a step can drop a record; and what would not add up stops here.
- */
+/** enrichment/writer: `processed/<CODE>/enriched.jsonl`, with every record that came in, once, in order. */
 import { join } from "node:path";
 import type { ArtifactRef, Context, DatasetRef } from "tenuto";
 import { z } from "zod";
 import { writeJsonl } from "../adapters/files.ts";
 import type { AnyRecord } from "../adapters/records.ts";
 import { datasetSchema } from "../adapters/records.ts";
-import { RefusedError } from "../domain/errors.ts";
-import type { Batch } from "./enrich-batches.ts";
+import { steppedRecords } from "./batch-results.ts";
 
 export const enrichWriterInput = z.object({
   association: z.string(),
@@ -49,16 +43,9 @@ export function enrichWriter() {
 
 async function run(input: Input, ctx: Context): Promise<z.infer<typeof enrichWriterOutput>> {
   const path = join(input.dataDir, "processed", input.association, "enriched.jsonl");
-  let unchanged = 0;
-  async function* records(): AsyncGenerator<AnyRecord> {
-    const steps = input.results.flatMap((result) => (result === null ? [] : [new StepReader(ctx, result)]));
-    for await (const batch of ctx.open<Batch>(input.batches)) {
-      const latest = await latestOf(batch, steps);
-      if (latest === null) unchanged += batch.records.length;
-      yield* latest?.records ?? batch.records;
-    }
-  }
-  const dataset = await ctx.dataset("enriched", records());
+  const records = steppedRecords(ctx, input);
+  const dataset = await ctx.dataset("enriched", records);
+  const unchanged = records.untouched();
   const count = await writeJsonl(path, ctx.open<AnyRecord>(dataset));
   if (unchanged > 0)
     ctx.log.warn(`${unchanged} records of ${input.association} could not be enriched and stay as they are`);
@@ -72,42 +59,4 @@ async function run(input: Input, ctx: Context): Promise<z.infer<typeof enrichWri
     dataset,
     artifact: await ctx.artifact("enriched.jsonl", { path }, { mediaType: "application/jsonl" }),
   };
-}
-
-/** The batch as the last step that completed it left it. */
-async function latestOf(batch: Batch, steps: readonly StepReader[]): Promise<Batch | null> {
-  let latest: Batch | null = null;
-  for (const step of steps) {
-    const result = await step.batch(batch.batch);
-    if (result === null) continue;
-    if (result.records.length !== batch.records.length) {
-      throw new RefusedError(
-        "records_lost",
-        `batch ${batch.batch} went in with ${batch.records.length} records and came out with ${result.records.length}`,
-        { hint: "An agent of the enrichment must give every record back, once and in order." },
-      );
-    }
-    latest = result;
-  }
-  return latest;
-}
-
-/** Results of one step, read in step with the batches: both are in order, and results may be missing. */
-class StepReader {
-  private readonly results: AsyncIterator<Batch>;
-  private ahead: Batch | null = null;
-  private ended = false;
-
-  constructor(ctx: Context, result: DatasetRef) {
-    this.results = ctx.open<Batch>(result)[Symbol.asyncIterator]();
-  }
-
-  async batch(number: number): Promise<Batch | null> {
-    while (!this.ended && (this.ahead === null || this.ahead.batch < number)) {
-      const { value, done } = await this.results.next();
-      if (done === true) this.ended = true;
-      else this.ahead = value as Batch;
-    }
-    return this.ahead?.batch === number ? this.ahead : null;
-  }
 }

@@ -8,20 +8,23 @@ import { z } from "zod";
 import type { Dns, DomainFinding } from "../adapters/dns.ts";
 import { createDns } from "../adapters/dns.ts";
 import type { PlaceFinding } from "../adapters/providers/places.ts";
-import { findPlace } from "../adapters/providers/places.ts";
+import { canFindPlace, findPlace } from "../adapters/providers/places.ts";
 import type { AnyRecord } from "../adapters/records.ts";
 import type { CompanyQuery } from "../domain/enrichment/company.ts";
 import { companyQuery } from "../domain/enrichment/company.ts";
 import { validationScore } from "../domain/quality/score.ts";
 import type { EnrichServices } from "./enrich-batch.ts";
-import { batchInput, batchOutput, eachRecord, environmentOf, timeOf } from "./enrich-batch.ts";
+import { batchInput, batchOutput, eachRecord, environmentOf, isWanted, timeOf } from "./enrich-batch.ts";
 import type { ProviderSession } from "./enrich-session.ts";
 import { openSessions, providerStatsSchema, statsOf } from "./enrich-session.ts";
 
 export const VALIDATORS = ["dns", "google_places"] as const;
 
 export const crossrefInput = z.object({
-  ...batchInput,
+  records: batchInput.records,
+  batch: batchInput.batch,
+  /** Another kind than `crossref` or `all`: the records come back as they are. */
+  validation: z.enum(["all", "dedupe", "crossref", "score"]).default("all"),
   /** `dns_mx` is another name of `dns`. */
   validators: z
     .array(z.enum([...VALIDATORS, "dns_mx"]))
@@ -57,14 +60,17 @@ export function crossref(services: CrossrefServices) {
 }
 
 async function run(input: Input, ctx: Context, services: CrossrefServices): Promise<z.infer<typeof crossrefOutput>> {
+  const wanted = isWanted(input.validation, "crossref");
+  const validators = wanted ? input.validators : [];
   const at = await timeOf(ctx, services);
   const env = environmentOf(services);
   const dns = domainChecker(ctx, services);
-  const sessions = input.validators.includes("google_places") ? openSessions(ctx, ["google_places"], env) : [];
+  const sessions = validators.includes("google_places") ? openSessions(ctx, ["google_places"], env) : [];
   const stats = { dns: noVerdicts(), places: noVerdicts() };
   const one = async (record: AnyRecord): Promise<AnyRecord> => {
+    if (!wanted) return record;
     const query = companyQuery(record);
-    const domain = input.validators.includes("dns") && query?.domain ? await dns(query.domain) : null;
+    const domain = validators.includes("dns") && query?.domain ? await dns(query.domain) : null;
     const place = query === null || sessions[0] === undefined ? null : await placeOf(sessions[0], query);
     const dns_valid = domain?.valid ?? null;
     const places_match = place?.match ?? null;
@@ -112,6 +118,8 @@ function domainChecker(ctx: Context, services: CrossrefServices): (domain: strin
 }
 
 async function placeOf(session: ProviderSession, query: CompanyQuery): Promise<PlaceFinding | null> {
+  // Not asked, not paid.
+  if (!canFindPlace(query)) return null;
   const identity = [query.name, query.city, query.state]
     .map((part) => part ?? "")
     .join("|")

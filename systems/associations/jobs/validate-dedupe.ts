@@ -8,7 +8,7 @@ import { setImmediate } from "node:timers/promises";
 import type { Context } from "tenuto";
 import { z } from "zod";
 import type { AnyRecord, RecordSource } from "../adapters/records.ts";
-import { collect, datasetSchema, fromFiles, openRecords, recordsSchema } from "../adapters/records.ts";
+import { collect, datasetSchema, enrichedFiles, fromFiles, openRecords, recordsSchema } from "../adapters/records.ts";
 import type { Duplicates } from "../domain/matching/find-duplicates.ts";
 import { DEFAULT_SLACK, findDuplicates } from "../domain/matching/find-duplicates.ts";
 import { mergeRecords } from "../domain/matching/merge.ts";
@@ -16,6 +16,7 @@ import type { Profiles } from "../domain/matching/profiles.ts";
 import { ProfileBuilder } from "../domain/matching/profiles.ts";
 import type { Evidence, Weights } from "../domain/matching/score.ts";
 import { DEFAULT_THRESHOLD, DEFAULT_WEIGHTS, explainPair, FIELDS } from "../domain/matching/score.ts";
+import { isWanted } from "./enrich-batch.ts";
 import type { Services } from "./web.ts";
 
 const weightSchema = z
@@ -27,12 +28,20 @@ export const dedupeInput = z
     records: recordsSchema.optional(),
     /** JSONL files, instead of `records`. */
     paths: z.array(z.string()).optional(),
+    /** What enrichment wrote below this folder, instead of `records`: of these associations, or of all. */
+    dataDir: z.string().optional(),
+    associations: z.array(z.string()).default([]),
+    /** Another kind than `dedupe` or `all`: every record stays as it is. */
+    validation: z.enum(["all", "dedupe", "crossref", "score"]).default("all"),
     threshold: z.number().gt(0).max(1).default(DEFAULT_THRESHOLD),
     /** Instead of the default weights, field by field. */
     weights: z.partialRecord(z.enum(FIELDS), weightSchema).default({}),
     slack: z.number().min(0).max(1).default(DEFAULT_SLACK),
   })
-  .refine(({ records, paths }) => (records === undefined) !== (paths === undefined), "give either records or paths");
+  .refine(
+    ({ records, paths, dataDir }) => [records, paths, dataDir].filter((one) => one !== undefined).length === 1,
+    "give one of records, paths and dataDir",
+  );
 
 const groupSchema = z.object({
   group: z.string(),
@@ -82,10 +91,12 @@ export function dedupe(services: Pick<Services, "now">) {
 type Input = z.infer<typeof dedupeInput>;
 
 async function run(input: Input, ctx: Context, services: Pick<Services, "now">): Promise<z.infer<typeof dedupeOutput>> {
-  const source = input.paths === undefined ? openRecords(ctx, input.records ?? []) : fromFiles(input.paths);
+  const source = await sourceOf(input, ctx);
   const weights = { ...DEFAULT_WEIGHTS, ...input.weights } as Weights;
-  const { threshold, slack } = input;
-  const found = await searchDuplicates(source, { threshold, slack, weights, signal: ctx.signal });
+  const { threshold, slack, validation } = input;
+  // Nothing scores above 1, so nothing is merged.
+  const reached = isWanted(validation, "dedupe") ? threshold : 1.5;
+  const found = await searchDuplicates(source, { threshold: reached, slack, weights, signal: ctx.signal });
   const { groups, refused, stats } = found.duplicates;
   const mergedAt = services.now().toISOString();
   const held = await holdMembers(source, groups);
@@ -110,6 +121,11 @@ async function run(input: Input, ctx: Context, services: Pick<Services, "now">):
     refused_pairs: refused.length,
     comparisons: stats.candidates,
   };
+}
+
+async function sourceOf({ records, paths, dataDir, associations }: Input, ctx: Context): Promise<RecordSource> {
+  if (records !== undefined) return openRecords(ctx, records);
+  return fromFiles(paths ?? (await enrichedFiles(dataDir ?? "data", associations)));
 }
 
 export interface SearchOptions {

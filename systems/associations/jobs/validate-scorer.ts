@@ -2,15 +2,24 @@
 import type { Context } from "tenuto";
 import { z } from "zod";
 import type { AnyRecord } from "../adapters/records.ts";
-import { collect, openRecords, recordsSchema } from "../adapters/records.ts";
+import { collect, datasetSchema, openRecords, recordsSchema } from "../adapters/records.ts";
 import { GRADES, qualityOf } from "../domain/quality/score.ts";
 import { SummaryBuilder } from "../domain/quality/summary.ts";
+import { steppedRecords } from "./batch-results.ts";
 import type { Services } from "./web.ts";
 
-export const scorerInput = z.object({
-  records: recordsSchema,
-  min_score: z.number().min(0).max(100).default(60),
-});
+export const scorerInput = z
+  .object({
+    records: recordsSchema.optional(),
+    /** Batches, and the results of the steps over them, instead of `records`. */
+    batches: datasetSchema.optional(),
+    results: z.array(datasetSchema.nullable()).default([]),
+    min_score: z.number().min(0).max(100).default(60),
+  })
+  .refine(
+    ({ records, batches }) => (records === undefined) !== (batches === undefined),
+    "give either records or batches",
+  );
 
 export const scorerOutput = z.object({
   success: z.literal(true),
@@ -41,7 +50,9 @@ async function run(input: Input, ctx: Context, services: Pick<Services, "now">):
   // One time for all records, kept: a second attempt gives the same scores.
   const now = new Date(await ctx.step("scored at", () => services.now().toISOString()));
   const builder = new SummaryBuilder(input.min_score);
-  const source = openRecords(ctx, input.records);
+  const { batches, results } = input;
+  const source =
+    batches === undefined ? openRecords(ctx, input.records ?? []) : steppedRecords(ctx, { batches, results });
   async function* scored(): AsyncGenerator<AnyRecord> {
     for await (const record of source) {
       const { score, grade, parts } = qualityOf(record, now);

@@ -5,7 +5,6 @@ import { clusterPairs } from "../domain/matching/clusters.ts";
 import { emailDomain, phoneKey, websiteDomain } from "../domain/matching/contact-keys.ts";
 import { editDistance, wordLikeness } from "../domain/matching/edit-distance.ts";
 import { drain, findDuplicates } from "../domain/matching/find-duplicates.ts";
-import { mergeRecords } from "../domain/matching/merge.ts";
 import { profilesOf } from "../domain/matching/profiles.ts";
 import {
   DEFAULT_THRESHOLD,
@@ -320,82 +319,5 @@ describe("groups", () => {
     expect(wrong).toEqual([]);
     const duplicates = records.length - new Set(records.map(({ entity }) => entity)).size;
     expect(groups.reduce((sum, group) => sum + group.length - 1, 0)).toBeGreaterThan(duplicates * 0.96);
-  });
-});
-
-describe("merging", () => {
-  const facts = { mergedAt: "2026-01-01T00:00:00.000Z", group: "dup-1" };
-  const one = {
-    company_name: "Zorbel",
-    website: null,
-    phone: "1",
-    employee_count_min: 50,
-    tech_stack: ["SAP"],
-    contacts: [{ name: "Ann", email: "ann@zorbel.com" }],
-    association: "PMA",
-    source_url: "https://pma.example/1",
-  };
-  const two = {
-    company_name: "Zorbel Inc",
-    website: "https://zorbel.com",
-    phone: "",
-    employee_count_min: 80,
-    tech_stack: ["sap", "Epicor"],
-    contacts: [
-      { name: "Ann B.", email: "ANN@zorbel.com" },
-      { name: "Bo", email: null },
-    ],
-    association: "NEMA",
-    source_url: "https://nema.example/9",
-  };
-
-  test("the first is the base, gaps are filled, lists united, the larger number kept, and it says from where", () => {
-    expect(mergeRecords([one, two], facts)).toEqual({
-      ...one,
-      website: "https://zorbel.com",
-      employee_count_min: 80,
-      tech_stack: ["SAP", "Epicor"],
-      contacts: [one.contacts[0], two.contacts[1]],
-      associations: ["NEMA", "PMA"],
-      merged_at: facts.mergedAt,
-      merged_from_count: 2,
-      duplicate_group: "dup-1",
-      merged_from: [
-        { association: "PMA", source_url: one.source_url, company_name: "Zorbel" },
-        { association: "NEMA", source_url: two.source_url, company_name: "Zorbel Inc" },
-      ],
-      merged_fields: { website: [1], employee_count_min: [1], tech_stack: [0, 1], contacts: [0, 1] },
-      merge_conflicts: { company_name: ["Zorbel Inc"] },
-    });
-  });
-
-  test("a single record stays as it is", () => {
-    expect(mergeRecords([one], facts)).toEqual({ ...one, associations: ["PMA"] });
-  });
-
-  test("no value is lost or invented", () => {
-    const value = fc.option(fc.constantFrom("a", "b", 3, ""), { nil: null });
-    const any = fc.record({
-      company_name: fc.constant("X"),
-      phone: value,
-      email: value,
-      employee_count_min: fc.option(fc.nat(9), { nil: null }),
-    });
-    fc.assert(
-      fc.property(fc.array(any, { minLength: 2, maxLength: 5 }), (records) => {
-        const before = JSON.stringify(records);
-        const merged: any = mergeRecords(records, facts);
-        expect(JSON.stringify(records)).toBe(before);
-        for (const field of ["phone", "email"] as const) {
-          const values = records.map((each) => each[field]).filter((each) => each !== null && each !== "");
-          const kept = [merged[field], ...(merged.merge_conflicts[field] ?? [])].filter(
-            (each) => each !== null && each !== "",
-          );
-          expect(new Set(kept)).toEqual(new Set(values));
-        }
-        const counts = records.flatMap((each) => each.employee_count_min ?? []);
-        expect(merged.employee_count_min).toBe(counts.length === 0 ? null : Math.max(...counts));
-      }),
-    );
   });
 });

@@ -26,13 +26,17 @@ export interface PlaceFinding {
 
 const TOP_RESULTS = 5;
 
-/** Looks for name, city and state among the top results. Null when there is not enough to ask by. */
+/** True when there is enough to ask by. */
+export function canFindPlace({ name, city, state }: CompanyQuery): boolean {
+  return name !== null && (city !== null || state !== null);
+}
+
+/** Looks for name, city and state among the top results. */
 export async function findPlace(
   { baseUrl, keys: [key] }: Access,
   { name, city, state }: CompanyQuery,
   options: RequestOptions = {},
-): Promise<PlaceFinding | null> {
-  if (name === null || (city === null && state === null)) return null;
+): Promise<PlaceFinding> {
   const answer = await requestJson(
     {
       provider: "google_places",
@@ -50,7 +54,7 @@ export async function findPlace(
   );
   const found = (answer?.places ?? [])
     .slice(0, TOP_RESULTS)
-    .find((place) => similarCompanyName(place.displayName?.text ?? "", name));
+    .find((place) => similarCompanyName(place.displayName?.text ?? "", name ?? ""));
   return {
     match: found !== undefined,
     name: found?.displayName?.text ?? null,

@@ -50,7 +50,7 @@ export function chooseContacts(
   for (const contact of wanted) {
     const known = kept.find((other) => isSamePerson(other, contact));
     if (known === undefined) kept.push(contact);
-    else fillGaps(known, contact);
+    else fillGaps(known, contact, kept);
   }
   return kept.slice(0, MAX_CONTACTS);
 }
@@ -77,8 +77,9 @@ function isSamePerson(one: Contact, two: Contact): boolean {
   return one.name.toLowerCase() === two.name.toLowerCase();
 }
 
-function fillGaps(known: Contact, more: Contact): void {
-  known.email ??= more.email;
+function fillGaps(known: Contact, more: Contact, kept: readonly Contact[]): void {
+  // A shared mail address stays with the one who came with it.
+  if (!kept.some(({ email }) => email !== null && email === more.email)) known.email ??= more.email;
   known.phone ??= more.phone;
   known.linkedin_url ??= more.linkedin_url;
 }
