@@ -1,7 +1,7 @@
 /** What `npx tenuto` knows in this checkout: the pipelines of systems/. Files of examples/ are run by their path. */
 import { defineConfig } from "tenuto";
-import { associationsPipeline } from "./systems/associations/pipeline.ts";
+import { associationsPipelines } from "./systems/associations/pipeline.ts";
 
 export default defineConfig({
-  pipelines: [associationsPipeline()],
+  pipelines: [...associationsPipelines()],
 });

@@ -1,7 +1,9 @@
 /**
- * The pipeline `associations`, mode extract: map the site, crawl its directory, extract every member, write the files.
+ * The pipelines of this system: `associations` for one association, a graph that shows every stage, and `associations-many` for several in
+ * one run, each with its own jobs, and one validation over all of them at the end. Why both: docs/decisions/0020.
  *
- * One run is one association; several run side by side, and a site that two of them share is still asked at one pace.
+ * Modes: extract (site → records.jsonl), enrich (→ enriched.jsonl), validate (→ final_dataset.jsonl), full (all three). Stages that a
+ * mode leaves out are skipped. A site that two associations or runs share is still asked at one pace.
  */
 import { defineAgent, definePipeline } from "tenuto";
 import { z } from "zod";
@@ -9,10 +11,17 @@ import { ASSOCIATION_CODE } from "./domain/association.ts";
 import { rateOf, SPACINGS_MS } from "./domain/pace.ts";
 import { linkCrawler } from "./jobs/discovery/link_crawler.ts";
 import { siteMapper } from "./jobs/discovery/site_mapper.ts";
+import { enrichmentAgents, providerLimiters } from "./jobs/enrich.ts";
 import { htmlParser } from "./jobs/extraction/html_parser.ts";
+import { expectedMembers } from "./jobs/gate/expected_members.ts";
+import { associationRunner } from "./jobs/orchestration/association.ts";
+import { planner } from "./jobs/orchestration/planner.ts";
 import { recordsWriter } from "./jobs/output/records_writer.ts";
+import { summary } from "./jobs/output/summary.ts";
+import { validationAgents } from "./jobs/validate.ts";
 import type { Services } from "./jobs/web.ts";
 import { realServices } from "./jobs/web.ts";
+import { discoveryJobs, enrichStage, extractionJobs, MODES, outputJobs, summaryJobs, validateStage } from "./stages.ts";
 
 export interface AssociationsOptions {
   /** Requests a second to one host, at most. Default 0.5. Slower wishes of an association or its robots.txt are kept as well. */
@@ -20,131 +29,142 @@ export interface AssociationsOptions {
   services?: Services;
 }
 
-export const associationsParams = z.object({
-  mode: z.enum(["extract"]).default("extract").describe("What to do; enrich and validate come later"),
-  association: z.string().regex(ASSOCIATION_CODE).describe("Code in associations.yaml, for example PMA"),
-  baseUrl: z.string().default("").describe("Site to map instead of the configured one"),
-  directoryUrl: z.string().default("").describe("Directory to crawl instead of the configured one"),
-  schema: z.string().default("").describe("Extraction schema; default: the association's own, else `default`"),
-  maxPages: z.number().int().min(0).default(0).describe("Most directory pages to visit; 0: as configured, else 200"),
+const shared = {
+  mode: z.enum(MODES).default("extract").describe("What to do: extract, enrich, validate, or full for all three"),
+  enrichment: z.enum(["all", "firmographic", "techstack", "contacts"]).default("all").describe("Which enrichment"),
+  validation: z.enum(["all", "dedupe", "crossref", "score"]).default("all").describe("Which validation"),
+  minScore: z.number().min(0).max(100).default(60).describe("Least quality score of the final dataset"),
   configDir: z.string().default("").describe("Folder of associations.yaml and schemas; default: the shipped one"),
   dataDir: z.string().default("data").describe("Folder for raw/<ASSOCIATION>/records.jsonl and the other files"),
+};
+
+export const associationsParams = z
+  .object({
+    ...shared,
+    association: z
+      .union([z.literal(""), z.string().regex(ASSOCIATION_CODE)])
+      .default("")
+      .describe("Code in associations.yaml, for example PMA; mode validate needs none"),
+    baseUrl: z.string().default("").describe("Site to map instead of the configured one"),
+    directoryUrl: z.string().default("").describe("Directory to crawl instead of the configured one"),
+    schema: z.string().default("").describe("Extraction schema; default: the association's own, else `default`"),
+    maxPages: z.number().int().min(0).default(0).describe("Most directory pages to visit; 0: as configured, else 200"),
+  })
+  .refine(({ mode, association }) => mode === "validate" || association !== "", {
+    path: ["association"],
+    message: "name the association, for example -p association=PMA",
+  });
+
+export const manyParams = z.object({
+  ...shared,
+  associations: z
+    .array(z.string().regex(ASSOCIATION_CODE))
+    .default([])
+    .describe("Codes in associations.yaml; none: those of priority high"),
 });
 
 /** The agents of this system. */
-export function associationsAgents(services: Services = realServices) {
+export function associationsAgents(services: Services = realServices, ratePerSecond = 0.5) {
   return [
     defineAgent(siteMapper(services)),
     defineAgent(linkCrawler(services)),
     defineAgent(htmlParser(services)),
     defineAgent(recordsWriter(services)),
+    defineAgent(expectedMembers()),
+    defineAgent(summary()),
+    defineAgent(planner()),
+    defineAgent(associationRunner(ratePerSecond)),
+    ...enrichmentAgents(services),
+    ...validationAgents(services),
   ];
 }
 
-const ASSOCIATION_INPUT = {
-  association: "{{ params.association }}",
-  configDir: "{{ params.configDir }}",
-  dataDir: "{{ params.dataDir }}",
-};
+type Frame = ReturnType<typeof frame>;
 
-const discovery = (ratePerSecond: number) => ({
-  name: "discovery",
-  jobs: [
-    {
-      id: "map",
-      agent: "discovery/site_mapper",
-      summary: "Find the directory of {{ params.association }}",
-      input: {
-        ...ASSOCIATION_INPUT,
-        baseUrl: "{{ params.baseUrl }}",
-        directoryUrl: "{{ params.directoryUrl }}",
-        schema: "{{ params.schema }}",
-        maxPages: "{{ params.maxPages }}",
-        ratePerSecond,
-      },
-    },
-    {
-      id: "crawl",
-      agent: "discovery/link_crawler",
-      summary: "Collect the members of {{ params.association }}",
-      needs: ["map"],
-      // At half a request a second, a long directory takes its time.
-      timeoutSeconds: 24 * 3600,
-      input: {
-        ...ASSOCIATION_INPUT,
-        entry_url: "{{ jobs.map.output.directory_url }}",
-        entry: "{{ jobs.map.output.entry }}",
-        pagination: "{{ jobs.map.output.pagination }}",
-        max_pages: "{{ jobs.map.output.max_pages }}",
-        schema: "{{ jobs.map.output.schema }}",
-        member_links: "{{ jobs.map.output.member_links }}",
-        auth_required: "{{ jobs.map.output.auth_required }}",
-        expected_members: "{{ jobs.map.output.expected_members }}",
-        politeness: "{{ jobs.map.output.politeness }}",
-      },
-    },
-  ],
-});
-
-const EXTRACTION = {
-  name: "extraction",
-  jobs: [
-    {
-      id: "extract",
-      agent: "extraction/html_parser",
-      summary: "Extract the members of {{ params.association }}",
-      needs: ["map", "crawl"],
-      onExhausted: "skip" as const,
-      forEach: { source: "{{ jobs.crawl.output.urls }}", concurrency: 5, key: "{{ item.url }}", errorRate: 0.1 },
-      input: {
-        url: "{{ item.url }}",
-        mode: "{{ item.mode }}",
-        page: "{{ item.page }}",
-        listed: "{{ item.listed }}",
-        shape: "{{ jobs.crawl.output.shape }}",
-        foreign: "{{ jobs.crawl.output.foreign }}",
-        association: "{{ params.association }}",
-        configDir: "{{ params.configDir }}",
-        schema: "{{ jobs.map.output.schema }}",
-        politeness: "{{ jobs.crawl.output.politeness }}",
-      },
-    },
-  ],
-};
-
-const OUTPUT = {
-  name: "output",
-  jobs: [
-    {
-      id: "write",
-      agent: "output/records_writer",
-      summary: "Write records.jsonl of {{ params.association }}",
-      needs: ["crawl", "extract"],
-      input: {
-        association: "{{ params.association }}",
-        dataDir: "{{ params.dataDir }}",
-        results: "{{ jobs.extract.output }}",
-        urls: "{{ jobs.crawl.output.urls }}",
-      },
-    },
-  ],
-};
-
-/** The pipeline for a given pace, complete with its agents. */
-export function associationsPipeline({ ratePerSecond = 0.5, services = realServices }: AssociationsOptions = {}) {
+function frame({ ratePerSecond = 0.5, services = realServices }: AssociationsOptions) {
   const breaker = { failures: 5, openSeconds: 60 };
   const limiters = Object.fromEntries([
     ["host:*", { rate: rateOf(ratePerSecond), breaker }],
     ...SPACINGS_MS.map((ms) => [`spaced-${ms}:*`, { rate: { count: 1, perSeconds: ms / 1000 } }]),
   ]);
-  return definePipeline({
-    name: "associations",
-    description: "Extracts the member directory of an association",
-    params: associationsParams,
-    limiters,
+  return {
+    limiters: { ...limiters, ...providerLimiters() },
     // Waiting for a slow site's limiter counts as work; the request itself has its own, short limit.
     defaults: { timeoutSeconds: 3600 },
-    agents: associationsAgents(services),
-    stages: [discovery(ratePerSecond), EXTRACTION, OUTPUT],
+    agents: associationsAgents(services, ratePerSecond),
+  };
+}
+
+/** Both pipelines, with one set of agents: for a configuration that lists them. */
+export function associationsPipelines(options: AssociationsOptions = {}) {
+  const parts = frame(options);
+  return [associationsPipeline(options, parts), associationsManyPipeline(options, parts)] as const;
+}
+
+/** The pipeline for one association at a given pace, complete with its agents. */
+export function associationsPipeline(options: AssociationsOptions = {}, parts: Frame = frame(options)) {
+  return definePipeline({
+    name: "associations",
+    description: "From the member directory of an association to scored records",
+    params: associationsParams,
+    ...parts,
+    stages: [
+      { name: "discovery", jobs: discoveryJobs(options.ratePerSecond ?? 0.5) },
+      { name: "extraction", jobs: extractionJobs() },
+      { name: "output", jobs: outputJobs() },
+      { name: "enrichment", jobs: enrichStage() },
+      { name: "validation", jobs: validateStage() },
+      { name: "summary", jobs: summaryJobs() },
+    ],
+  });
+}
+
+/** The pipeline for several associations in one run. */
+export function associationsManyPipeline(options: AssociationsOptions = {}, parts: Frame = frame(options)) {
+  return definePipeline({
+    name: "associations-many",
+    description: "Several associations in one run, and one validation over all of them",
+    params: manyParams,
+    ...parts,
+    stages: [
+      {
+        name: "plan",
+        jobs: [
+          {
+            id: "plan",
+            agent: "orchestration/planner",
+            summary: "Check the configuration and say what will be done",
+            input: {
+              mode: "{{ params.mode }}",
+              associations: "{{ params.associations }}",
+              configDir: "{{ params.configDir }}",
+              dataDir: "{{ params.dataDir }}",
+              ratePerSecond: options.ratePerSecond ?? 0.5,
+            },
+          },
+        ],
+      },
+      {
+        name: "associations",
+        jobs: [
+          {
+            id: "association",
+            agent: "orchestration/association",
+            needs: ["plan"],
+            when: { in: ["{{ params.mode }}", ["extract", "enrich", "full"]] as [string, string[]] },
+            multiply: { source: "{{ jobs.plan.output.associations }}", concurrency: 5 },
+            timeoutSeconds: 7 * 24 * 3600,
+            input: {
+              association: "{{ item }}",
+              mode: "{{ params.mode }}",
+              enrichment: "{{ params.enrichment }}",
+              configDir: "{{ params.configDir }}",
+              dataDir: "{{ params.dataDir }}",
+            },
+          },
+        ],
+      },
+      { name: "validation", jobs: validateStage() },
+    ],
   });
 }

@@ -99,6 +99,13 @@ export class NoDirectoryFoundError extends PageError {
   }
 }
 
+/** A gate said no. */
+export class GateError extends PageError {
+  constructor(message: string) {
+    super("GateError", "gate_failed", "permanent", message);
+  }
+}
+
 /** One fault of a configuration: where in the file's structure, and what. */
 export interface ConfigIssue {
   path: readonly (string | number)[];

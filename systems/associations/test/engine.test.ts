@@ -11,7 +11,7 @@ test("the engine runs it: every member once, faults skipped and explained, a sec
   const folder = await mkdtemp(join(tmpdir(), "associations-"));
   const site = await startSite({ members: 60, pageSize: 20, retryAfterSeconds: 0 });
   const [configDir, dataDir] = [join(folder, "config"), join(folder, "data")];
-  await writeSiteConfig(configDir, site.url);
+  await writeSiteConfig(configDir, site.url, { members: 60 });
   const tenuto = await openTenuto({
     home: join(folder, "home"),
     pipelines: [associationsPipeline({ ratePerSecond: 1000 })],

@@ -14,6 +14,8 @@ export const recordsWriterInput = z.object({
   dataDir: z.string().default("data"),
   results: z.custom<FanoutResult>(),
   urls: z.custom<DatasetRef>(),
+  /** For the gate behind this job. */
+  expected_members: z.number().nullable().default(null),
 });
 
 export const recordsWriterOutput = z.object({

@@ -1,0 +1,150 @@
+/**
+ * The jobs of one association, from its site to enriched records, as every pipeline of this system takes them.
+ *
+ * The graph for one association has them as they are; the run over several hands them to `orchestration/association`, which runs the
+ * same list once for each. Placeholders name params of the run and outputs of the jobs before.
+ */
+import { enrichmentJobs } from "./jobs/enrich.ts";
+import { validationJobs } from "./jobs/validate.ts";
+
+export const MODES = ["extract", "enrich", "validate", "full"] as const;
+export type Mode = (typeof MODES)[number];
+
+const ASSOCIATION_INPUT = {
+  association: "{{ params.association }}",
+  configDir: "{{ params.configDir }}",
+  dataDir: "{{ params.dataDir }}",
+};
+
+/** The jobs of a stage run in these modes; the others are skipped. */
+const during = (...modes: Mode[]) => ({ in: ["{{ params.mode }}", [...modes]] as [string, string[]] });
+
+export function discoveryJobs(ratePerSecond: number) {
+  return [
+    {
+      id: "map",
+      agent: "discovery/site_mapper",
+      summary: "Find the directory of {{ params.association }}",
+      when: during("extract", "full"),
+      effects: "outside" as const,
+      input: {
+        ...ASSOCIATION_INPUT,
+        baseUrl: "{{ params.baseUrl }}",
+        directoryUrl: "{{ params.directoryUrl }}",
+        schema: "{{ params.schema }}",
+        maxPages: "{{ params.maxPages }}",
+        ratePerSecond,
+      },
+    },
+    {
+      id: "crawl",
+      agent: "discovery/link_crawler",
+      summary: "Collect the members of {{ params.association }}",
+      needs: ["map"],
+      effects: "outside" as const,
+      // At half a request a second, a long directory takes its time.
+      timeoutSeconds: 24 * 3600,
+      input: {
+        ...ASSOCIATION_INPUT,
+        entry_url: "{{ jobs.map.output.directory_url }}",
+        entry: "{{ jobs.map.output.entry }}",
+        pagination: "{{ jobs.map.output.pagination }}",
+        max_pages: "{{ jobs.map.output.max_pages }}",
+        schema: "{{ jobs.map.output.schema }}",
+        member_links: "{{ jobs.map.output.member_links }}",
+        auth_required: "{{ jobs.map.output.auth_required }}",
+        expected_members: "{{ jobs.map.output.expected_members }}",
+        politeness: "{{ jobs.map.output.politeness }}",
+      },
+    },
+  ];
+}
+
+export function extractionJobs() {
+  return [
+    {
+      id: "extract",
+      agent: "extraction/html_parser",
+      summary: "Extract the members of {{ params.association }}",
+      needs: ["map", "crawl"],
+      effects: "outside" as const,
+      onExhausted: "skip" as const,
+      forEach: { source: "{{ jobs.crawl.output.urls }}", concurrency: 5, key: "{{ item.url }}", errorRate: 0.1 },
+      input: {
+        url: "{{ item.url }}",
+        mode: "{{ item.mode }}",
+        page: "{{ item.page }}",
+        listed: "{{ item.listed }}",
+        shape: "{{ jobs.crawl.output.shape }}",
+        foreign: "{{ jobs.crawl.output.foreign }}",
+        association: "{{ params.association }}",
+        configDir: "{{ params.configDir }}",
+        schema: "{{ jobs.map.output.schema }}",
+        politeness: "{{ jobs.crawl.output.politeness }}",
+      },
+    },
+  ];
+}
+
+export function outputJobs() {
+  return [
+    {
+      id: "write",
+      agent: "output/records_writer",
+      summary: "Write records.jsonl of {{ params.association }}",
+      needs: ["map", "crawl", "extract"],
+      gate: { agent: "gate/expected_members" },
+      input: {
+        association: "{{ params.association }}",
+        dataDir: "{{ params.dataDir }}",
+        results: "{{ jobs.extract.output }}",
+        urls: "{{ jobs.crawl.output.urls }}",
+        expected_members: "{{ jobs.map.output.expected_members }}",
+      },
+    },
+  ];
+}
+
+/** Enrichment of what `records.jsonl` of the association holds. */
+export function enrichStage() {
+  const jobs = enrichmentJobs({
+    source: { path: "{{ params.dataDir }}/raw/{{ params.association }}/records.jsonl" },
+    enrichment: "{{ params.enrichment }}",
+  });
+  return withMode(jobs, during("enrich", "full"));
+}
+
+/** Validation over all associations that have been enriched. */
+export function validateStage() {
+  const jobs = validationJobs({
+    source: { dataDir: "{{ params.dataDir }}" },
+    validation: "{{ params.validation }}",
+    minScore: "{{ params.minScore }}",
+  });
+  return withMode(jobs, during("validate", "full"));
+}
+
+/** The first job of a stage decides for those that need it. */
+function withMode<T extends object>([first, ...rest]: readonly T[], when: ReturnType<typeof during>): T[] {
+  return [{ ...first!, when }, ...rest];
+}
+
+/** The last job of a run: its output is the run's. It runs whatever was left out, and not when something failed. */
+export function summaryJobs() {
+  return [
+    {
+      id: "summary",
+      agent: "output/summary",
+      summary: "Bring the results together",
+      needs: ["write", "write_enriched", "report"].map((job) => ({ job, on: "always" as const })),
+      afterStage: true,
+      input: {
+        mode: "{{ params.mode }}",
+        association: "{{ params.association }}",
+        written: "{{ jobs.write.output }}",
+        enriched: "{{ jobs.write_enriched.output }}",
+        validated: "{{ jobs.report.output }}",
+      },
+    },
+  ];
+}
