@@ -13,7 +13,7 @@ export async function ask(world: World, attempt: Attempt, held: Held, y: number)
   const key = `k${y % 2}`;
   const number = (await ledger.approvals({ job: held.job })).length;
   const expiresAt = y % 3 === 0 ? clock.now() + 5_000 : null;
-  const opened = await attempt(
+  const opened = (await attempt(
     `ask ${held.id} ${key}`,
     ledger.apply(
       changes.openApproval(held.job, held.lease, {
@@ -29,8 +29,9 @@ export async function ask(world: World, attempt: Attempt, held: Held, y: number)
         expiresAt,
       }),
     ),
-  );
-  if (opened === undefined) return false;
+  )) as ApprovalRow | undefined;
+  // Code waits only for what is open.
+  if (opened?.state !== "open") return false;
   // A worker that has not looked since knows of more, or fewer, than there are.
   const known = y % 7 === 0 ? job.approvals : ((await ledger.job(held.job))?.approvals ?? 0);
   const parked = await attempt(
