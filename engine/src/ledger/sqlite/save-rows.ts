@@ -140,7 +140,7 @@ function jobValues(row: JobRow): unknown[] {
 }
 
 export function insertJob(statements: Statements, row: JobRow): void {
-  if (row.attempt === 0 && row.parent === null) return insertPlainJob(statements, row);
+  if (row.attempt === 0 && row.parent === null && row.endedAt === null) return insertPlainJob(statements, row);
   statements
     .of(SQL.insertJob)
     .run(
