@@ -9,6 +9,7 @@ import { loadYamlPipeline, openTenuto, type Pipeline } from "tenuto";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { crashAndResume, durableCode } from "./durable-code.ts";
 import { fanOut } from "./fan-out.ts";
+import { llmReview } from "./llm-review.ts";
 import { crawl } from "./rate-limited-crawl.ts";
 import { typedGraph } from "./typed-graph.ts";
 
@@ -104,6 +105,22 @@ describe("examples through the API", () => {
     );
     expect(end.output).toEqual({ total: 25, completed: 22, skipped: 3, failed: 0, oldest: "Willow Mills" });
     expect(seen.map((item) => item.ordinal)).toEqual([8, 10, 17]);
+  });
+
+  test("llm-review.ts: the model reads the notes, and its verdict is the gate's", async () => {
+    const look = async (tenuto: Awaited<ReturnType<typeof openTenuto>>, id: string) => ({
+      review: JSON.parse((await tenuto.client.job(id, "review")).output ?? "null"),
+      usage: await tenuto.client.usage(id),
+    });
+    const { end, seen } = await finish(llmReview, {}, look);
+    expect(end.state).toBe("completed");
+    expect(seen.review).toEqual({
+      verdict: "FAILED",
+      findings: [{ level: "error", message: '"teh" should be "the": Hold teh note.' }],
+    });
+    expect(seen.usage).toMatchObject({ calls: 3, lostCalls: 0 });
+    expect(seen.usage.cost).toBeGreaterThan(0);
+    expect((await finish(llmReview, { text: "Hold the note." }, look)).seen.review.verdict).toBe("PASSED");
   });
 
   test("rate-limited-crawl.ts: the server sees the declared rate and the wait that it asked for", async () => {

@@ -23,11 +23,13 @@ export type {
   SpawnSpec,
   StepKey,
 } from "./core/agent.ts";
+export type { UsageTotals } from "./core/budget.ts";
 export type { ItemRow } from "./core/decision.ts";
 export type * from "./core/document.ts";
 export type * from "./core/document-agents.ts";
 export { ERROR_CODES, type ErrorCategory, type ErrorCode, type StoredError, TenutoError } from "./core/errors.ts";
 export type { Finding } from "./core/gate.ts";
+export type { LlmBudget, LlmSpec, LlmTool, LlmToolContext, ModelPrice, ModelSpec } from "./core/llm.ts";
 export type { AttemptState, ItemState, JobState, Json, Priority, RunState } from "./core/model.ts";
 export type { ApprovalRow, ApprovalState, GateRow, Verdict } from "./core/records.ts";
 export type { EventRow } from "./core/unit.ts";

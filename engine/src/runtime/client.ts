@@ -2,6 +2,7 @@
  * What apps and the command line call: start, cancel, retry, wait, read. It needs no worker; a worker in another process
  * notices what is written here.
  */
+import { totalsOf, type UsageTotals } from "../core/budget.ts";
 import * as changes from "../core/changes.ts";
 import type { ItemRow } from "../core/decision.ts";
 import { type StoredError, TenutoError } from "../core/errors.ts";
@@ -244,6 +245,11 @@ export class Client {
     filter?: { states?: readonly JobState[]; after?: number; limit?: number },
   ): Promise<JobRecord[]> {
     return await this.parts.ledger.jobs((await this.run(id)).seq, filter);
+  }
+
+  /** What models were asked in a run, and what it cost. */
+  async usage(id: string): Promise<UsageTotals> {
+    return totalsOf(await this.parts.ledger.runUsage((await this.run(id)).seq));
   }
 
   /** One job by its id within the run. @throws not_found */
