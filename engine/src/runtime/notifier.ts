@@ -46,6 +46,7 @@ export class Notifiers implements Service {
   private low: RunSeq = 0;
   private movedAt = 0;
   private sending = new Set<Promise<void>>();
+  private recording = new Set<Promise<void>>();
   private timer: { at: number; cancel(): void } | null = null;
   private looking: Promise<void> | null = null;
   private again = false;
@@ -88,19 +89,16 @@ export class Notifiers implements Service {
 
   private async finish(): Promise<void> {
     this.look();
-    while (this.looking !== null || this.sending.size > 0) {
+    while (this.looking !== null || this.sending.size + this.recording.size > 0) {
       await this.looking;
-      await Promise.allSettled(this.sending);
+      await Promise.allSettled([...this.sending, ...this.recording]);
     }
   }
 
   private noteEnds(runs: readonly RunRow[]): void {
     // Rows of a commit are the ledger's own and go on changing.
     const ended = runs.map((run) => ({ ...run }));
-    void this.recordEnds(ended).then(
-      () => this.look(),
-      (error) => this.onFault(error),
-    );
+    this.keep(this.recordEnds(ended), this.recording);
   }
 
   private lookIn(ms: number): void {
@@ -129,7 +127,7 @@ export class Notifiers implements Service {
       try {
         this.lookIn(Math.min(LOOK_EVERY_MS, await this.lookOnce()));
       } catch (error) {
-        this.onFault(error);
+        if (this.active) this.onFault(error);
         this.lookIn(LOOK_EVERY_MS);
       }
     }
@@ -240,13 +238,21 @@ export class Notifiers implements Service {
 
   private send(id: string): void {
     if (this.sending.size >= SENDERS) return;
-    const work: Promise<void> = this.sendOne(id)
-      .catch((error) => this.onFault(error))
+    this.keep(this.sendOne(id), this.sending);
+  }
+
+  /** Work that nobody waits for but a stop; afterwards there may be more to do. */
+  private keep(work: Promise<void>, among: Set<Promise<void>>): void {
+    const kept: Promise<void> = work
+      .catch((error) => {
+        // Whatever a stop did not wait for is in the ledger, for the next process.
+        if (this.active) this.onFault(error);
+      })
       .finally(() => {
-        this.sending.delete(work);
+        among.delete(kept);
         this.look();
       });
-    this.sending.add(work);
+    among.add(kept);
   }
 
   private async sendOne(id: string): Promise<void> {
