@@ -268,6 +268,7 @@ export function devloopPipelines(options: DevloopOptions = {}): Pipeline<any>[] 
     return definePipeline({
       name,
       description,
+      display: "status",
       params:
         name === "devloop-plan-code-verify"
           ? devloopParams.extend({ maxIterations: devloopParams.shape.maxIterations.default(200) })
@@ -280,6 +281,7 @@ export function devloopPipelines(options: DevloopOptions = {}): Pipeline<any>[] 
   const mock = definePipeline({
     name: "devloop-mock",
     description: "Three jobs that do nothing",
+    display: "status",
     params: mockParams,
     agents: devloopAgents,
     defaults: { retry },

@@ -107,6 +107,8 @@ export interface HeadForm {
   runId?: string;
   priority?: Priority;
   requires?: Requirement[];
+  /** How progress is told where there is no terminal: how far each stage is (default), or the state of each job. */
+  display?: PipelineDocument["display"];
   /** One run per key at a time; a plain key queues. */
   concurrency?: Template | { key: Template; onConflict?: "queue" | "refuse" | "replace" };
   limiters?: PipelineDocument["limiters"];

@@ -75,7 +75,7 @@ export function plain<T>(value: T): T {
 }
 
 function headOf(form: HeadForm & { params?: Json }): Omit<PipelineDocument, "kind" | "stages"> {
-  const { name, description, params, runId, priority, requires, limiters, defaults, concurrency } = form;
+  const { name, description, params, runId, priority, requires, display, limiters, defaults, concurrency } = form;
   const key = typeof concurrency === "string" ? { key: concurrency } : concurrency;
   return plain({
     name,
@@ -84,6 +84,7 @@ function headOf(form: HeadForm & { params?: Json }): Omit<PipelineDocument, "kin
     runId,
     priority,
     requires,
+    display,
     concurrency: key === undefined ? undefined : { onConflict: "queue", ...key },
     limiters,
     defaults,

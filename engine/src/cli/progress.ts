@@ -10,6 +10,7 @@ import { counted } from "./figures.ts";
 import type { CliIo } from "./io.ts";
 import type { LiveArea, Output } from "./output.ts";
 import type { News, RunView } from "./run-view.ts";
+import { StatusLines } from "./status-lines.ts";
 import { widthOf } from "./terminal.ts";
 
 const DRAW_MS = 100;
@@ -40,7 +41,9 @@ export class Progress {
       ? { tell: () => {}, end: () => {} }
       : out.animate
         ? new Board(io, out, views)
-        : new PlainLines(out, views);
+        : views.length === 1 && views[0]?.jobs != null
+          ? new StatusLines(out)
+          : new PlainLines(out, views);
     const { ledger } = tenuto.engine.parts;
     const mark = () => {
       this.dirty = true;
@@ -86,7 +89,8 @@ export class Progress {
   }
 }
 
-interface Teller {
+/** What shows changes. */
+export interface Teller {
   tell(changes: { view: RunView; news: News[] }[]): void;
   end(): void;
 }

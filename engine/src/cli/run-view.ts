@@ -1,13 +1,14 @@
 /**
  * A run as it goes on, kept up to date from its events: stages, jobs at work, items, rates, and what is worth telling.
  *
- * Invariants: (1) a refresh reads the run's header, its stages and the events since the last one, never all its jobs;
+ * Invariants: (1) a refresh reads the run's header, its stages and the events since the last one, never all its jobs
+ * (the first 200 where the pipeline's display is `status`);
  * (2) what is kept grows with the jobs at work, not with the run.
  */
 import { isRunEnd, type RunSeq, type StageRow } from "../core/model.ts";
 import type { EventRow } from "../core/unit.ts";
 import type { Tenuto } from "../open.ts";
-import type { RunRecord } from "../ports/ledger.ts";
+import type { JobRecord, RunRecord } from "../ports/ledger.ts";
 import { type EventText, eventText } from "./event-text.ts";
 import { percent } from "./figures.ts";
 
@@ -37,6 +38,8 @@ export interface News {
 
 const BATCH = 1_000;
 const MAX_BATCHES = 10;
+/** Jobs whose states are told one by one, where the pipeline asks for that. */
+const TOLD_JOBS = 200;
 const RATE_MS = 10_000;
 
 export class RunView {
@@ -46,6 +49,8 @@ export class RunView {
   /** Failed jobs and failed or skipped items so far, and tries that were repeated. */
   readonly errors = { jobs: 0, retries: 0 };
   jobsDone = 0;
+  /** Jobs in order, where the pipeline wants each of them told. */
+  jobs: JobRecord[] | null = null;
   private readonly tenuto: Tenuto;
   private readonly stageOf = new Map<string, number>();
   private readonly ended = new Map<string, { failed: number; skipped: number }>();
@@ -66,7 +71,8 @@ export class RunView {
 
   /** Reads what is there already without telling it, as for a run that goes on after a stop. */
   async begin(): Promise<void> {
-    const { plan } = await this.tenuto.engine.definitions.load(this.run.version);
+    const { plan, document } = await this.tenuto.engine.definitions.load(this.run.version);
+    if (document.display === "status") this.jobs = [];
     for (const job of plan.jobs) this.stageOf.set(job.id, job.stage);
     await this.refresh();
   }
@@ -79,6 +85,7 @@ export class RunView {
     const run = await ledger.run(this.seq);
     if (run !== null) this.run = run;
     this.stages = await ledger.stages(this.seq);
+    if (this.jobs !== null) this.jobs = await ledger.jobs(this.seq, { limit: TOLD_JOBS });
     for (let batch = 0; batch < MAX_BATCHES || this.over; batch++) {
       const events = await ledger.events(this.seq, this.seen, BATCH);
       for (const event of events) this.take(event, news);

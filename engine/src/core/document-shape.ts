@@ -167,6 +167,7 @@ export const PIPELINE_KEYS: { readonly [key: string]: Shape } = {
   description: text(),
   runId: text(),
   priority: PRIORITY,
+  display: word("phases", "status"),
   requires: list(object({ file: text(), env: text(), command: text(), agent: text(), hint: text() })),
   limiters: map(LIMITER),
   defaults: object(POLICY_KEYS),

@@ -191,6 +191,8 @@ export interface PipelineDocument {
   runId?: string;
   priority?: Priority;
   requires?: Requirement[];
+  /** How progress is told where there is no terminal: how far each stage is (default), or the state of each job. */
+  display?: "phases" | "status";
   /** One run per key at a time. */
   concurrency?: { key: Template; onConflict: "queue" | "refuse" | "replace" };
   limiters?: { [name: string]: LimiterSpec };
