@@ -22,22 +22,23 @@ const MAX_VISITED = 20_000;
 
 const PATH = { type: "string", description: "path relative to the workspace", max: 4_096 } as const;
 
-export function fileTools(workspace: string): Partial<Record<BuiltInTool, Tool>> {
-  const make = (
-    name: BuiltInTool,
-    description: string,
-    fields: Fields,
-    rest: Pick<Tool, "work" | "plan">,
-  ): Partial<Record<BuiltInTool, Tool>> => ({
-    [name]: { offer: offerOf(name, description, fields), check: (input: Json) => checkFields(input, fields), ...rest },
-  });
-  const found = async (path: Json) => {
-    const place = await placeOf(workspace, String(path));
-    return await followed(workspace, place, String(path));
-  };
-  const before = async (args: Args) => await hashOf(await found(args["path"]!));
+type Made = Partial<Record<BuiltInTool, Tool>>;
+type Finder = (path: Json) => Promise<Place>;
+
+export function fileTools(workspace: string): Made {
+  const found: Finder = async (path) => await followed(workspace, await placeOf(workspace, String(path)), String(path));
+  return { ...readingTools(workspace, found), ...writingTools(found) };
+}
+
+function tool(name: BuiltInTool, description: string, fields: Fields, rest: Pick<Tool, "work" | "plan">): Made {
   return {
-    ...make(
+    [name]: { offer: offerOf(name, description, fields), check: (input: Json) => checkFields(input, fields), ...rest },
+  };
+}
+
+function readingTools(workspace: string, found: Finder): Made {
+  return {
+    ...tool(
       "read_file",
       `Reads a text file, at most ${MAX_READ} characters from a line on.`,
       {
@@ -47,33 +48,48 @@ export function fileTools(workspace: string): Partial<Record<BuiltInTool, Tool>>
       },
       { work: async (args) => await readText(await found(args["path"]!), args) },
     ),
-    ...make(
+    ...tool(
+      "list_directory",
+      "Lists a folder.",
+      { path: { ...PATH, optional: true } },
+      { work: async (args) => await list(await found(args["path"] ?? "."), String(args["path"] ?? ".")) },
+    ),
+    ...tool(
+      "find_files",
+      "Finds files whose path matches a pattern with * and **.",
+      { pattern: { type: "string", description: "for example src/**/*.ts", max: 500 } },
+      { work: async (args) => await find(workspace, String(args["pattern"])) },
+    ),
+  };
+}
+
+function writingTools(found: Finder): Made {
+  const content = { type: "string", description: "the whole file", max: MAX_FILE } as const;
+  const write = async (args: Args, verb: string) => {
+    const place = await found(args["path"]!);
+    await replace(place, String(args["content"]), String(args["path"]));
+    return `${verb} ${place.shown} (${Buffer.byteLength(String(args["content"]))} bytes)`;
+  };
+  return {
+    ...tool(
       "write_file",
       "Writes a text file, in the place of what is there.",
-      { path: PATH, content: { type: "string", description: "the whole file", max: MAX_FILE } },
-      {
-        work: async (args) => {
-          const place = await found(args["path"]!);
-          await replace(place, String(args["content"]), String(args["path"]));
-          return `wrote ${place.shown} (${Buffer.byteLength(String(args["content"]))} bytes)`;
-        },
-      },
+      { path: PATH, content },
+      { work: async (args) => await write(args, "wrote") },
     ),
-    ...make(
+    ...tool(
       "create_file",
       "Creates a text file; fails if there is one already.",
-      { path: PATH, content: { type: "string", description: "the whole file", max: MAX_FILE } },
+      { path: PATH, content },
       {
-        plan: before,
+        plan: async (args) => await hashOf(await found(args["path"]!)),
         work: async (args, plan) => {
-          if (plan !== null) throw new ToolProblem(`${args["path"]} exists already; use write_file or edit_file`);
-          const place = await found(args["path"]!);
-          await replace(place, String(args["content"]), String(args["path"]));
-          return `created ${place.shown} (${Buffer.byteLength(String(args["content"]))} bytes)`;
+          if (plan === null) return await write(args, "created");
+          throw new ToolProblem(`${args["path"]} exists already; use write_file or edit_file`);
         },
       },
     ),
-    ...make(
+    ...tool(
       "edit_file",
       "Replaces a text in a file by another one. The old text must occur exactly once, unless all is true.",
       {
@@ -86,18 +102,6 @@ export function fileTools(workspace: string): Partial<Record<BuiltInTool, Tool>>
         plan: async (args) => await planEdit(await found(args["path"]!), args),
         work: async (args, plan) => await applyEdit(await found(args["path"]!), args, plan as unknown as EditPlan),
       },
-    ),
-    ...make(
-      "list_directory",
-      "Lists a folder.",
-      { path: { ...PATH, optional: true } },
-      { work: async (args) => await list(await found(args["path"] ?? "."), String(args["path"] ?? ".")) },
-    ),
-    ...make(
-      "find_files",
-      "Finds files whose path matches a pattern with * and **.",
-      { pattern: { type: "string", description: "for example src/**/*.ts", max: 500 } },
-      { work: async (args) => await find(workspace, String(args["pattern"])) },
     ),
   };
 }
