@@ -99,7 +99,7 @@ export class Client {
   private readonly parts: Parts;
   private readonly definitions: Definitions;
   private readonly parse: (pipeline: KnownPipeline, params: unknown) => Params;
-  private readonly known = new Set<string>();
+  private readonly known = new Map<string, Promise<void>>();
   private readonly waiters: RunWaiters;
 
   constructor(parts: Parts, definitions: Definitions, parse: (pipeline: KnownPipeline, params: unknown) => Params) {
@@ -120,6 +120,17 @@ export class Client {
     this.parse(this.without(pipeline, options.exclude).pipeline, params);
   }
 
+  /** Many starts at once are told of one and the same definition; it is written once. */
+  private makeKnown(version: string, name: string, document: PipelineDocument): Promise<void> {
+    let known = this.known.get(version);
+    if (known === undefined) {
+      known = this.parts.ledger.putDefinition(version, name, JSON.stringify(document));
+      this.known.set(version, known);
+      known.catch(() => this.known.delete(version));
+    }
+    return known;
+  }
+
   /** A start of a pipeline that need not be known by name here, one of a template for example. */
   async startKnown(given: KnownPipeline, params: unknown = {}, options: StartOptions = {}): Promise<RunHandle> {
     checkStartOptions(options);
@@ -128,14 +139,11 @@ export class Client {
     const { name } = document;
     const values = this.parse(pipeline, params);
     const payload = checkPayload(values, `params of pipeline ${name}`);
-    if (!this.known.has(version)) {
-      await this.parts.ledger.putDefinition(version, name, JSON.stringify(document));
-      this.known.add(version);
-    }
+    await this.makeKnown(version, name, document);
     const plan = (await this.definitions.load(version)).plan ?? planOf(document);
     const { rerun } = options;
-    const again = rerun === undefined ? null : rerunStart(plan, rerun);
-    const origin = rerun === undefined ? null : (await this.run(rerun.run)).seq;
+    const again =
+      rerun === undefined ? null : await rerunStart(this.parts.ledger, plan, await this.run(rerun.run), rerun);
     const variant = { ...reduced, ...again?.variant, ...(options.dryRun === true ? { dryRun: true as const } : {}) };
     for (const hash of referencedHashes(values)) await this.parts.store.touch(hash).catch(() => false);
     const at = this.parts.clock.now();
@@ -166,8 +174,7 @@ export class Client {
           labels: options.labels === undefined ? null : JSON.stringify(options.labels),
         },
         variant: Object.keys(variant).length === 0 ? null : variant,
-        origin,
-        ...(again === null ? {} : { specs: again.specs }),
+        ...(again === null ? {} : { origin: again.origin, specs: again.specs }),
         concurrency:
           key === undefined
             ? null

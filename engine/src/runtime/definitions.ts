@@ -53,6 +53,7 @@ export class Definitions {
   private readonly byVersion = new Map<string, KnownPipeline>();
   private readonly agents = new Map<string, Agent>();
   private readonly loaded = new Map<string, LoadedDefinition>();
+  private readonly loading = new Map<string, Promise<LoadedDefinition>>();
   private readonly params = new Map<number, Params>();
   private readonly policies = new WeakMap<JobSpec, ResolvedPolicy>();
   private readonly outputs = new WeakMap<JobSpec, string[]>();
@@ -117,9 +118,20 @@ export class Definitions {
     return this.agents.has(reference) || reference === INLINE_COMMAND || reference === MULTIPLY_AGENT;
   }
 
+  /** Many starts at once wait for one and the same reading. */
   async load(version: string): Promise<LoadedDefinition> {
     const known = this.loaded.get(version);
     if (known !== undefined) return known;
+    const loading = this.loading.get(version) ?? this.read(version);
+    this.loading.set(version, loading);
+    try {
+      return await loading;
+    } finally {
+      this.loading.delete(version);
+    }
+  }
+
+  private async read(version: string): Promise<LoadedDefinition> {
     const text = await this.ledger.definition(version);
     if (text === null)
       throw new TenutoError("definition_changed", `the ledger has no definition ${version}`, {
@@ -154,7 +166,9 @@ export class Definitions {
     const definition = this.loaded.get(run.version) ?? (await this.load(run.version));
     const params = this.params.get(run.seq) ?? (await this.paramsOf(run));
     const declared = job.parent === null ? definition.plan.specs[job.seq - run.firstJob] : undefined;
-    const own = declared === undefined || variantOf(run).from === job.id ? await this.ownSpec(job) : undefined;
+    const given = declared !== undefined && run.variant !== null ? variantOf(run).inputs : undefined;
+    const own =
+      declared === undefined || (Array.isArray(given) && given.includes(job.id)) ? await this.ownSpec(job) : undefined;
     const spec = own ?? declared;
     if (spec === undefined) throw new TenutoError("internal", `job ${job.id} has no spec in definition ${run.version}`);
     const agent = this.agents.get(job.agent) ?? null;
@@ -184,7 +198,7 @@ export class Definitions {
     }
   }
 
-  /** Of spawned jobs, and of the job that a rerun begins with if it was given another input. */
+  /** Of spawned jobs, and of jobs that a rerun was given another input for. */
   private async ownSpec(job: JobRow): Promise<JobSpec | undefined> {
     const text = await this.ledger.spec(job.seq);
     return text === null ? undefined : (JSON.parse(text) as JobSpec);

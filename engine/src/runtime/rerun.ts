@@ -11,14 +11,14 @@ import * as changes from "../core/changes.ts";
 import type { Effect } from "../core/decision.ts";
 import type { JobSpec } from "../core/document.ts";
 import { TenutoError } from "../core/errors.ts";
-import { type Json, type RunVariant, variantOf } from "../core/model.ts";
+import { type Json, type RunSeq, type RunVariant, variantOf } from "../core/model.ts";
 import { suggest } from "../core/names.ts";
 import { checkPayload } from "../core/payload.ts";
 import { canonicalJson } from "../core/pipeline.ts";
 import { expand, references, type Scope } from "../core/placeholders.ts";
 import type { Plan } from "../core/plan.ts";
 import { changedWork, declaredValues, PLANNED } from "../core/rerun.ts";
-import type { JobRecord, RunRecord } from "../ports/ledger.ts";
+import type { JobRecord, Ledger, RunRecord } from "../ports/ledger.ts";
 import type { Definitions, LoadedDefinition } from "./definitions.ts";
 import type { Execution } from "./execution.ts";
 import { offeredTo, referencedHashes } from "./offer.ts";
@@ -34,14 +34,28 @@ export interface RerunRequest {
   input?: Json;
 }
 
-/** What becomes of the request: for the run's header, and for the row of its first job. */
-export function rerunStart(plan: Plan, request: RerunRequest): { variant: RunVariant; specs: Map<number, string> } {
-  const specs = new Map<number, string>();
-  const { from, input } = request;
+export interface RerunStart {
+  origin: RunSeq;
+  variant: RunVariant;
+  specs: Map<number, string>;
+}
+
+/** What becomes of the request: the run's header, and specs of jobs whose input is not the pipeline's. */
+export async function rerunStart(
+  ledger: Ledger,
+  plan: Plan,
+  origin: RunRecord,
+  { from, input }: Omit<RerunRequest, "run">,
+): Promise<RerunStart> {
+  const specs = await givenInputs(ledger, plan, origin);
+  const variant = (): RunVariant => {
+    const inputs = [...specs.keys()].map((ordinal) => plan.specs[ordinal]!.id);
+    return { relation: "rerun", ...(from === undefined ? {} : { from }), ...(inputs.length === 0 ? {} : { inputs }) };
+  };
   if (from === undefined) {
     if (input !== undefined)
       throw new TenutoError("invalid_input", "an input needs the job that it is for", { hint: "Say from which job." });
-    return { variant: { relation: "rerun" }, specs };
+    return { origin: origin.seq, variant: variant(), specs };
   }
   const ordinal = plan.ordinals.get(from);
   if (ordinal === undefined)
@@ -53,7 +67,22 @@ export function rerunStart(plan: Plan, request: RerunRequest): { variant: RunVar
     const spec: JobSpec = { ...plan.specs[ordinal]!, input };
     specs.set(ordinal, checkPayload(spec, `input of job ${from}`).json);
   }
-  return { variant: { relation: "rerun", from }, specs };
+  return { origin: origin.seq, variant: variant(), specs };
+}
+
+/** Inputs that somebody gave to jobs of the origin hold for the new run as well. */
+async function givenInputs(ledger: Ledger, plan: Plan, origin: RunRecord): Promise<Map<number, string>> {
+  const specs = new Map<number, string>();
+  const { inputs } = variantOf(origin);
+  if (!Array.isArray(inputs)) return specs;
+  for (const job of await ledger.jobs(origin.seq)) {
+    const ordinal = plan.ordinals.get(job.id);
+    if (job.parent !== null || ordinal === undefined || !inputs.includes(job.id)) continue;
+    const given = JSON.parse((await ledger.spec(job.seq)) ?? "{}") as Partial<JobSpec>;
+    if (given.input !== undefined)
+      specs.set(ordinal, JSON.stringify({ ...plan.specs[ordinal]!, input: given.input } satisfies JobSpec));
+  }
+  return specs;
 }
 
 const BATCH = 500;

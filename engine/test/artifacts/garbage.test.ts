@@ -14,64 +14,68 @@ const OPERATIONS = Number(process.env["TENUTO_GARBAGE_OPERATIONS"] ?? 4_000);
 /** How far the file system's clock may be behind. */
 const COARSE_MS = 20;
 
-it(`R-47: of ${OPERATIONS} puts, reads and collections at once, no object that is in use is removed`, async () => {
-  const root = mkdtempSync(join(tmpdir(), "tenuto-garbage-"));
-  onTestFinished(() => rmSync(root, { recursive: true, force: true }));
-  const { below } = seededEntropy(47);
-  // Two stores on one folder, as two processes have; all that is stored again is touched.
-  const stores = [await openFileStore(root, 0), await openFileStore(root, 0)] as const;
-  const contents = Array.from({ length: 40 }, (_, n) => Buffer.from(`object ${n}`.repeat(1 + (n % 7) * 40)));
-  const used = new Map<string, number>();
-  const underWay = new Set<{ since: number }>();
-  let removed = 0;
-  let reads = 0;
-  const operations: (() => Promise<void>)[] = [
-    async () => {
-      const pending = { since: Date.now() };
-      underWay.add(pending);
-      const { sha256 } = await stores[below(2)]!.put(contents[below(contents.length)]!);
-      for (let turns = below(4); turns > 0; turns--) await new Promise((next) => setImmediate(next));
-      used.set(sha256, (used.get(sha256) ?? 0) + 1);
-      underWay.delete(pending);
-    },
-    async () => {
-      const held = [...used.keys()];
-      if (held.length === 0) return;
-      const sha256 = held[below(held.length)]!;
-      used.set(sha256, used.get(sha256)! + 1);
-      let bytes = 0;
-      for await (const chunk of stores[below(2)]!.get(sha256)) bytes += chunk.length;
-      expect(bytes).toBeGreaterThan(0);
-      reads += 1;
-      used.set(sha256, used.get(sha256)! - 1);
-      if (used.get(sha256) === 0) used.delete(sha256);
-    },
-    async () => {
-      const held = [...used.keys()];
-      if (held.length === 0) return;
-      const sha256 = held[below(held.length)]!;
-      if (used.get(sha256) === 1) used.delete(sha256);
-      else used.set(sha256, used.get(sha256)! - 1);
-    },
-    async () => {
-      const store = stores[below(2)]!;
-      for await (const { sha256 } of store.list()) {
-        // The grace: nobody who is about to register something began so long ago.
-        const before = Math.min(Date.now(), ...[...underWay].map((entry) => entry.since)) - COARSE_MS;
-        if (below(3) === 0 && (await store.removeUnused(sha256, before, async () => used.has(sha256)))) removed += 1;
-      }
-    },
-  ];
-  const weights = [0, 0, 0, 1, 1, 2, 2, 3];
-  let left = OPERATIONS;
-  const worker = async () => {
-    while (left-- > 0) await operations[weights[below(weights.length)]!]!();
-  };
-  await Promise.all(Array.from({ length: 8 }, worker));
-  for (const sha256 of used.keys()) expect(await stores[0].verify(sha256)).toMatchObject({ ok: true });
-  expect([removed > 20, reads > 100]).toEqual([true, true]);
-  expect(readdirSync(join(root, "trash"))).toEqual([]);
-});
+it(
+  `R-47: of ${OPERATIONS} puts, reads and collections at once, no object that is in use is removed`,
+  async () => {
+    const root = mkdtempSync(join(tmpdir(), "tenuto-garbage-"));
+    onTestFinished(() => rmSync(root, { recursive: true, force: true }));
+    const { below } = seededEntropy(47);
+    // Two stores on one folder, as two processes have; all that is stored again is touched.
+    const stores = [await openFileStore(root, 0), await openFileStore(root, 0)] as const;
+    const contents = Array.from({ length: 40 }, (_, n) => Buffer.from(`object ${n}`.repeat(1 + (n % 7) * 40)));
+    const used = new Map<string, number>();
+    const underWay = new Set<{ since: number }>();
+    let removed = 0;
+    let reads = 0;
+    const operations: (() => Promise<void>)[] = [
+      async () => {
+        const pending = { since: Date.now() };
+        underWay.add(pending);
+        const { sha256 } = await stores[below(2)]!.put(contents[below(contents.length)]!);
+        for (let turns = below(4); turns > 0; turns--) await new Promise((next) => setImmediate(next));
+        used.set(sha256, (used.get(sha256) ?? 0) + 1);
+        underWay.delete(pending);
+      },
+      async () => {
+        const held = [...used.keys()];
+        if (held.length === 0) return;
+        const sha256 = held[below(held.length)]!;
+        used.set(sha256, used.get(sha256)! + 1);
+        let bytes = 0;
+        for await (const chunk of stores[below(2)]!.get(sha256)) bytes += chunk.length;
+        expect(bytes).toBeGreaterThan(0);
+        reads += 1;
+        used.set(sha256, used.get(sha256)! - 1);
+        if (used.get(sha256) === 0) used.delete(sha256);
+      },
+      async () => {
+        const held = [...used.keys()];
+        if (held.length === 0) return;
+        const sha256 = held[below(held.length)]!;
+        if (used.get(sha256) === 1) used.delete(sha256);
+        else used.set(sha256, used.get(sha256)! - 1);
+      },
+      async () => {
+        const store = stores[below(2)]!;
+        for await (const { sha256 } of store.list()) {
+          // The grace: nobody who is about to register something began so long ago.
+          const before = Math.min(Date.now(), ...[...underWay].map((entry) => entry.since)) - COARSE_MS;
+          if (below(3) === 0 && (await store.removeUnused(sha256, before, async () => used.has(sha256)))) removed += 1;
+        }
+      },
+    ];
+    const weights = [0, 0, 0, 1, 1, 2, 2, 3];
+    let left = OPERATIONS;
+    const worker = async () => {
+      while (left-- > 0) await operations[weights[below(weights.length)]!]!();
+    };
+    await Promise.all(Array.from({ length: 8 }, worker));
+    for (const sha256 of used.keys()) expect(await stores[0].verify(sha256)).toMatchObject({ ok: true });
+    expect([removed > 20, reads > 100]).toEqual([true, true]);
+    expect(readdirSync(join(root, "trash"))).toEqual([]);
+  },
+  60_000 + OPERATIONS * 5,
+);
 
 it("what a collector that died left in the trash is put back", async () => {
   const root = mkdtempSync(join(tmpdir(), "tenuto-garbage-"));

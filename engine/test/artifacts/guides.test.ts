@@ -53,8 +53,5 @@ it("artifacts.md", async () => {
   const direct = (json.json.uses as { artifact: number; job: string; how: string }[]).filter(
     (use) => use.artifact === json.json.artifact,
   );
-  expect(direct.map((use) => `${use.job} ${use.how}`)).toEqual([
-    "build offered",
-    "check offered",
-  ]);
+  expect(direct.map((use) => `${use.job} ${use.how}`)).toEqual(["build offered", "check offered"]);
 });

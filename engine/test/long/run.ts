@@ -38,6 +38,12 @@ const SUITES: Suite[] = [
   { id: "R-15 simulation", files: "engine/test/sim/simulation.test.ts", figures: { TENUTO_SIM_RUNS: "200000" } },
   { id: "R-16 cancel races", files: "engine/test/sim/cancel-races.test.ts", figures: {} },
   { id: "R-42 shared file", files: "engine/src/ledger/sqlite/shared.test.ts", figures: {} },
+  {
+    id: "R-47 garbage",
+    files: "engine/test/artifacts/garbage.test.ts",
+    figures: { TENUTO_GARBAGE_OPERATIONS: "1000000" },
+  },
+  { id: "R-54 rollback", files: "engine/test/aftermath/rollback-kill.test.ts", figures: {} },
   { id: "LLM kills", files: `${CRASH}/llm-kill.test.ts`, figures: { CRASH_LLM_KILLS: "100" } },
   { id: "R-53 versions", files: `${CRASH}/versions.test.ts`, figures: {} },
 ];
