@@ -12,17 +12,31 @@ import { cityForm, nameForm, PRIOR_NAMES, priorOccurrences, streetForm } from ".
 
 export type RecordLike = { readonly [field: string]: unknown };
 
-/** Other names under which the compared fields are found in records of other make; the first that is filled counts. */
+/**
+ * Names under which the compared fields are found, also in records of other make; the first that is filled counts. Capitals and signs
+ * between words do not matter: `streetAddress` is `street_address`.
+ */
 export const FIELD_NAMES = {
-  name: ["company_name", "name", "company", "organization", "organization_name", "title", "business_name"],
-  website: ["domain", "website", "url", "website_url", "homepage"],
-  email: ["email", "email_address"],
-  phone: ["phone", "telephone", "phone_number", "tel"],
-  street: ["street", "address", "addr", "street_address", "address_1", "address1", "full_address"],
+  name: [
+    "company_name",
+    "name",
+    "company",
+    "organization",
+    "organization_name",
+    "business_name",
+    "legal_name",
+    "title",
+  ],
+  website: ["domain", "website", "url", "website_url", "web", "homepage"],
+  email: ["email", "email_address", "mail"],
+  phone: ["phone", "telephone", "phone_number", "tel", "phone_e164"],
+  street: ["street", "address", "addr", "street_address", "address_1", "address_line_1", "full_address"],
   city: ["city", "town", "locality"],
-  state: ["state", "state_province", "province", "region"],
-  postal: ["postal_code", "zip", "zip_code", "zipcode", "postcode"],
+  state: ["state", "state_province", "province", "region", "state_code"],
+  postal: ["postal_code", "zip", "zip_code", "postcode"],
 } as const;
+
+const FIELD_KINDS = Object.keys(FIELD_NAMES) as (keyof typeof FIELD_NAMES)[];
 
 /** A list of numbers that grows; read it through `view`. */
 class Column<A extends Float64Array | Int32Array | Float32Array> {
@@ -182,9 +196,16 @@ export function profilesOf(records: Iterable<RecordLike>): Profiles {
 type Texts = Record<keyof typeof FIELD_NAMES, string>;
 
 function readFields(record: RecordLike): Texts {
-  const text = Object.fromEntries(
-    Object.entries(FIELD_NAMES).map(([key, names]) => [key, firstText(record, names)]),
-  ) as Texts;
+  const text: Texts = { name: "", website: "", email: "", phone: "", street: "", city: "", state: "", postal: "" };
+  const ranks: Partial<Record<keyof Texts, number>> = {};
+  for (const key in record) {
+    const place = placeOf(key);
+    if (place === null || (ranks[place.kind] ?? Number.POSITIVE_INFINITY) <= place.rank) continue;
+    const value = textOf(record[key]);
+    if (value === "") continue;
+    text[place.kind] = value;
+    ranks[place.kind] = place.rank;
+  }
   if (text.city === "" && text.street.includes(",")) {
     const parts = parseAddress([text.street]);
     if (parts?.city) {
@@ -196,13 +217,31 @@ function readFields(record: RecordLike): Texts {
   return text;
 }
 
-function firstText(record: RecordLike, names: readonly string[]): string {
-  for (const name of names) {
-    const value = record[name];
-    if (typeof value === "string" && value.trim() !== "") return value;
-    if (typeof value === "number" && Number.isFinite(value)) return String(value);
-  }
-  return "";
+interface FieldPlace {
+  kind: keyof Texts;
+  /** 0 for the name that is preferred. */
+  rank: number;
+}
+
+const plainKey = (key: string) => key.toLowerCase().replace(/[^a-z\d]/g, "");
+const places = new Map<string, FieldPlace>(
+  FIELD_KINDS.flatMap((kind) => FIELD_NAMES[kind].map((name, rank) => [plainKey(name), { kind, rank }] as const)),
+);
+/** By key as written; records of one make have the same keys over and over. */
+const seenKeys = new Map<string, FieldPlace | null>();
+const MAX_SEEN_KEYS = 10_000;
+
+function placeOf(key: string): FieldPlace | null {
+  const seen = seenKeys.get(key);
+  if (seen !== undefined) return seen;
+  const place = places.get(plainKey(key)) ?? null;
+  if (seenKeys.size < MAX_SEEN_KEYS) seenKeys.set(key, place);
+  return place;
+}
+
+function textOf(value: unknown): string {
+  if (typeof value === "string") return value.trim();
+  return typeof value === "number" && Number.isFinite(value) ? String(value) : "";
 }
 
 /** "12345-6789" is 12345; others without spaces. */
