@@ -118,3 +118,16 @@ export function addSchedules(program: Command, start: Start): void {
     .description("Forget a schedule; the runs that it started stay.")
     .action((name) => start(async (cli) => (await commands()).schedulesRemove(cli, name)));
 }
+
+export function addMcp(program: Command, start: Start): void {
+  program
+    .command("mcp")
+    .summary("Offer runs to an MCP client.")
+    .description(
+      "An MCP server over stdin and stdout: list, start, watch, decide, retry and cancel runs, read logs and artifacts.",
+    )
+    .option("--read-only", "only tools that change nothing")
+    .option("--work", "work on runs in this process as well")
+    .option("--pipeline <file...>", "files with pipelines, where no configuration names them")
+    .action((options) => start(async (cli) => (await import("./commands/mcp.ts")).mcp(cli, options)));
+}

@@ -6,7 +6,7 @@
 import { Command, Option } from "commander";
 import type { CliIo } from "./io.ts";
 import type { Cli } from "./main.ts";
-import { addSchedules, addTemplates, withRunOptions } from "./program-named.ts";
+import { addMcp, addSchedules, addTemplates, withRunOptions } from "./program-named.ts";
 import { TENUTO_VERSION } from "./version.ts";
 
 export interface GlobalOptions {
@@ -174,7 +174,7 @@ function addDecisions(program: Command, start: Start): void {
 
 function addRuns(program: Command, start: Start): void {
   program.commandsGroup("Look and act:");
-  const runs = program.command("runs").description("List, show, watch, cancel, retry, rerun, report.");
+  const runs = program.command("runs").description("List, show, watch, cancel, retry, rerun, roll back, report.");
   runs
     .command("list")
     .description("Runs, the newest first.")
@@ -218,13 +218,31 @@ function addRuns(program: Command, start: Start): void {
     .action((id, options) => start(async (cli) => (await import("./commands/resume.ts")).retry(cli, id, options)));
   runs
     .command("rerun <run>")
-    .description("Start a new run of the same pipeline with the same params.")
+    .summary("Start a new run like it, or go again from a job.")
+    .description(
+      "Start a new run of the same pipeline with the same params. With --from, what that job does not touch is answered from the old run.",
+    )
+    .option("--from <job>", "the first job to run again")
+    .option("--input <json>", "another input for that job: JSON, or @FILE")
     .option("-p, --param <name=value>", "another value for a param; may be repeated", collect, [])
     .option("--detach", "start it and leave the work to a worker")
     .addOption(WORK_OPTIONS.concurrency())
     .addOption(WORK_OPTIONS.drain())
     .action((id, options) =>
       start(async (cli) => (await import("./commands/runs-rerun.ts")).runsRerun(cli, id, options)),
+    );
+  runs
+    .command("rollback <run>")
+    .summary("Undo what a run did, by its compensations.")
+    .description(
+      "Undo what a run did: a run of its own carries out the compensations, in the reverse order of completion.",
+    )
+    .option("--detach", "start it and leave the work to a worker")
+    .addOption(WORK_OPTIONS.pipeline())
+    .addOption(WORK_OPTIONS.concurrency())
+    .addOption(WORK_OPTIONS.drain())
+    .action((id, options) =>
+      start(async (cli) => (await import("./commands/runs-rollback.ts")).runsRollback(cli, id, options)),
     );
   runs
     .command("report <run>")
@@ -280,6 +298,7 @@ function addReading(program: Command, start: Start): void {
     .action(() => start(async (cli) => (await import("./commands/agents.ts")).agentsList(cli)));
   addTemplates(program, start);
   addSchedules(program, start);
+  addMcp(program, start);
 }
 
 function addUpkeep(program: Command, start: Start): void {

@@ -47,7 +47,7 @@ function parsed(text: string): Json {
   }
 }
 
-function post(socketPath: string, token: string, path: string, body: string): Promise<unknown> {
+export function post(socketPath: string, token: string, path: string, body: string): Promise<unknown> {
   return new Promise((resolve, reject) => {
     const call = request(
       {
