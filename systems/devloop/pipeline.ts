@@ -126,6 +126,8 @@ function cleanup(stages: readonly StageForm[]): StageForm {
   };
 }
 
+/** What dev changed, as artifacts: the files, what is gone, and the patch. */
+const CHANGES = { artifacts: { strategy: "git_diff" as const, folder: "{{ jobs.workspace.output.path }}" } };
 const PLAN = { plan: "{{ jobs.planner.output.plan }}" };
 /** The declared job `dev`, run again in its own stage. */
 const BACK_TO_DEV = { regress: { like: "dev", stage: "dev" } };
@@ -137,7 +139,7 @@ function stagesOf(kit: Kit, names: readonly string[]): StageForm[] {
   const sentBack = names.includes("dev");
   const jobs: Record<string, () => JobForm> = {
     plan: () => agentJob(kit, "planner", "planner"),
-    dev: () => agentJob(kit, "dev", "dev", planned),
+    dev: () => agentJob(kit, "dev", "dev", planned, CHANGES),
     test: () => agentJob(kit, "tester", "tester", sentBack ? BACK_TO_DEV : {}, sentBack ? MAY_SPAWN_DEV : {}),
     verify: () => agentJob(kit, "verifier", "verifier"),
   };
@@ -157,7 +159,7 @@ function planCodeVerify(kit: Kit): StageForm[] {
           "dev",
           "code",
           { task },
-          { multiply: { source: "{{ jobs.planner.output.plan.tasks }}", concurrency: 1 } },
+          { ...CHANGES, multiply: { source: "{{ jobs.planner.output.plan.tasks }}", concurrency: 1 } },
         ),
       ],
     },

@@ -155,11 +155,26 @@ export async function cleanStart(tree: string, allowed: readonly string[], label
   });
 }
 
+const PATHS_AT_ONCE = 200;
+
+/** Makes these paths what they are in the last commit: changes undone, new files removed, removed files there again. */
 async function putBack(tree: string, paths: readonly string[]): Promise<void> {
-  await git(tree, ["reset", "--quiet", "--", ...paths]).catch(() => "");
-  await git(tree, ["clean", "-fdq", "--", ...paths]);
-  const tracked = await git(tree, ["ls-files", "-z", "--", ...paths]);
-  if (tracked !== "") await git(tree, ["checkout", "--quiet", "HEAD", "--", ...paths]).catch(() => "");
+  for (let from = 0; from < paths.length; from += PATHS_AT_ONCE) {
+    const some = paths.slice(from, from + PATHS_AT_ONCE);
+    await git(tree, ["reset", "--quiet", "--", ...some]);
+    await git(tree, ["clean", "-fdq", "--", ...some]);
+    const known = await knownOf(tree, some);
+    if (known.length > 0) await git(tree, ["checkout", "--quiet", "HEAD", "--", ...known]);
+  }
+}
+
+/** Those of the paths under which the last commit has something; Git refuses the others. */
+async function knownOf(tree: string, paths: readonly string[]): Promise<readonly string[]> {
+  if (paths.includes(".")) return ["."];
+  const tracked = (await git(tree, ["ls-tree", "-r", "-z", "--name-only", "HEAD", "--", ...paths])).split("\0");
+  return paths.filter((path) =>
+    tracked.some((file) => file === path || file.startsWith(`${path.replace(/\/+$/, "")}/`)),
+  );
 }
 
 function refName(label: string): string {

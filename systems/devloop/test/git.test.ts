@@ -1,0 +1,133 @@
+/** Real Git: one worktree per run, commits per job, what may not be touched, and what a killed attempt leaves. */
+import { execFileSync } from "node:child_process";
+import { chmod, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { makeRepository } from "../fixtures/repository.ts";
+import { cleanStart, commitChanges, ensureWorktree, GitError, git, removeWorktree } from "../harness/git.ts";
+
+let folder: string;
+let repository: string;
+let tree: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "devloop-git-"));
+  repository = await makeRepository(join(folder, "repository"));
+  tree = join(folder, "work", "tree");
+});
+afterEach(async () => {
+  await rm(folder, { recursive: true, force: true });
+});
+
+const status = () => execFileSync("git", ["status", "--porcelain"], { cwd: repository, encoding: "utf8" });
+const branches = () =>
+  execFileSync("git", ["branch", "--format=%(refname:short)"], { cwd: repository, encoding: "utf8" })
+    .trim()
+    .split("\n");
+
+test("a worktree is made once, however many ask for it, and again where it is gone", async () => {
+  const made = await Promise.all([1, 2, 3].map(() => ensureWorktree(repository, tree, "run-1")));
+  expect(new Set(made.map((one) => JSON.stringify(one))).size).toBe(1);
+  expect(made[0]).toMatchObject({ path: tree, branch: "tenuto/run-1" });
+  await writeFile(join(tree, "new.txt"), "new");
+  await commitChanges(tree, ["."], "dev: dev");
+  await rm(tree, { recursive: true });
+  await ensureWorktree(repository, tree, "run-1");
+  expect(await readFile(join(tree, "new.txt"), "utf8")).toBe("new");
+  expect(status()).toBe("");
+});
+
+test("a worktree that Git had not finished is made anew", async () => {
+  await ensureWorktree(repository, tree, "run-1");
+  await rm(`${tree}.ready`);
+  await rm(join(tree, "src"), { recursive: true });
+  await ensureWorktree(repository, tree, "run-1");
+  expect(await readFile(join(tree, "src", "slug.ts"), "utf8")).toContain("slugify");
+});
+
+test("changes are committed with what they are; what is outside the allowed paths is put back and named", async () => {
+  await ensureWorktree(repository, tree, "run-1");
+  await writeFile(join(tree, "src", "slug.ts"), "changed");
+  await writeFile(join(tree, "src", "new file.ts"), "new");
+  await writeFile(join(tree, "README.md"), "owned");
+  await writeFile(join(tree, "*.txt"), "a name, no pattern");
+  await rm(join(tree, "test", "start.test.ts"));
+  const changes = await commitChanges(tree, ["src"], "dev: dev");
+  expect(changes.files).toEqual([
+    { path: "src/new file.ts", change: "added" },
+    { path: "src/slug.ts", change: "changed" },
+  ]);
+  expect(changes.outside.sort()).toEqual(["*.txt", "README.md", "test/start.test.ts"]);
+  expect(await git(tree, ["status", "--porcelain"])).toBe("");
+  expect(await readFile(join(tree, "README.md"), "utf8")).toContain("# slugs");
+  expect(await commitChanges(tree, ["src"], "again")).toEqual({ commit: null, files: [], outside: [] });
+});
+
+test("where nothing is allowed, everything is put back", async () => {
+  await ensureWorktree(repository, tree, "run-1");
+  await writeFile(join(tree, "src", "slug.ts"), "changed");
+  expect(await commitChanges(tree, [], "planner: planner")).toMatchObject({ commit: null, outside: ["src/slug.ts"] });
+  expect(await git(tree, ["status", "--porcelain"])).toBe("");
+});
+
+test("jobs that work side by side commit their own paths, one after the other", async () => {
+  await ensureWorktree(repository, tree, "run-1");
+  const names = ["a", "b", "c", "d"];
+  for (const name of names) {
+    execFileSync("mkdir", ["-p", join(tree, "tasks", name)]);
+    await writeFile(join(tree, "tasks", name, "file.ts"), name);
+  }
+  const made = await Promise.all(names.map((name) => commitChanges(tree, [`tasks/${name}`], name, { others: true })));
+  expect(made.map((changes) => changes.files.map((file) => file.path))).toEqual(
+    names.map((name) => [`tasks/${name}/file.ts`]),
+  );
+});
+
+test("what an attempt left is put aside, not lost, and the next one starts clean", async () => {
+  await ensureWorktree(repository, tree, "run-1");
+  await writeFile(join(tree, "src", "slug.ts"), "half done");
+  await writeFile(join(tree, "junk.txt"), "junk");
+  expect(await cleanStart(tree, ["."], "dev/2")).toBe(true);
+  expect(await cleanStart(tree, ["."], "dev/3")).toBe(false);
+  expect(await git(tree, ["status", "--porcelain"])).toBe("");
+  expect(await git(repository, ["show", "refs/tenuto/left-over/dev/2:src/slug.ts"])).toBe("half done");
+  expect(await git(repository, ["show", "refs/tenuto/left-over/dev/2:junk.txt"])).toBe("junk");
+});
+
+test("hooks and configuration that somebody put into the repository are not run", async () => {
+  const hook = join(repository, ".git", "hooks", "post-checkout");
+  for (const name of ["post-checkout", "pre-commit", "post-commit"]) {
+    await writeFile(join(repository, ".git", "hooks", name), `#!/bin/sh\ntouch ${folder}/owned\nexit 1\n`);
+    await chmod(join(repository, ".git", "hooks", name), 0o755);
+  }
+  expect(hook).not.toBe("");
+  await ensureWorktree(repository, tree, "run-1");
+  await writeFile(join(tree, "a"), "a");
+  await commitChanges(tree, ["."], "dev: dev");
+  await expect(readFile(join(folder, "owned"))).rejects.toThrow();
+});
+
+test("removing keeps the branch with its commits, takes one without, and keeps what was not committed", async () => {
+  await ensureWorktree(repository, tree, "run-1");
+  expect(await removeWorktree(repository, tree, "run-1")).toEqual({ branch: null });
+  expect(branches()).toEqual(["main"]);
+  await ensureWorktree(repository, tree, "run-2");
+  await writeFile(join(tree, "late.txt"), "late");
+  expect(await removeWorktree(repository, tree, "run-2")).toEqual({ branch: "tenuto/run-2" });
+  expect(await git(repository, ["show", "tenuto/run-2:late.txt"])).toBe("late");
+  expect(await removeWorktree(repository, tree, "run-2")).toEqual({ branch: "tenuto/run-2" });
+  expect(await git(repository, ["worktree", "list", "--porcelain"])).not.toContain("work/tree");
+});
+
+test("a lock of a dead process is taken over", async () => {
+  await ensureWorktree(repository, tree, "run-1");
+  const dead = execFileSync("sh", ["-c", "echo $$"], { encoding: "utf8" }).trim();
+  await writeFile(`${tree}.lock`, dead);
+  expect(await cleanStart(tree, ["."], "dev/1")).toBe(false);
+});
+
+test("a folder that is no repository, or has no commit, says what to do", async () => {
+  await expect(ensureWorktree(join(folder, "missing"), tree, "r")).rejects.toThrow(GitError);
+  execFileSync("git", ["init", "--quiet", join(folder, "empty")]);
+  await expect(ensureWorktree(join(folder, "empty"), tree, "r")).rejects.toThrow(/git init && git add -A/);
+});
