@@ -47,6 +47,7 @@ const TELLERS: Record<string, Teller> = {
   "job.retrying": (job, data) =>
     warning(`job ${job} failed and is tried again in ${duration(numberOf(data.delayMs))}${because(data)}`),
   "job.stopped": (job, data) => info(`job ${job} was given back${because(data)}`),
+  "job.again": (job, data) => info(`job ${job} runs again: ${oneLine(String(data.why))}`),
   "job.lost": (job) => warning(`job ${job} was lost with its worker and starts again`),
   "job.completed": (job, data) => info(`job ${job} completed${because(data)}`),
   "job.failed": (job, data) => error(`job ${job} failed${because(data)}`),
@@ -93,6 +94,7 @@ const REASONS: Record<string, string> = {
   run_cancelled: "the run was cancelled",
   retries_exhausted: "all tries were used up",
   retry: "for its next try",
+  planned: "planned, not run",
   stopped: "its worker was stopped",
   deadlock: "it can never start",
 };

@@ -54,7 +54,7 @@ const ELSEWHERE: Record<string, string> = {
 
 function otherPlace(what: string, argv: readonly string[]): string {
   const [, word] = /^unknown command '(.*)'$/.exec(what) ?? [];
-  const inRuns = ["list", "show", "watch", "cancel", "retry", "rerun", "report"];
+  const inRuns = ["list", "show", "watch", "cancel", "retry", "rerun", "rollback", "report"];
   const near = word === undefined ? null : didYouMean(word, [...inRuns, ...Object.keys(ELSEWHERE)]);
   if (near === null) return "`tenuto --help` and `tenuto COMMAND --help` show what there is.";
   const command = ELSEWHERE[near] ?? `runs ${near}`;

@@ -24,7 +24,8 @@ export function withStartOptions(command: Command): Command {
 /** Options of `tenuto run` and `tenuto templates start`. */
 export function withRunOptions(command: Command): Command {
   return withStartOptions(command)
-    .option("--dry-run", "check everything, show the plan, start nothing")
+    .option("--dry-run", "run it, but plan the jobs that change something outside; if none says so, as --plan")
+    .option("--plan", "check everything, show what would be started, start nothing")
     .option("--idempotency-key <key>", "two starts with one key are one run")
     .option("--concurrency <n>", "jobs at the same time (default: 10)")
     .option("--drain <time>", "how long Ctrl-C lets running work go on (default: 30s)")

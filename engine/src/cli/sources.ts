@@ -17,11 +17,21 @@ export function rememberSource(home: string, pipeline: Pipeline): void {
   if (pipeline.file === undefined) return;
   const source: Source = { pipeline: pipeline.document.name, file: pipeline.file };
   if (recallSource(home, pipeline.version)?.file === source.file) return;
+  remember(home, pipeline.version, source);
+}
+
+function remember(home: string, version: string, source: Source): void {
   const folder = join(home, "sources");
-  const path = join(folder, `${pipeline.version}.json`);
+  const path = join(folder, `${version}.json`);
   mkdirSync(folder, { recursive: true });
   writeFileSync(`${path}.${process.pid}`, `${JSON.stringify(source)}\n`);
   renameSync(`${path}.${process.pid}`, path);
+}
+
+/** Code of one version is where that of another one is. */
+export function inheritSource(home: string, from: string, to: string): void {
+  const source = recallSource(home, from);
+  if (source !== null) remember(home, to, source);
 }
 
 /** The file of that version as it was last run from; null if nobody knows. */

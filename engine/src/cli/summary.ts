@@ -1,7 +1,9 @@
 /** The last words on a run: how it ended, what failed and why, and what to do next. */
-import type { Json, RunState } from "../core/model.ts";
+import { type Json, type RunState, variantOf } from "../core/model.ts";
 import type { Tenuto } from "../open.ts";
 import type { JobRecord, RunRecord } from "../ports/ledger.ts";
+import { rollbackStatus } from "../runtime/rollback.ts";
+import { jobReasons, reasonLines, saysWhy } from "./aftermath.ts";
 import { signOfState, styleOf } from "./board.ts";
 import { allowedFailures, runDocument, stageDocument } from "./documents.ts";
 import { failureLines, storedError } from "./failure.ts";
@@ -20,8 +22,10 @@ export async function tellEnd(cli: Cli, tenuto: Tenuto, id: string): Promise<Run
   const end = run.endedAt === null ? null : await tenuto.client.wait(run.seq);
   const stages = await ledger.stages(run.seq);
   const allowed = stages.reduce((sum, stage) => sum + allowedFailures(stage), 0);
+  const reasons = saysWhy(run) ? await jobReasons(tenuto, run) : null;
   out.document("run", {
     run: runDocument(run),
+    ...(reasons === null ? {} : { reasons }),
     stages: stages.map((stage) => stageDocument(stage)),
     output: end?.output ?? null,
     error: end?.error ?? null,
@@ -31,7 +35,8 @@ export async function tellEnd(cli: Cli, tenuto: Tenuto, id: string): Promise<Run
   out.data(
     `${run.id}  ${state}  ${counted(run.jobCount, "job")} in ${duration((run.endedAt ?? run.createdAt) - run.createdAt)}${allowed > 0 ? `  (${count(allowed)} failed, allowed)` : ""}`,
   );
-  const output = end === null ? null : smallOutput(end.output);
+  if (reasons !== null) out.data(...reasonLines(run, reasons));
+  const output = end === null || variantOf(run).dryRun === true ? null : smallOutput(end.output);
   if (output !== null) out.say(`output: ${output}`);
   await tellFailures(cli, tenuto, run);
   for (const line of await nextSteps(tenuto, run)) out.say(line);
@@ -76,6 +81,9 @@ export async function nextSteps(tenuto: Tenuto, run: RunRecord): Promise<string[
           `${counted(bad.total + bad.notStarted, "item")} not done${bad.notStarted > 0 ? ` (${count(bad.notStarted)} of them not started)` : ""}: tenuto runs show ${run.id} --items failed,skipped`,
         ]
       : [];
+  const rollback = run.endedAt === null ? null : await rollbackStatus(tenuto.engine.parts.ledger, run);
+  if (rollback !== null)
+    return [...items, `It is ${rollback.state} by run ${rollback.run}: tenuto runs show ${rollback.run}`];
   if (run.state === "completed") return items;
   if (run.endedAt === null) return [...items, `Go on with it: tenuto resume ${run.id}`];
   return [

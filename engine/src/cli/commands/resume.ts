@@ -65,14 +65,14 @@ async function reopen(place: WorkingPlace, run: RunRecord): Promise<number> {
   return (await place.tenuto.client.retry(run.id)).jobs;
 }
 
-function workOptions(options: ResumeOptions) {
+export function workOptions(options: ResumeOptions) {
   return {
     ...(options.pipeline === undefined ? {} : { pipeline: options.pipeline }),
     ...(options.concurrency === undefined ? {} : { concurrency: parseCount(options.concurrency, "--concurrency") }),
   };
 }
 
-async function goOnWith(cli: Cli, place: WorkingPlace, run: RunRecord, options: ResumeOptions): Promise<number> {
+export async function goOnWith(cli: Cli, place: WorkingPlace, run: RunRecord, options: ResumeOptions): Promise<number> {
   const { tenuto } = place;
   await addSources(place, [run]);
   const reason = await whyNot(place, run);

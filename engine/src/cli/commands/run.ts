@@ -4,6 +4,7 @@ import { dirname, extname, resolve } from "node:path";
 import { type Pipeline, versionOf } from "../../authoring/define.ts";
 import { paramsFromText, parseParams } from "../../authoring/params.ts";
 import { assertRequirements } from "../../authoring/requirements.ts";
+import type { Agent } from "../../core/agent.ts";
 import type { PipelineDocument } from "../../core/document.ts";
 import { TenutoError } from "../../core/errors.ts";
 import type { Json, Priority } from "../../core/model.ts";
@@ -11,6 +12,7 @@ import { planOf } from "../../core/plan.ts";
 import { DEFAULT_RUN_ID } from "../../core/run-id.ts";
 import { type Excluded, type Exclusion, excludeJobs, excludes } from "../../core/template.ts";
 import type { StartOptions } from "../../runtime/client.ts";
+import type { RerunRequest } from "../../runtime/rerun.ts";
 import { type AttendOptions, attend, checkTimes, exitCodeOfRuns } from "../attend.ts";
 import { runDocument } from "../documents.ts";
 import { EXIT, usage } from "../failure.ts";
@@ -30,6 +32,9 @@ export interface RunOptions extends AttendOptions, ExcludeOptions {
   param: string[];
   params?: string;
   dryRun?: boolean;
+  /** Show what would be started, and start nothing. */
+  plan?: boolean;
+  rerun?: RerunRequest;
   idempotencyKey?: string;
   priority?: Priority;
   concurrency?: string;
@@ -50,7 +55,9 @@ export async function runPipeline(
   const left = exclude === undefined ? null : excludeJobs(pipeline.document, exclude);
   if (left !== null) tellLeftOut(cli, left);
   const rest = left === null ? pipeline : reduced(pipeline, left.document);
-  if (options.dryRun === true) return dryRun(cli, project, rest, params);
+  // Where nobody says what is outside, nothing can be left out: then nothing is run.
+  if (options.plan === true || (options.dryRun === true && !saysWhatIsOutside(project, rest)))
+    return showPlan(cli, project, rest, params);
   checkTimes(options);
   if (options.detach !== true) checkAgents(project, rest);
   const concurrency =
@@ -91,6 +98,8 @@ function startOptions(options: RunOptions): StartOptions {
     ...(options.idempotencyKey === undefined ? {} : { idempotencyKey: options.idempotencyKey }),
     ...(options.priority === undefined ? {} : { priority: options.priority }),
     ...(exclude === undefined ? {} : { exclude }),
+    ...(options.dryRun === true ? { dryRun: true } : {}),
+    ...(options.rerun === undefined ? {} : { rerun: options.rerun }),
   };
 }
 
@@ -169,8 +178,20 @@ function checkAgents(project: Project, pipeline: Pipeline): void {
   );
 }
 
+/** Whether any job, or any agent that may be used, declares that it changes something outside. */
+function saysWhatIsOutside(project: Project, { document, agents }: Pipeline): boolean {
+  const jobs = document.stages.flatMap((stage) => stage.jobs);
+  const used = new Set(jobs.map((job) => job.agent));
+  const outside = (agent: Agent) => agent.effects === "outside";
+  return (
+    jobs.some((job) => job.effects === "outside") ||
+    agents.some(outside) ||
+    project.agents.some((agent) => used.has(agent.name) && outside(agent))
+  );
+}
+
 /** Checks what a start would check, and shows what it would do. */
-function dryRun(cli: Cli, project: Project, pipeline: Pipeline, given: Record<string, Json>): number {
+function showPlan(cli: Cli, project: Project, pipeline: Pipeline, given: Record<string, Json>): number {
   const { document, version } = pipeline;
   const params = parseParams(pipeline, given);
   const cwd = pipeline.file === undefined ? cli.io.cwd : dirname(pipeline.file);

@@ -4,6 +4,7 @@ import type { FanoutRow, ItemState, StageRow } from "../../core/model.ts";
 import { suggest } from "../../core/names.ts";
 import type { Tenuto } from "../../open.ts";
 import type { JobRecord, RunRecord } from "../../ports/ledger.ts";
+import { relationLines, relationOf } from "../aftermath.ts";
 import { signOfState, styleOf } from "../board.ts";
 import { checkpointOf } from "../checkpoint.ts";
 import {
@@ -66,8 +67,9 @@ async function showRun(cli: Cli, tenuto: Tenuto, place: Place, run: RunRecord, l
   }
   const still = await standingStill(cli, place.home, [run], jobs);
   const parents = new Map(jobs.map((job) => [job.seq, job.id]));
+  const { relation, origin, from, dryRun, rollback } = await relationOf(tenuto, run);
   out.document("run.details", {
-    run: runDocument(run),
+    run: { ...runDocument(run), relation, origin, from, dryRun, rollback },
     stages: stages.map((stage) => stageDocument(stage, jobs)),
     jobs: jobs.map((job) => ({
       ...jobDocument(job, stages[job.stage]?.name ?? "", parentOf(job, parents)),
@@ -77,6 +79,7 @@ async function showRun(cli: Cli, tenuto: Tenuto, place: Place, run: RunRecord, l
     moreJobs: run.jobCount > jobs.length,
   });
   showHead(cli, run);
+  out.data(...(await relationLines(tenuto, run)));
   const output = run.state === "completed" ? smallOutput((await tenuto.client.wait(run.seq)).output) : null;
   if (output !== null) out.data(`Output    ${output}`);
   out.data("", ...stageTable(cli, stages, jobs), "", ...jobTable(cli, jobs, stages, fanouts, still));
