@@ -150,7 +150,7 @@ export const RerunRun = z
     params: z.record(z.string(), JsonValue).optional().meta({ description: "Instead of the origin's, one by one." }),
   })
   .meta({ id: "RerunRun" });
-export const RollbackRun = z.strictObject({ reason: text(10_000).optional() }).meta({ id: "RollbackRun" });
+export const RollbackRun = z.strictObject({}).meta({ id: "RollbackRun" });
 export const BulkRuns = z
   .strictObject({
     action: z.enum(["cancel", "retry"]),

@@ -40,21 +40,24 @@ export const ArtifactQuery = z.strictObject({
   limit: limitUpTo(1_000, 200),
 });
 export const ContentQuery = z.strictObject({ download: Flag.optional() });
-export const Consumption = z.object({
-  run: z.string(),
-  job: z.string(),
-  how: z.enum(["offered", "input", "read"]),
-  at: Time,
-});
+export const ArtifactUse = z
+  .object({
+    artifact: z.int().meta({ description: "Id of the artifact that was used." }),
+    run: z.string(),
+    job: z.string(),
+    how: z.enum(["offered", "input", "read"]),
+    at: Time,
+    made: z.array(z.int()).meta({ description: "Ids of what the job made." }),
+  })
+  .meta({ id: "ArtifactUse" });
 export const Lineage = z
   .object({
     artifact: Artifact,
-    producers: z.array(z.object({ artifact: Artifact, by: z.string(), depth: Count })).meta({
-      description: "What its producer used, and what those came from.",
-    }),
-    consumers: z.array(Consumption.extend({ depth: Count, made: z.array(Artifact) })),
-    sameBytes: z.array(Artifact),
-    complete: z.boolean().meta({ description: "False if the graph is larger than what is shown." }),
+    artifacts: z.array(Artifact).meta({ description: "Everything that is named below." }),
+    origins: z.array(ArtifactUse).meta({ description: "Uses that lead to it, the nearest first." }),
+    uses: z.array(ArtifactUse).meta({ description: "Uses that begin with it, the nearest first." }),
+    takenOver: z.array(z.object({ artifact: z.int(), source: z.int() })),
+    complete: z.boolean().meta({ description: "False if there is more than is shown." }),
   })
   .meta({ id: "Lineage" });
 export const Verified = z.object({ sha256: z.string(), ok: z.boolean(), bytes: Count }).meta({ id: "Verified" });

@@ -6,7 +6,7 @@
  */
 import type { Verdict } from "./decision.ts";
 import { reject } from "./decision.ts";
-import type { Occasion } from "./delivery.ts";
+import type { DeliveryRow } from "./delivery.ts";
 
 export interface WebhookRow {
   id: string;
@@ -85,13 +85,23 @@ export const dropWebhook = (table: keyof Rows, id: string) => ({
       : { ok: true, effects: [{ type: "drop", table, id }] },
 });
 
+/** Under which name its deliveries are recorded. */
+export const webhookNotifier = (id: string): string => `webhook.${id}`;
+
+/** Begins the attempts of a delivery anew, however it ended. */
+export const resendDelivery = (id: string) => ({
+  select: { kind: "records" as const, of: [{ table: "delivery" as const, id }] },
+  decide: (slice: { records: readonly (DeliveryRow | null)[] }, at: number): Verdict<DeliveryRow> => {
+    const row = slice.records[0] ?? null;
+    if (row === null) return reject("not_found", `there is no delivery "${id}"`);
+    if (row.endedAt === null) return reject("conflict", `delivery ${id} is ${row.state}: it has not ended yet`);
+    const again: DeliveryRow = { ...row, state: "pending", attempts: 0, dueAt: at, error: null, endedAt: null };
+    return { ok: true, effects: [{ type: "put", table: "delivery", row: again }], result: again };
+  },
+});
+
 /** The versions of a secret that count at a time, the newest first. */
 export function secretVersions(row: Pick<WebhookRow, "secretVersion" | "rotatedAt">, at: number): number[] {
   const former = row.rotatedAt !== null && at < row.rotatedAt + ROTATION_MS ? [row.secretVersion - 1] : [];
   return [row.secretVersion, ...former];
-}
-
-export function wants(row: WebhookRow, occasion: Occasion, pipeline: string): boolean {
-  const listed = (JSON.parse(row.occasions) as Occasion[]).includes(occasion);
-  return row.enabled === 1 && listed && (row.pipeline === null || row.pipeline === pipeline);
 }

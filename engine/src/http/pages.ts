@@ -1,0 +1,84 @@
+/**
+ * Files of the dashboard, read once at the start; without a dashboard, a page to log in and a list of what there is.
+ *
+ * Owner: http. Invariant: what can be asked for is what was read, so that no path leads anywhere else; nothing here holds data.
+ */
+import { readdirSync, readFileSync, statSync } from "node:fs";
+import { extname, join } from "node:path";
+
+const TYPES: Record<string, string> = {
+  ".html": "text/html; charset=utf-8",
+  ".js": "text/javascript; charset=utf-8",
+  ".css": "text/css; charset=utf-8",
+  ".svg": "image/svg+xml",
+  ".png": "image/png",
+  ".ico": "image/x-icon",
+  ".json": "application/json",
+  ".webmanifest": "application/manifest+json",
+  ".woff2": "font/woff2",
+  ".txt": "text/plain; charset=utf-8",
+};
+
+export interface Page {
+  body: Uint8Array;
+  type: string;
+  immutable: boolean;
+}
+
+const MOST_FILES = 2_000;
+
+/** The pages below a folder; its `index.html` stands for all paths that are no file, as the dashboard makes them up. */
+export function pagesOf(folder: string | null): (path: string) => Page | null {
+  const pages = new Map<string, Page>();
+  if (folder !== null) collect(folder, "", pages);
+  const index = pages.get("/index.html") ?? null;
+  if (index === null) for (const [path, page] of PLAIN) pages.set(path, page);
+  return (path) => {
+    const known = pages.get(path);
+    if (known !== undefined) return known;
+    if (path === "/") return index ?? pages.get("/login") ?? null;
+    const own = !/^\/(api|hooks|assets|healthz|readyz|metrics)(\/|$)/.test(path);
+    return own && extname(path) === "" ? index : null;
+  };
+}
+
+function collect(folder: string, below: string, pages: Map<string, Page>): void {
+  for (const name of readdirSync(join(folder, below)).sort()) {
+    const path = `${below}/${name}`;
+    const file = join(folder, path);
+    if (statSync(file).isDirectory()) collect(folder, path, pages);
+    else if (pages.size < MOST_FILES)
+      pages.set(path, {
+        body: readFileSync(file),
+        type: TYPES[extname(name)] ?? "application/octet-stream",
+        immutable: /^\/assets\//.test(path),
+      });
+  }
+}
+
+const plain = (type: string, text: string): Page => ({ body: new TextEncoder().encode(text), type, immutable: false });
+
+/** The token comes in the fragment, which no browser sends and no log holds. */
+const LOGIN_JS = `const say = (text) => { document.querySelector("p").textContent = text; };
+const token = location.hash.slice(1);
+history.replaceState(null, "", location.pathname);
+const look = () => fetch("/api/session").then((answer) => answer.ok ? answer.json() : null);
+const open = token === "" ? look() : fetch("/api/session", {
+  method: "POST",
+  headers: { "content-type": "application/json" },
+  body: JSON.stringify({ token }),
+}).then((answer) => answer.ok ? answer.json() : null);
+open.then((who) => say(who === null
+  ? "This link was used already, or has run out. Make another with: tenuto tokens link"
+  : "You are logged in as " + who.name + ", " + who.role + ". This package has no dashboard; the API is described at /api/openapi.json."));
+`;
+
+const LOGIN_HTML = `<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Tenuto</title><script src="/login.js" defer></script></head>
+<body><h1>Tenuto</h1><p>One moment.</p></body></html>
+`;
+
+const PLAIN: ReadonlyMap<string, Page> = new Map([
+  ["/login", plain("text/html; charset=utf-8", LOGIN_HTML)],
+  ["/login.js", plain("text/javascript; charset=utf-8", LOGIN_JS)],
+]);

@@ -1,0 +1,258 @@
+/** Jobs, items, logs. */
+
+import type { JobSpec } from "../../core/document.ts";
+import { TenutoError } from "../../core/errors.ts";
+import type { Json } from "../../core/model.ts";
+import { isRunEnd } from "../../core/model.ts";
+import type { JobRecord, RunRecord } from "../../ports/ledger.ts";
+import { type Call, type Handlers, runOf, type Services } from "../call.ts";
+import { fileAnswer } from "../files.ts";
+import { errorShape, jobShape, json, lineShape, parentOf, time } from "../shapes.ts";
+import { whyJob } from "../why.ts";
+
+/** A job by its id within the run. @throws not_found */
+export async function jobOf({ ledger, backend }: Services, run: RunRecord, id: string): Promise<JobRecord> {
+  const { plan } = await backend.engine.definitions.load(run.version);
+  const ordinal = plan.ordinals.get(id);
+  if (ordinal !== undefined) {
+    const job = await ledger.job(run.firstJob + ordinal);
+    if (job !== null) return job;
+  }
+  // A spawned job is found below its parent, whose id its own begins with.
+  for (let at = id.lastIndexOf("/"); ordinal === undefined && at > 0; at = id.lastIndexOf("/", at - 1)) {
+    const parent = plan.ordinals.has(id.slice(0, at)) || id.slice(0, at).includes("/") ? id.slice(0, at) : null;
+    if (parent === null) continue;
+    const above = await jobOf({ ledger, backend } as Services, run, parent).catch(() => null);
+    const found = above === null ? null : await ledger.childOf(above.seq, id);
+    if (found !== null) return found;
+  }
+  throw new TenutoError("not_found", `run ${run.id} has no job ${JSON.stringify(id)}`, {
+    hint: `List them: GET /api/runs/${run.id}/jobs.`,
+  });
+}
+
+async function specOf({ backend, ledger }: Services, run: RunRecord, job: JobRecord): Promise<JobSpec | null> {
+  if (job.parent !== null) {
+    const text = await ledger.spec(job.seq);
+    return text === null ? null : (JSON.parse(text) as JobSpec);
+  }
+  const { plan } = await backend.engine.definitions.load(run.version);
+  return plan.specs[job.seq - run.firstJob] ?? null;
+}
+
+/** As declared, but for the values of variables. */
+function shownSpec(spec: JobSpec | null): Json {
+  if (spec === null) return null;
+  const env = spec.command?.env;
+  const command =
+    env === undefined
+      ? spec.command
+      : { ...spec.command, env: Object.fromEntries(Object.keys(env).map((name) => [name, "[masked]"])) };
+  return { ...spec, ...(command === undefined ? {} : { command }) } as unknown as Json;
+}
+
+const MOST_BLOCKED = 100;
+
+async function showJob(services: Services, run: RunRecord, job: JobRecord) {
+  const { ledger, backend } = services;
+  const { plan } = await backend.engine.definitions.load(run.version);
+  const stages = await ledger.stages(run.seq);
+  const spec = await specOf(services, run, job);
+  const ordinal = job.seq - run.firstJob;
+  const declared = job.parent === null;
+  const needs = [];
+  for (const edge of declared ? plan.edges.filter((one) => one.to === ordinal) : []) {
+    const source = await ledger.outcome(run.firstJob + edge.from);
+    if (source !== null) needs.push({ job: plan.jobs[edge.from]!.id, on: edge.on, state: source.state });
+  }
+  const blocks = declared ? plan.edges.filter((edge) => edge.from === ordinal).slice(0, MOST_BLOCKED) : [];
+  const fanout = job.kind === "single" ? null : await ledger.fanout(job.seq);
+  const workers = new Map((await ledger.boots()).map((boot) => [boot.seq, `${boot.host}:${boot.pid}`]));
+  const missing = needs.filter((need) => !["completed", "failed", "skipped", "cancelled"].includes(need.state));
+  const usage = await ledger.usage(run.seq, job.seq);
+  const error = errorShape(job.error);
+  const parent = declared ? null : await ledger.job(job.parent as number);
+  return {
+    ...jobShape(job, stages[job.stage]?.name ?? "", parent?.id ?? parentOf(job)),
+    run: run.id,
+    why: whyJob({
+      job,
+      run,
+      missing: missing.map((need) => need.job),
+      stageBefore: stages[job.stage - 1]?.name ?? null,
+      offered:
+        job.state === "ready" && !backend.engine.definitions.offers(job.agent) && workers.size <= 1 ? false : null,
+      error,
+    }),
+    blocks: blocks.map((edge) => plan.jobs[edge.to]!.id),
+    needs,
+    summary: spec?.summary ?? null,
+    spec: shownSpec(spec),
+    input: (spec?.input ?? null) as Json,
+    output: json(job.output),
+    items:
+      fanout === null
+        ? null
+        : {
+            total: fanout.total,
+            completed: fanout.completed,
+            failed: fanout.failed,
+            skipped: fanout.skipped - fanout.duplicates,
+            duplicates: fanout.duplicates,
+            lastOrdinal: fanout.lastOrdinal,
+          },
+    attempts: (await ledger.attempts(job.seq)).map((attempt) => ({
+      number: attempt.number,
+      state: attempt.state,
+      startedAt: time(attempt.startedAt),
+      endedAt: time(attempt.endedAt),
+      worker: attempt.boot === null ? null : (workers.get(attempt.boot) ?? null),
+      error: errorShape(attempt.error),
+    })),
+    steps: (await ledger.steps(job.seq)).slice(0, 1_000).map((step) => ({
+      item: step.item,
+      key: step.key,
+      startedAt: time(step.startedAt),
+      endedAt: time(step.endedAt),
+    })),
+    gates: (await ledger.gates(run.seq))
+      .filter((gate) => gate.job === job.seq)
+      .map(({ attempt, verdict, action, findings, at }) => ({
+        attempt,
+        verdict,
+        action,
+        findings: json(findings),
+        at: time(at),
+      })),
+    usage:
+      usage.length === 0
+        ? null
+        : {
+            calls: usage.length,
+            inputTokens: usage.reduce((sum, call) => sum + call.inputTokens, 0),
+            outputTokens: usage.reduce((sum, call) => sum + call.outputTokens, 0),
+            cost: usage.reduce((sum, call) => sum + call.cost, 0),
+          },
+  };
+}
+
+const itemShape = (item: Awaited<ReturnType<Services["ledger"]["items"]>>[number]) => ({
+  ordinal: item.ordinal,
+  state: item.state,
+  attempts: item.attempts,
+  result: json(item.result),
+  error: errorShape(item.error),
+  dueAt: time(item.dueAt),
+  endedAt: time(item.endedAt),
+});
+
+const RANK = { INFO: 0, WARNING: 1, ERROR: 2 };
+/** Lines that one request looks at, at most. */
+const LOOKED_AT = 50_000;
+
+async function readLogs(call: Call) {
+  const { services, query } = call;
+  const run = await runOf(call);
+  const { since, job, level = "INFO", q, limit } = query;
+  const wanted = q?.toLowerCase();
+  const items = [];
+  let last: number = since;
+  let more = false;
+  for await (const line of services.backend.engine.parts.logs.read(run.id, { after: since })) {
+    if (items.length === limit || line.number - since > LOOKED_AT) {
+      more = true;
+      break;
+    }
+    last = line.number;
+    if (job !== undefined && line.job !== job) continue;
+    if (RANK[line.level] < RANK[level as keyof typeof RANK]) continue;
+    if (wanted !== undefined && !line.message.toLowerCase().includes(wanted)) continue;
+    items.push(lineShape(line));
+  }
+  return { json: { items, next: more ? String(last) : null, last, live: !isRunEnd(run.state) } };
+}
+
+async function rawOutput(call: Call) {
+  const { services, params, query } = call;
+  const run = await runOf(call);
+  const job = await jobOf(services, run, params["job"]);
+  const { attempt, item = null, tail, download } = query;
+  const file = services.features.outputFile;
+  const numbers =
+    attempt === undefined
+      ? Array.from({ length: Math.max(job.attempt, 10) }, (_, i) => Math.max(job.attempt, 10) - i)
+      : [attempt];
+  for (const number of numbers) {
+    const path = file?.(run.id, job.id, number, item);
+    if (path === undefined) break;
+    const answer = await fileAnswer(call, path, {
+      type: "text/plain; charset=utf-8",
+      name: `${run.id}.${job.id.replaceAll("/", ".")}.${number}.log`,
+      download: download === true,
+      ...(tail === undefined ? {} : { tail }),
+    });
+    if (answer !== null) return answer;
+  }
+  throw new TenutoError("not_found", `job ${job.id} has no raw output`, {
+    hint: "Only commands write some; for a fan-out, name the item.",
+  });
+}
+
+export const jobHandlers: Handlers = {
+  listJobs: async (call) => {
+    const run = await runOf(call);
+    const { state, after, limit } = call.query;
+    const { ledger } = call.services;
+    const rows = await ledger.jobSummaries(run.seq, {
+      limit: limit + 1,
+      after: Number(after ?? 0),
+      ...(state === undefined ? {} : { states: state }),
+    });
+    const shown = rows.slice(0, limit);
+    const stages = await ledger.stages(run.seq);
+    const ids = new Map(shown.map((job) => [job.seq, job.id]));
+    return {
+      json: {
+        items: shown.map((job) => jobShape(job, stages[job.stage]?.name ?? "", parentOf(job, ids))),
+        next: rows.length > limit ? String(shown.at(-1)!.seq) : null,
+      },
+    };
+  },
+  showJob: async (call) => {
+    const run = await runOf(call);
+    return { json: await showJob(call.services, run, await jobOf(call.services, run, call.params["job"])) };
+  },
+  listItems: async (call) => {
+    const run = await runOf(call);
+    const job = await jobOf(call.services, run, call.params["job"]);
+    const { state, after, limit } = call.query;
+    const rows = await call.services.ledger.items(job.seq, {
+      limit: limit + 1,
+      ...(after === undefined ? {} : { from: Number(after) + 1 }),
+      ...(state === undefined ? {} : { states: state }),
+    });
+    const shown = rows.slice(0, limit);
+    return {
+      json: { items: shown.map(itemShape), next: rows.length > limit ? String(shown.at(-1)!.ordinal) : null },
+    };
+  },
+  showItem: async (call) => {
+    const run = await runOf(call);
+    const job = await jobOf(call.services, run, call.params["job"]);
+    const { ordinal } = call.params;
+    const [item] = await call.services.ledger.items(job.seq, { from: ordinal, to: ordinal + 1, limit: 1 });
+    if (item === undefined)
+      throw new TenutoError("not_found", `nothing has happened to item ${ordinal} of job ${job.id}`);
+    return { json: itemShape(item) };
+  },
+  readLogs,
+  downloadLog: async (call) => {
+    const run = await runOf(call);
+    await call.services.backend.engine.parts.logs.flush();
+    const path = call.services.features.logFile?.(run.id);
+    const how = { type: "text/plain; charset=utf-8", name: `${run.id}.log`, download: true };
+    const answer = path === undefined ? null : await fileAnswer(call, path, how);
+    return answer ?? { body: "", type: "text/plain; charset=utf-8" };
+  },
+  readOutput: rawOutput,
+};

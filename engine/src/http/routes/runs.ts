@@ -1,0 +1,278 @@
+/** Runs: list, counts, start, show, graph, cancel, retry, rerun, rollback, report, events. */
+import type { RunGraph, RunSummary } from "../../contract/index.ts";
+import { TenutoError } from "../../core/errors.ts";
+import type { RunState } from "../../core/model.ts";
+import { isRunEnd } from "../../core/model.ts";
+import type { RunSummary as SummaryRow } from "../../ports/feed.ts";
+import type { RunRecord } from "../../ports/ledger.ts";
+import type { RunHandle, StartOptions } from "../../runtime/client.ts";
+import type { KnownPipeline } from "../../runtime/parts.ts";
+import { type Call, type Handlers, runNamed, runOf, type Services } from "../call.ts";
+import { HttpProblem } from "../problems.ts";
+import { errorShape, eventShape, json, parentOf, runShape, stageShape, time } from "../shapes.ts";
+import { whyRun } from "../why.ts";
+
+export async function summaryOf(services: Services, run: RunRecord): Promise<SummaryRow> {
+  const row = await services.ledger.runSummary(run.seq);
+  if (row === null) throw new TenutoError("not_found", `run ${run.id} was pruned just now`);
+  return row;
+}
+
+async function shownSummary(services: Services, id: string): Promise<RunSummary> {
+  return runShape(await summaryOf(services, await runNamed(services, id)));
+}
+
+const startedAnswer = (handle: RunHandle) => ({
+  json: { id: handle.id, created: handle.created, queuedBehind: handle.queuedBehind },
+  status: handle.created ? 201 : 200,
+  headers: { location: `/api/runs/${encodeURIComponent(handle.id)}` },
+});
+
+function keyOf(call: Call): { idempotencyKey?: string } {
+  const key = call.header("idempotency-key");
+  if (key === undefined) return {};
+  if (key === "" || key.length > 255)
+    throw new HttpProblem(400, "invalid_input", "Idempotency-Key must have 1 to 255 characters");
+  return { idempotencyKey: key };
+}
+
+/** A pipeline of this process, or a template. @throws unknown_pipeline, not_found */
+export async function pipelineNamed(
+  { backend }: Services,
+  given: { pipeline?: string; template?: string; templateVersion?: number },
+): Promise<KnownPipeline> {
+  const { pipeline, template, templateVersion } = given;
+  if (template === undefined && pipeline !== undefined) {
+    const own = backend.engine.definitions.list().find((one) => one.document.name === pipeline);
+    if (own !== undefined) return own;
+  }
+  const name = template ?? (pipeline as string);
+  const known = await backend.templates.known(name, templateVersion);
+  if (known !== null) return known;
+  const names = [
+    ...backend.engine.definitions.list().map((one) => one.document.name),
+    ...(await backend.templates.list()).map((row) => row.id),
+  ];
+  throw new TenutoError("unknown_pipeline", `there is no pipeline or template named ${JSON.stringify(name)}`, {
+    hint: names.length === 0 ? "None is known here." : `Known: ${names.slice(0, 50).join(", ")}.`,
+  });
+}
+
+export async function start(services: Services, pipeline: KnownPipeline, params: unknown, options: StartOptions) {
+  const { features, backend } = services;
+  if (features.start !== undefined) return await features.start(pipeline, params, options);
+  return await backend.engine.client.startKnown(pipeline, params, options);
+}
+
+async function graphOf(services: Services, run: RunRecord, after: number, limit: number): Promise<RunGraph> {
+  const { ledger, backend } = services;
+  const { plan } = await backend.engine.definitions.load(run.version);
+  const rows = await ledger.jobSummaries(run.seq, { after, limit: limit + 1 });
+  const shown = rows.slice(0, limit);
+  const ids = new Map(shown.map((job) => [job.seq, job.id]));
+  const nodes: RunGraph["nodes"] = [];
+  for (const job of shown) {
+    const fanout = job.kind === "single" ? null : await ledger.fanout(job.seq);
+    const spec = job.parent === null ? plan.specs[job.seq - run.firstJob] : undefined;
+    nodes.push({
+      id: job.id,
+      seq: job.seq,
+      stage: job.stage,
+      kind: spec?.approval !== undefined ? "approval" : spec?.multiply !== undefined ? "multiply" : job.kind,
+      agent: job.agent,
+      state: job.state,
+      reason: job.reason,
+      parent: parentOf(job, ids),
+      attempt: job.attempt,
+      allowFailure: job.allowFailure === 1,
+      readyAt: time(job.readyAt),
+      startedAt: time(job.firstStartedAt),
+      endedAt: time(job.endedAt),
+      children: job.children,
+      items:
+        fanout === null
+          ? null
+          : {
+              total: fanout.total,
+              completed: fanout.completed,
+              failed: fanout.failed,
+              skipped: fanout.skipped,
+            },
+    });
+  }
+  const name = (ordinal: number) => (plan.jobs[ordinal] as { id: string }).id;
+  const begun = new Set(shown.filter((job) => job.firstStartedAt !== null).map((job) => job.stage));
+  const stages = await ledger.stages(run.seq);
+  return {
+    run: runShape(await summaryOf(services, run)),
+    stages: stages.map((stage) => stageShape(stage, begun.has(stage.ordinal))),
+    nodes,
+    edges: after > 0 ? [] : plan.edges.map(({ from, to, on }) => ({ from: name(from), to: name(to), on })),
+    barriers: after > 0 ? [] : plan.jobs.filter((job) => job.barrier === 1).map((job) => job.id),
+    next: rows.length > limit ? String(shown.at(-1)!.seq) : null,
+  };
+}
+
+async function show(services: Services, run: RunRecord) {
+  const { ledger } = services;
+  const row = await summaryOf(services, run);
+  const stages = await ledger.stages(run.seq);
+  const begun = new Set<number>();
+  for (const stage of stages)
+    if (stage.settled < stage.total && (await hasBegun(services, run, stage.ordinal))) begun.add(stage.ordinal);
+  const failed = run.failedJobs > 0 ? await ledger.jobSummaries(run.seq, { states: ["failed"], limit: 1_000 }) : [];
+  const first = failed.filter((job) => job.allowFailure === 0).sort((a, b) => (a.endedAt ?? 0) - (b.endedAt ?? 0))[0];
+  const error = errorShape(first?.error ?? null);
+  const last = run.firstJob + run.jobCount - run.spawnedJobs - 1;
+  const outcome = run.state === "completed" ? await ledger.outcome(last) : null;
+  return {
+    ...runShape(row),
+    params: json(run.params),
+    idempotencyKey: run.idempotencyKey,
+    concurrencyKey: run.concurrencyKey,
+    stages: stages.map((stage) => stageShape(stage, begun.has(stage.ordinal))),
+    why: whyRun(run, first === undefined ? null : { job: first.id, error }),
+    output: json(outcome?.output ?? null),
+    error,
+    firstFailure: first?.id ?? null,
+  };
+}
+
+/** Whether some job of an open stage has been started; looks at those that are at work. */
+async function hasBegun({ ledger }: Services, run: RunRecord, stage: number): Promise<boolean> {
+  const active = await ledger.jobSummaries(run.seq, { states: ["running", "waiting"], limit: 1_000 });
+  return active.some((job) => job.stage === stage && job.firstStartedAt !== null);
+}
+
+/** What an action would do, or did, to one run. */
+async function actOn(call: Call, id: string) {
+  const { services, body } = call;
+  const { action, preview, reason } = body as { action: "cancel" | "retry"; preview: boolean; reason?: string };
+  const result = (ok: boolean, state: RunState | null, code: string | null = null, message: string | null = null) => ({
+    run: id,
+    ok,
+    state,
+    code,
+    message,
+  });
+  const run = await services.ledger.runById(id);
+  if (run === null) return result(false, null, "not_found", "there is no such run");
+  const possible = action === "cancel" ? !isRunEnd(run.state) : run.state === "failed" || run.state === "cancelled";
+  if (!possible)
+    return result(
+      false,
+      run.state,
+      "illegal_transition",
+      `a run that is ${run.state} can't be ${action === "cancel" ? "cancelled" : "retried"}`,
+    );
+  if (preview) return result(true, run.state);
+  try {
+    if (action === "cancel") await services.backend.client.cancel(run.id, reason);
+    else await services.backend.client.retry(run.id);
+    return result(true, (await services.ledger.runById(id))?.state ?? null);
+  } catch (error) {
+    if (!(error instanceof TenutoError)) throw error;
+    return result(false, run.state, error.code, error.message);
+  }
+}
+
+export const runHandlers: Handlers = {
+  listRuns: async ({ services, query }) => {
+    const { state, pipeline, q, label, from, to, after, limit } = query;
+    const { runs, next } = await services.ledger.searchRuns({
+      limit,
+      ...(state === undefined ? {} : { states: state }),
+      ...(pipeline === undefined ? {} : { pipeline }),
+      ...(q === undefined || q === "" ? {} : { text: q }),
+      ...(label === undefined ? {} : { label }),
+      ...(from === undefined ? {} : { createdFrom: Date.parse(from) }),
+      ...(to === undefined ? {} : { createdTo: Date.parse(to) }),
+      ...(after === undefined ? {} : { before: Number(after) }),
+    });
+    return { json: { items: runs.map(runShape), next: next === null ? null : String(next) } };
+  },
+  countRuns: async ({ services: { ledger } }) => {
+    const cursor = String(await ledger.feedEnd());
+    const open = await ledger.approvals({ state: "open", limit: 1_000 });
+    return { json: { ...(await ledger.runCounts()), openApprovals: open.length, cursor } };
+  },
+  startRun: async (call) => {
+    const { services, body } = call;
+    const { params, priority, labels, exclude, dryRun } = body;
+    const pipeline = await pipelineNamed(services, body);
+    const options = {
+      ...keyOf(call),
+      ...(priority === undefined ? {} : { priority }),
+      ...(labels === undefined ? {} : { labels }),
+      ...(exclude === undefined ? {} : { exclude }),
+      ...(dryRun === true ? { dryRun: true } : {}),
+    };
+    return startedAnswer(await start(services, pipeline, params, options));
+  },
+  actOnRuns: async (call) => {
+    const results = [];
+    for (const id of new Set(call.body.runs as string[])) results.push(await actOn(call, id));
+    return { json: { results } };
+  },
+  showRun: async (call) => ({ json: await show(call.services, await runOf(call)) }),
+  showGraph: async (call) => {
+    const { after, limit } = call.query;
+    return { json: await graphOf(call.services, await runOf(call), Number(after ?? 0), limit) };
+  },
+  cancelRun: async (call) => {
+    const run = await runOf(call);
+    await call.services.backend.client.cancel(run.id, call.body.reason);
+    return { json: await shownSummary(call.services, run.id), status: 202 };
+  },
+  retryRun: async (call) => {
+    const run = await runOf(call);
+    const { job, items } = call.body;
+    const { features, backend } = call.services;
+    if (job === undefined && items === undefined) {
+      const { jobs } = await backend.client.retry(run.id);
+      return { json: { id: run.id, jobs }, status: 202 };
+    }
+    if (features.retry === undefined) throw absent("retrying single jobs or items");
+    const { jobs } = await features.retry(run, { job, items });
+    return { json: { id: run.id, jobs }, status: 202 };
+  },
+  rerunRun: async (call) => {
+    const run = await runOf(call);
+    const { from, input, params } = call.body;
+    const known = call.services.backend.engine.definitions.list().find((one) => one.version === run.version);
+    const pipeline = known ?? (await pipelineNamed(call.services, { pipeline: run.pipeline }));
+    const values = { ...(json(run.params) as Record<string, unknown>), ...params };
+    const rerun = { run: run.id, ...(from === undefined ? {} : { from }), ...(input === undefined ? {} : { input }) };
+    return startedAnswer(await start(call.services, pipeline, values, { ...keyOf(call), rerun }));
+  },
+  rollbackRun: async (call) => {
+    const run = await runOf(call);
+    return startedAnswer(await call.services.backend.client.rollback(run.id));
+  },
+  reportRun: async (call) => {
+    const run = await runOf(call);
+    const { format } = call.query as { format: "json" | "md" | "html" };
+    if (call.services.features.report === undefined) throw absent("reporting");
+    const body = call.services.masker.text(await call.services.features.report(run, format));
+    const types = { json: "application/json", md: "text/markdown; charset=utf-8", html: "text/html; charset=utf-8" };
+    // A report in HTML is a document of its own, without scripts and without our cookies.
+    const headers: Record<string, string> =
+      format === "html"
+        ? { "content-security-policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:" }
+        : {};
+    return { body, type: types[format], headers };
+  },
+  listEvents: async (call) => {
+    const run = await runOf(call);
+    const { after, limit } = call.query;
+    const events = await call.services.ledger.events(run.seq, Number(after ?? 0), limit);
+    const next = events.length === limit ? String(events.at(-1)!.seq) : null;
+    return { json: { items: events.map((event) => eventShape(run.id, event)), next } };
+  },
+};
+
+function absent(what: string): HttpProblem {
+  return new HttpProblem(501, "not_available", `${what} is not available on this server`, {
+    hint: "Use the command line on the machine of the ledger.",
+  });
+}

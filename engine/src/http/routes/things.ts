@@ -1,0 +1,209 @@
+/** Approvals, pipelines, agents, templates, schedules, workers, limiters. */
+import type { PipelineDocument } from "../../core/document.ts";
+import { TenutoError } from "../../core/errors.ts";
+import type { Json } from "../../core/model.ts";
+import type { ApprovalRow } from "../../core/records.ts";
+import type { KnownPipeline } from "../../runtime/parts.ts";
+import type { Template } from "../../runtime/templates.ts";
+import { type Call, type Handlers, runNamed, type Services } from "../call.ts";
+import { HttpProblem } from "../problems.ts";
+import { approvalShape, scheduleShape, time } from "../shapes.ts";
+
+async function shownApproval({ ledger }: Services, row: ApprovalRow) {
+  const run = await ledger.runSummary(row.run);
+  const job = await ledger.job(row.job);
+  return approvalShape(row, run?.id ?? "", job?.id ?? "");
+}
+
+async function approvalOf(call: Call): Promise<ApprovalRow> {
+  const row = await call.services.ledger.approval(call.params["approval"]);
+  if (row === null)
+    throw new TenutoError("not_found", `there is no approval ${JSON.stringify(call.params["approval"])}`, {
+      hint: "List them: GET /api/approvals.",
+    });
+  return row;
+}
+
+function pipelineShape(services: Services, known: KnownPipeline) {
+  const { document, version } = known;
+  return {
+    name: document.name,
+    version,
+    description: document.description ?? null,
+    kind: document.kind,
+    params: services.features.paramsSchema?.(known) ?? ((document.params ?? null) as Json),
+    stages: document.stages.map((stage) => ({
+      name: stage.name,
+      jobs: stage.jobs.map((job) => ({
+        id: job.id,
+        agent: job.agent,
+        needs: (job.needs ?? []).map((need) => need.job),
+        fanout: job.forEach !== undefined,
+      })),
+    })),
+  };
+}
+
+async function templateShape({ ledger }: Services, name: string, shown: Template) {
+  const row = await ledger.template(name);
+  if (row === null) throw new TenutoError("not_found", `there is no template ${JSON.stringify(name)}`);
+  return {
+    ...templateInfo(row),
+    shownNumber: shown.number,
+    note: shown.note,
+    document: shown.document as unknown as Json,
+  };
+}
+
+function templateInfo(row: NonNullable<Awaited<ReturnType<Services["ledger"]["template"]>>>) {
+  const { id, number, version, description, stages, jobs, schedules, createdAt, updatedAt } = row;
+  return {
+    name: id,
+    number,
+    version,
+    description,
+    stages,
+    jobs,
+    schedules,
+    createdAt: time(createdAt),
+    updatedAt: time(updatedAt),
+  };
+}
+
+async function scheduleOf({ backend }: Services, name: string) {
+  return { json: scheduleShape(await backend.schedules.show(name), await backend.schedules.next(name)) };
+}
+
+const WINDOWS_SHOWN = 1_000;
+
+async function workers(call: Call) {
+  const { ledger, backend } = call.services;
+  const { state } = call.query;
+  const boots = (await ledger.boots(state)).slice(-200).reverse();
+  const items = [];
+  for (const boot of boots) {
+    const leases = boot.state === "alive" ? await ledger.leasesOf(boot.seq, WINDOWS_SHOWN) : { jobs: [], windows: [] };
+    const jobs = [];
+    for (const seq of leases.jobs.slice(0, 200)) {
+      const job = await ledger.job(seq);
+      const run = job === null ? null : await ledger.runSummary(job.run);
+      if (job !== null && run !== null) jobs.push({ run: run.id, job: job.id, startedAt: time(job.startedAt) });
+    }
+    items.push({
+      id: boot.id,
+      host: boot.host,
+      pid: boot.pid,
+      state: boot.state,
+      startedAt: time(boot.startedAt),
+      heartbeatAt: time(boot.heartbeatAt),
+      jobs,
+      windows: leases.windows.length,
+    });
+  }
+  const asked = await ledger.readyAgents();
+  return { json: { items, missingAgents: asked.filter((agent) => !backend.engine.definitions.offers(agent)) } };
+}
+
+export const thingHandlers: Handlers = {
+  listApprovals: async (call) => {
+    const { run, state, limit } = call.query;
+    const rows = await call.services.ledger.approvals({
+      limit,
+      ...(state === undefined ? {} : { state }),
+      ...(run === undefined ? {} : { run: (await runNamed(call.services, run)).seq }),
+    });
+    const items = [];
+    for (const row of rows) items.push(await shownApproval(call.services, row));
+    return { json: { items, next: null } };
+  },
+  showApproval: async (call) => ({ json: await shownApproval(call.services, await approvalOf(call)) }),
+  decideApproval: async (call) => {
+    const row = await approvalOf(call);
+    const { decision, hash, reason = null, edited } = call.body;
+    const decided = await call.services.backend.client.decide(row.id, {
+      approve: decision === "approve",
+      by: call.principal.name,
+      hash,
+      reason,
+      ...(edited === undefined ? {} : { edited }),
+    });
+    return { json: await shownApproval(call.services, decided) };
+  },
+  listPipelines: async ({ services }) => ({
+    json: { items: services.backend.engine.definitions.list().map((known) => pipelineShape(services, known)) },
+  }),
+  listAgents: async ({ services: { backend } }) => {
+    const { definitions } = backend.engine;
+    const items = definitions.agentNames().map((reference) => {
+      const agent = definitions.agent(reference);
+      const { name = reference, version = null, kind = "function" } = agent ?? {};
+      return { name, version: version ?? null, kind, description: agent?.description ?? null };
+    });
+    return { json: { items } };
+  },
+  listTemplates: async ({ services: { backend } }) => ({
+    json: { items: (await backend.templates.list()).map(templateInfo) },
+  }),
+  showTemplate: async ({ services, params, query }) => ({
+    json: await templateShape(
+      services,
+      params["name"],
+      await services.backend.templates.show(params["name"], query["version"]),
+    ),
+  }),
+  listTemplateVersions: async ({ services: { backend }, params }) => ({
+    json: {
+      items: (await backend.templates.versions(params["name"])).map(({ number, version, note, at }) => ({
+        number,
+        version,
+        note,
+        at: time(at),
+      })),
+    },
+  }),
+  putTemplate: async ({ services, params, body }) => {
+    const { name } = params;
+    const document = body.document as unknown as PipelineDocument;
+    if (document.name !== name)
+      throw new HttpProblem(
+        422,
+        "invalid_input",
+        `the document is named ${JSON.stringify(document.name)}, the path says ${JSON.stringify(name)}`,
+      );
+    await services.backend.templates.push(document, body.note === undefined ? {} : { note: body.note });
+    return { json: await templateShape(services, name, await services.backend.templates.show(name)) };
+  },
+  removeTemplate: async ({ services: { backend }, params }) => {
+    await backend.templates.remove(params["name"]);
+    return { empty: true };
+  },
+  listSchedules: async ({ services: { backend } }) => {
+    const items = [];
+    for (const row of await backend.schedules.list())
+      items.push(scheduleShape(row, backend.schedules.times(row.cron, row.zone)));
+    return { json: { items } };
+  },
+  showSchedule: async ({ services, params }) => await scheduleOf(services, params["name"]),
+  addSchedule: async ({ services, body }) => {
+    await services.backend.schedules.add(body);
+    return { ...(await scheduleOf(services, body.name)), status: 201 };
+  },
+  enableSchedule: async ({ services, params }) => {
+    await services.backend.schedules.enable(params["name"]);
+    return await scheduleOf(services, params["name"]);
+  },
+  disableSchedule: async ({ services, params }) => {
+    await services.backend.schedules.disable(params["name"]);
+    return await scheduleOf(services, params["name"]);
+  },
+  removeSchedule: async ({ services: { backend }, params }) => {
+    await backend.schedules.remove(params["name"]);
+    return { empty: true };
+  },
+  listWorkers: workers,
+  listLimiters: async ({ services: { ledger } }) => ({
+    json: {
+      items: (await ledger.limiters()).map(({ name, key, data }) => ({ name, key, state: JSON.parse(data) })),
+    },
+  }),
+};
