@@ -49,7 +49,7 @@ const listPipelines = (host: McpHost) =>
           jobs: stage.jobs.map((job) => job.id).slice(0, 100),
         })),
       }));
-      return { pipelines: facts };
+      return { pipelines: facts.sort((a, b) => (a.name < b.name ? -1 : 1)) };
     },
   });
 
