@@ -177,6 +177,13 @@ describe.runIf(existsSync(BIN))("examples from the command line", () => {
     expect(stdout).toContain("Willow Mills");
   });
 
+  test("llm-review.ts", async () => {
+    const { stdout } = await cli("run", "llm-review.ts", "--json");
+    expect(stdout).toContain("FAILED");
+    const { stdout: transcript } = await cli("artifacts", "get", "latest", "transcript.json");
+    expect(JSON.parse(transcript)).toMatchObject({ agent: "review/notes", usage: { calls: 3 } });
+  });
+
   test("release.yaml: ends for a decision, and goes on with what the person made of it", async () => {
     const stopped = await cli("run", "release.yaml", "--json").catch((error) => error);
     expect(stopped.code).toBe(8);

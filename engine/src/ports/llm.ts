@@ -55,6 +55,13 @@ export interface LlmAttempt {
   spawns: SpawnRights;
   /** Why this job was spawned; null for a declared job. */
   regression: SpawnContext | null;
+  /**
+   * The same for attempts that are to give the same result (after a crash, a wait); another one when new work is wanted,
+   * after a failure or a person's retry.
+   */
+  life: string;
+  /** Why the attempt before failed; null if it did not. */
+  previousError(): Promise<Json>;
   offered(): Promise<OfferedArtifact[]>;
   /** For programs that speak MCP. */
   owner: { job: JobSeq; boot: BootSeq };

@@ -5,10 +5,12 @@
  * commit; (3) a call that was paid is booked even when the lease is gone by then.
  */
 import type { LlmAgent } from "../core/agent.ts";
-import type { CallPlan } from "../core/budget.ts";
+import type { CallPlan, CallUsage } from "../core/budget.ts";
 import { totalsOf } from "../core/budget.ts";
 import * as changes from "../core/changes.ts";
+import type { StepRow } from "../core/decision.ts";
 import { TenutoError } from "../core/errors.ts";
+import type { Lease } from "../core/job.ts";
 import { LLM_MAX_DEPTH, narrowed } from "../core/llm.ts";
 import type { Json } from "../core/model.ts";
 import { checkPayload } from "../core/payload.ts";
@@ -39,6 +41,11 @@ export async function callModelAgent(
     meter: meterOf(scope),
     spawns: scope instanceof Execution && job.depth < LLM_MAX_DEPTH ? spawns : {},
     regression: bindings?.context ?? null,
+    life: item === null ? `${job.failures}/${job.firstStartedAt ?? 0}` : "item",
+    previousError: async () => {
+      const before = item === null ? await parts.ledger.outcome(job.seq) : null;
+      return before?.error == null ? null : (JSON.parse(before.error) as Json);
+    },
     offered: async () => [...referredTo(input), ...(await offeredTo(context))],
     owner: { job: job.seq, boot: scope.lease.boot },
     item,
@@ -102,24 +109,40 @@ async function makeCall(
     await ledger.apply(changes.settleCall(plan, outcome, null)).catch(() => {});
     throw error;
   }
-  const { json } = checkPayload(answer.value, `answer of the model in job ${scope.facts.job.id}`);
-  const row = {
-    job: plan.job,
-    item: plan.item,
-    key: plan.key,
-    inputHash: null,
-    output: json,
-    startedAt,
-    endedAt: clock.now(),
-  };
-  if (inJob) {
-    const recorded = await ledger.apply(changes.settleCall(plan, answer.usage, { lease: scope.lease, row }));
-    if (!recorded) throw new TenutoError("lease_lost", `the lease of job ${scope.facts.job.id} was lost during a call`);
-    return answer.value;
+  return await book(scope, plan, answer, startedAt);
+}
+
+/** Books a call that was answered, together with its step. */
+async function book(
+  scope: AttemptScope,
+  plan: CallPlan,
+  answer: { value: unknown; usage: CallUsage },
+  startedAt: number,
+): Promise<unknown> {
+  const { ledger, clock } = scope.parts;
+  const paid = (row: { lease: Lease; row: StepRow } | null) => changes.settleCall(plan, answer.usage, row);
+  let json: string;
+  try {
+    ({ json } = checkPayload(answer.value, `answer of the model in job ${scope.facts.job.id}`));
+  } catch (error) {
+    await ledger.apply(paid(null));
+    throw error;
   }
-  // An item's lease is its window: two changes of one turn, which the ledger commits together.
-  const booked = ledger.apply(changes.settleCall(plan, answer.usage, null));
-  await Promise.all([booked, scope.guarded([{ type: "step", row }])]);
+  const { job, item, key } = plan;
+  const row: StepRow = { job, item, key, inputHash: null, output: json, startedAt, endedAt: clock.now() };
+  let recorded = true;
+  const write = async () => {
+    if (scope instanceof Execution) recorded = await ledger.apply(paid({ lease: scope.lease, row }));
+    // An item's lease is its window: two changes of one turn, which the ledger commits together.
+    else await Promise.all([ledger.apply(paid(null)), scope.guarded([{ type: "step", row }])]);
+  };
+  try {
+    await write();
+  } catch (error) {
+    // On a full disk it is written when there is room: the answer has been paid.
+    await scope.insist(error, write);
+  }
+  if (!recorded) throw new TenutoError("lease_lost", `the lease of job ${scope.facts.job.id} was lost during a call`);
   return answer.value;
 }
 

@@ -68,7 +68,7 @@ export abstract class AttemptScope {
   abstract guarded(effects: readonly Effect[]): Promise<void>;
 
   /** A write that met a full disk is made again when there is room; work under way need not fail for it. */
-  protected async insist(fault: unknown, write: () => Promise<unknown>): Promise<void> {
+  async insist(fault: unknown, write: () => Promise<unknown>): Promise<void> {
     for (let error = fault; ; ) {
       if (!(error instanceof TenutoError) || error.code !== "disk_full") throw error;
       await sleep(this.parts.clock, FULL_DISK_RETRY_MS, this.signal);

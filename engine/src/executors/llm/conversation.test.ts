@@ -1,6 +1,7 @@
 /** Conversations end to end: an engine, a ledger, a model server that speaks both wire formats. */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { definePipeline } from "tenuto";
 import { afterEach, describe, expect, it } from "vitest";
 import { z } from "zod";
 import type { Script } from "./fixtures/model-server.ts";
@@ -131,6 +132,48 @@ it("ends a model that goes round in circles before the fourth time, and a retry 
   const end = await (await tenuto.client.attach(run0.id)).wait({ timeoutMs: 20_000 });
   expect(end.state).toBe("completed");
   expect(server.asked.at(-1)).toMatchObject({ turn: 1 });
+  expect(server.asked.at(-1)?.task).toContain('"code": "stuck"');
+});
+
+it("work that a gate refuses is done anew, and the model is told why", async () => {
+  const { server, run } = await open((asked) => ({
+    calls: [{ name: "finish", args: { verdict: asked.task.includes("not accepted") ? "PASSED" : "FAILED" } }],
+  }));
+  const output = z.object({ verdict: z.enum(["PASSED", "FAILED"]) });
+  const job = { gate: { verdict: "{{ output.verdict }}", onFailed: "retry" } };
+  const outcome = await run(agentOn(server, { output }), "judge", { job });
+  expect(outcome).toMatchObject({ state: "completed", output: { verdict: "PASSED" } });
+  expect(server.asked).toHaveLength(2);
+  expect(server.asked[1]?.task).toContain("gate_failed");
+});
+
+it("a declared job is run again by a model, which tells it the reason", async () => {
+  const { server, tenuto } = await open((asked) =>
+    asked.task.startsWith("test")
+      ? asked.turn === 1
+        ? { calls: [{ name: "spawn_job", args: { job: "dev", input: "mend it", reason: "the sum is wrong" } }] }
+        : { say: `tested: ${asked.results.join()}` }
+      : { say: asked.task.includes("the sum is wrong") ? "mended" : "developed" },
+  );
+  const dev = agentOn(server, { name: "dev/dev" });
+  const test = agentOn(server, { name: "dev/test", tools: ["spawn_job"] });
+  const pipeline = definePipeline({
+    name: "loop",
+    stages: [
+      { name: "dev", jobs: [{ id: "dev", agent: dev, input: "make it" }] },
+      { name: "test", jobs: [{ id: "test", agent: test, input: "test it", spawns: { jobs: ["dev"] } }] },
+    ],
+  });
+  const run = await tenuto.start(pipeline, {});
+  expect(await run.wait({ timeoutMs: 20_000 })).toMatchObject({ state: "completed" });
+  const record = await tenuto.client.job(run.id, "test");
+  expect(record.output).toContain("mended");
+  const jobs = await tenuto.client.jobs(run.id);
+  expect(jobs.map(({ id, agent }) => [id.split("/")[0], agent])).toEqual([
+    ["dev", "dev/dev"],
+    ["test", "dev/test"],
+    ["test", "dev/dev"],
+  ]);
 });
 
 it("tools outside of the list, broken arguments and wrong ones are refused to the model", async () => {

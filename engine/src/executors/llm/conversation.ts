@@ -5,8 +5,8 @@
  * 1. Every answer and every call of a tool is a step under a key made of its number. After a crash the loop runs from its
  *    top, finished steps answer at once, and the next call is the one that had not been finished.
  * 2. What a conversation depends on beside its steps is fixed by the job: two attempts send the same messages.
- * 3. A conversation that ended badly by itself (stuck, no valid result, too many turns) is closed by a step; a retry by a
- *    person begins the next one. One that was cut off (budget, provider, crash) goes on where it was.
+ * 3. A conversation that ended (with a result; or badly: stuck, no valid result, too many turns) is closed by a step; an
+ *    attempt that is to do new work begins the next one. One that was cut off (budget, provider, crash) goes on.
  */
 import { TenutoError } from "../../core/errors.ts";
 import { FINISH, WRAPPED } from "../../core/llm.ts";
@@ -20,6 +20,14 @@ import { Circles } from "./stuck.ts";
 import { issuesText, type Toolbox, type ToolOutcome } from "./toolbox.ts";
 
 type Key = readonly (string | number)[];
+
+/** How a conversation ended, as its step keeps it. */
+interface Closed {
+  ended: string;
+  life: string;
+  result?: Json;
+  error?: string;
+}
 
 export class Conversation {
   readonly messages: Message[] = [];
@@ -45,34 +53,56 @@ export class Conversation {
   async run(): Promise<Json> {
     const { attempt } = this;
     const { llm } = attempt.agent;
-    const number = await this.begin();
+    const begun = await this.begin();
+    if ("result" in begun) return begun.result;
+    const close = (end: Closed) => attempt.context.step(["conversation", begun.number], () => end as unknown as Json);
     this.offers = [...this.toolbox.tools.values()].map(({ offer }) => offer);
     if (llm.result !== null)
       this.offers.push({ name: FINISH, description: "Ends the work with its result.", inputSchema: llm.result });
     const mark = attempt.hash(`${attempt.context.idempotencyKey}/task`).slice(0, 12);
-    this.messages.push({ role: "user", content: this.mask(taskText(attempt.input, attempt.regression, mark)) });
+    const task = taskText(attempt.input, { regression: attempt.regression, before: begun.before }, mark);
+    this.messages.push({ role: "user", content: this.mask(task) });
     try {
       for (let turn = 1; turn <= llm.maxTurns; turn++) {
         const result = await this.turn(turn);
-        if (result !== undefined) return result.value;
+        if (result === undefined) continue;
+        await close({ ended: "result", life: attempt.life, result: result.value });
+        return result.value;
       }
       throw new TenutoError("loop_limit", `the model has not finished within ${llm.maxTurns} turns`, {
         hint: "Raise maxTurns of the agent, or make the task smaller. A retry begins the conversation anew.",
       });
     } catch (error) {
       const ended = error instanceof TenutoError && ["stuck", "loop_limit", "contract_violation"].includes(error.code);
-      if (ended) await attempt.context.step(["conversation", number], () => ({ ended: error.code }));
+      if (ended) await close({ ended: error.code, life: attempt.life, error: error.message });
       throw error;
     }
   }
 
-  /** Finds the conversation that has not been closed. */
-  private async begin(): Promise<number> {
+  /**
+   * Finds the conversation that has not been closed. A result of this very life is the result; one of an earlier life was
+   * not good enough (a gate refused it, or a person), so that the next conversation begins, and is told why.
+   */
+  private async begin(): Promise<{ result: Json } | { number: number; before: Json }> {
+    const { context, meter, life, previousError } = this.attempt;
     let number = 0;
-    while ((await this.attempt.meter.recall(["conversation", number])) !== undefined) number++;
+    let last: Closed | undefined;
+    for (;;) {
+      const closed = (await meter.recall(["conversation", number])) as unknown as Closed | undefined;
+      if (closed === undefined) break;
+      if (closed.ended === "result" && closed.life === life) return { result: closed.result ?? null };
+      last = closed;
+      number++;
+    }
     this.prefix = number === 0 ? [] : ["again", number];
     await this.toolbox.open([...this.prefix, "tools"]);
-    return number;
+    if (last === undefined) return { number, before: null };
+    const { result = null, ended, error } = last;
+    const before = await context.step([...this.prefix, "before"], async () => ({
+      result,
+      error: error === undefined ? await previousError() : { code: ended, message: error },
+    }));
+    return { number, before: this.mask(before as Json) };
   }
 
   /** One answer of the model, and what follows from it; undefined to go on. */

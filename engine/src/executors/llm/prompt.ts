@@ -27,9 +27,10 @@ export function systemText(spec: LlmSpec): string {
   return `${spec.instructions.trim()}\n\n# Rules\n\n${rules.map((rule) => `- ${rule}`).join("\n")}\n`;
 }
 
-/** The task: a text, `{prompt}` with further fields as data, or any JSON as data. */
-export function taskText(input: Json, regression: SpawnContext | null, mark: string): string {
+/** The task: a text, `{prompt}` with further fields as data, or any JSON as data; and what led to it. */
+export function taskText(input: Json, cause: { regression: SpawnContext | null; before: Json }, mark: string): string {
   const parts: string[] = [];
+  const data = (value: unknown) => asData(JSON.stringify(value, null, 1), mark);
   if (typeof input === "string") parts.push(input);
   else if (
     typeof input === "object" &&
@@ -39,13 +40,14 @@ export function taskText(input: Json, regression: SpawnContext | null, mark: str
   ) {
     const { prompt, ...rest } = input;
     parts.push(String(prompt));
-    if (Object.keys(rest).length > 0) parts.push(`Input:\n${asData(JSON.stringify(rest, null, 1), mark)}`);
-  } else if (input !== null) parts.push(`Input:\n${asData(JSON.stringify(input, null, 1), mark)}`);
+    if (Object.keys(rest).length > 0) parts.push(`Input:\n${data(rest)}`);
+  } else if (input !== null) parts.push(`Input:\n${data(input)}`);
+  const { regression, before } = cause;
   if (regression !== null) {
     const { reason, requestedBy, parentOutput } = regression;
-    const facts = JSON.stringify({ reason, requestedBy, parentOutput }, null, 1);
-    parts.push(`This work was asked for by another job of the run:\n${asData(facts, mark)}`);
+    parts.push(`This work was asked for by another job of the run:\n${data({ reason, requestedBy, parentOutput })}`);
   }
+  if (before !== null) parts.push(`It has been tried before; that was not accepted, and this is why:\n${data(before)}`);
   return parts.length === 0 ? "Do what your instructions say." : bounded(parts.join("\n\n"), MAX_INPUT);
 }
 
