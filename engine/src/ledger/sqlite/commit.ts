@@ -12,9 +12,10 @@ import { propagate } from "../../core/propagate.ts";
 import type { Numbers } from "../../core/run.ts";
 import { type Hints, type RowCache, Unit } from "../../core/unit.ts";
 import type { Change, Claimed, ClaimRequest } from "../../ports/ledger.ts";
-import { Loader, type Statements } from "./load.ts";
+import { Loader } from "./load.ts";
 import { save } from "./save.ts";
 import { SQL } from "./sql.ts";
+import type { Statements } from "./statements.ts";
 
 export type Outcome = { ok: true; value: unknown } | { ok: false; error: unknown };
 

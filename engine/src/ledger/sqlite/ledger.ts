@@ -11,9 +11,9 @@ import { type Hints, RowCache } from "../../core/unit.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { Change, Claimed, ClaimRequest, ClaimTicket, SliceOf } from "../../ports/ledger.ts";
 import { ClaimMemory, type Committed, execute, type Outcome } from "./commit.ts";
-import { Statements } from "./load.ts";
 import { type Connection, type OpenOptions, openDatabase } from "./open.ts";
 import { SQL } from "./sql.ts";
+import { Statements } from "./statements.ts";
 import { isBusy, storageError } from "./storage-error.ts";
 import { WatchedFile } from "./watched-file.ts";
 

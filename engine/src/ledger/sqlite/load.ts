@@ -1,50 +1,19 @@
 /**
  * Loads rows for decisions into the unit of work, each at most once per transaction. Loading changes nothing.
  */
-import type { Statement } from "better-sqlite3";
 import type { EdgeRow, LimiterState, Propagation, Slice } from "../../core/decision.ts";
 import type { WindowChoice } from "../../core/fanout.ts";
-import type {
-  FanoutRow,
-  JobRow,
-  JobSeq,
-  JobState,
-  RunRow,
-  RunSeq,
-  RunState,
-  StageRow,
-  WindowRow,
-} from "../../core/model.ts";
+import type { FanoutRow, JobRow, JobSeq, JobState, RunRow, RunSeq, StageRow, WindowRow } from "../../core/model.ts";
 import { variantOf } from "../../core/model.ts";
 import type { PropagationSource } from "../../core/propagate.ts";
 import { type Records, type RecordTable, recordKey } from "../../core/records.ts";
+import type { OriginSlice } from "../../core/rollback.ts";
 import { limiterKey, stageKey, type Unit, windowKey } from "../../core/unit.ts";
 import type { RecordName, Selector, SliceOf } from "../../ports/ledger.ts";
-import type { Connection } from "./open.ts";
+import { countHolders, type Holder, holderEffects } from "./holders.ts";
 import { RECORD_SQL } from "./records.ts";
 import { SQL } from "./sql.ts";
-
-/** Statements prepared once per connection, by their text. */
-export class Statements {
-  private readonly db: Connection;
-  private readonly prepared = new Map<string, Statement>();
-
-  constructor(db: Connection) {
-    this.db = db;
-  }
-
-  of(sql: string): Statement<any[], any> {
-    let statement = this.prepared.get(sql);
-    if (statement === undefined) {
-      statement = this.db.prepare(sql);
-      this.prepared.set(sql, statement);
-    }
-    return statement as Statement<any[], any>;
-  }
-}
-
-/** What statements about all jobs of a run take: for the declared ones and for the spawned ones. */
-export const twice = (...values: unknown[]): unknown[] => [...values, ...values];
+import { type Statements, twice } from "./statements.ts";
 
 export class Loader implements PropagationSource {
   private readonly statements: Statements;
@@ -284,7 +253,7 @@ export class Loader implements PropagationSource {
     return slice;
   }
 
-  private rollbackOf(seq: RunSeq): { seq: RunSeq; id: string; state: RunState } | null {
+  private rollbackOf(seq: RunSeq): OriginSlice["rollback"] {
     const fresh = this.unit.writes.runs.find(
       ({ row }) => row.origin === seq && row.variant !== null && variantOf(row).relation === "rollback",
     );
@@ -371,24 +340,10 @@ export class Loader implements PropagationSource {
     };
   }
 
-  /** Holders as stored, with what this transaction has added and taken away. */
   private holders(name: string, key: string): number {
-    const pending = this.unit.writes.others.filter((effect) => effect.type === "hold" || effect.type === "release");
+    const pending = holderEffects(this.unit.writes.others);
     if (pending.length === 0) return this.value<number>(SQL.holders, name, key) ?? 0;
-    const held = new Map<string, { job: JobSeq; epoch: number; item: number }>();
-    const idOf = (row: { job: JobSeq; epoch: number; item: number }) => `${row.job}.${row.epoch}.${row.item}`;
-    for (const row of this.all<{ job: JobSeq; epoch: number; item: number }>(SQL.holdersOf, name, key))
-      held.set(idOf(row), row);
-    for (const effect of pending) {
-      const other = (effect.limiter ?? name) !== name || (effect.key ?? key) !== key;
-      if (other) continue;
-      if (effect.type === "hold") held.set(idOf(effect), effect);
-      else
-        for (const [id, row] of held)
-          if (row.job === effect.job && row.epoch === effect.epoch && (effect.item ?? row.item) === row.item)
-            held.delete(id);
-    }
-    return held.size;
+    return countHolders(this.all<Holder>(SQL.holdersOf, name, key), pending, { name, key });
   }
 
   private reopenSlice(seq: RunSeq): SliceOf["reopen"] | undefined {

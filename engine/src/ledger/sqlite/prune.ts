@@ -6,10 +6,10 @@
  * comes from it may still have to read it.
  */
 import type { PruneResult } from "../../ports/ledger.ts";
-import type { Statements } from "./load.ts";
 import type { Connection } from "./open.ts";
 import { EVENTS_PER_RUN } from "./save.ts";
 import { SQL } from "./sql.ts";
+import type { Statements } from "./statements.ts";
 
 /** Rows that one transaction deletes, at most, of a table that may be long. */
 const ROWS = 2_000;

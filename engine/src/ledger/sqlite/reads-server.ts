@@ -10,11 +10,11 @@ import type { HookRow, WebhookRow } from "../../core/webhook.ts";
 import type { AuditReads } from "../../ports/audit.ts";
 import type { FeedEntry, FeedEvent, FeedReads, JobSummary, RunSearch, RunSummary } from "../../ports/feed.ts";
 import type { TokenReads } from "../../ports/tokens.ts";
-import { twice } from "./load.ts";
 import { SqliteReader } from "./reads.ts";
 import { RECORD_SQL } from "./records.ts";
 import { EVENTS_PER_RUN } from "./save.ts";
 import { SQL } from "./sql.ts";
+import { twice } from "./statements.ts";
 
 /** Runs that one search looks at, at most. */
 const LOOKED_AT = 20_000;

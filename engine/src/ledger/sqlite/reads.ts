@@ -15,10 +15,10 @@ import type {
 } from "../../core/model.ts";
 import type { EventRow } from "../../core/unit.ts";
 import type { JobRecord, RunFilter, RunRecord } from "../../ports/ledger.ts";
-import { twice } from "./load.ts";
 import { SqliteUsageReader } from "./reads-usage.ts";
 import { EVENTS_PER_RUN } from "./save.ts";
 import { SQL } from "./sql.ts";
+import { twice } from "./statements.ts";
 
 export class SqliteReader extends SqliteUsageReader {
   protected one<T>(sql: string, ...args: unknown[]): T | null {

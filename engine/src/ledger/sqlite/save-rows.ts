@@ -4,8 +4,8 @@
  */
 import { invariant } from "../../core/errors.ts";
 import type { JobRow, RunRow } from "../../core/model.ts";
-import type { Statements } from "./load.ts";
 import { SQL } from "./sql.ts";
+import type { Statements } from "./statements.ts";
 
 /** Columns that most changes of a run are about. */
 const RUN_COUNTERS: ReadonlySet<string> = new Set(["eventSeq", "openJobs", "liveJobs"]);

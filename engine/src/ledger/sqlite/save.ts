@@ -9,10 +9,10 @@ import type { ArtifactRow, Effect, ItemRow } from "../../core/decision.ts";
 import { invariant } from "../../core/errors.ts";
 import type { FanoutRow, StageRow, WindowRow } from "../../core/model.ts";
 import type { EventRow, Unit } from "../../core/unit.ts";
-import type { Statements } from "./load.ts";
 import { CLOSE_APPROVALS, RECORD_SQL, recordValues, VOID_APPROVALS } from "./records.ts";
 import { insertJob, runValues, updateJob, updateRun } from "./save-rows.ts";
 import { SQL } from "./sql.ts";
+import type { Statements } from "./statements.ts";
 
 /** An event's id is its run's number times this, plus its own number. */
 export const EVENTS_PER_RUN = 16_777_216;
