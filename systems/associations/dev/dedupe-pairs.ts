@@ -10,9 +10,12 @@ import { readFileSync } from "node:fs";
 import { basename } from "node:path";
 import type { RecordLike } from "../domain/matching/profiles.ts";
 import { profilesOf } from "../domain/matching/profiles.ts";
+import type { Evidence } from "../domain/matching/score.ts";
 import { DEFAULT_THRESHOLD, explainPair } from "../domain/matching/score.ts";
 
-interface Pair {
+const FOLDS = 5;
+
+export interface Pair {
   left: RecordLike;
   right: RecordLike;
   same: boolean;
@@ -43,39 +46,57 @@ function tidy(value: string): string {
   return (quoted === null ? bare : (quoted[2] as string)).replaceAll(" .", ".").trim();
 }
 
-interface Counts {
-  truePositives: number;
-  falsePositives: number;
-  falseNegatives: number;
+export interface Counts {
+  found: number;
+  wrong: number;
+  missed: number;
 }
 
-function f1({ truePositives, falsePositives, falseNegatives }: Counts): number {
-  return (2 * truePositives) / (2 * truePositives + falsePositives + falseNegatives);
+export interface Judged {
+  all: Counts;
+  /** Pair n counts in fold n modulo 5. */
+  folds: Counts[];
+  errors: { pair: Pair; score: number; evidence: Evidence[] }[];
 }
 
-function measure(name: string, pairs: readonly Pair[], shown: boolean): number {
+export function f1({ found, wrong, missed }: Counts): number {
+  return found === 0 ? 0 : (2 * found) / (2 * found + wrong + missed);
+}
+
+/** What the shipped weights and threshold make of labelled pairs. */
+export function judge(pairs: readonly Pair[]): Judged {
   const profiles = profilesOf(pairs.flatMap(({ left, right }) => [left, right]));
-  const counts: Counts = { truePositives: 0, falsePositives: 0, falseNegatives: 0 };
-  const byFold = Array.from({ length: 5 }, () => ({ ...counts }));
-  pairs.forEach(({ left, right, same }, at) => {
+  const none = (): Counts => ({ found: 0, wrong: 0, missed: 0 });
+  const judged: Judged = { all: none(), folds: Array.from({ length: FOLDS }, none), errors: [] };
+  for (const [at, pair] of pairs.entries()) {
     const { score, evidence } = explainPair(profiles, 2 * at, 2 * at + 1);
-    const found = score >= DEFAULT_THRESHOLD;
-    const kind = found && same ? "truePositives" : found ? "falsePositives" : same ? "falseNegatives" : (null as never);
-    if (kind !== null) for (const one of [counts, byFold[at % 5]!]) one[kind]++;
-    if (found === same || !shown) return;
-    say(`  ${found ? "not the same, but" : "the same, but"} ${score.toFixed(3)}: ${JSON.stringify(left)}`);
-    say(`    ${JSON.stringify(right)}`);
+    const said = score >= DEFAULT_THRESHOLD;
+    if (!said && !pair.same) continue;
+    const kind = said && pair.same ? "found" : said ? "wrong" : "missed";
+    for (const counts of [judged.all, judged.folds[at % FOLDS]!]) counts[kind]++;
+    if (kind !== "found") judged.errors.push({ pair, score, evidence });
+  }
+  return judged;
+}
+
+function report(name: string, pairs: readonly Pair[]): void {
+  const { all, folds, errors } = judge(pairs);
+  for (const { pair, score, evidence } of errors) {
+    say(`  ${pair.same ? "the same, but" : "not the same, but"} ${score.toFixed(3)}: ${JSON.stringify(pair.left)}`);
+    say(`    ${JSON.stringify(pair.right)}`);
     say(`    ${evidence.map((one) => `${one.field} ${one.likeness.toFixed(2)}·${one.weight.toFixed(2)}`).join("  ")}`);
-  });
-  const { truePositives, falsePositives, falseNegatives } = counts;
+  }
+  const mean = folds.reduce((sum, fold) => sum + f1(fold), 0) / FOLDS;
   say(
-    `${name}: ${pairs.length} pairs, ${truePositives} found, ${falsePositives} wrong, ${falseNegatives} missed, F1 ${f1(counts).toFixed(4)}; in five folds ${byFold.map((fold) => f1(fold).toFixed(3)).join(" ")}`,
+    `${name}: ${pairs.length} pairs, ${all.found} found, ${all.wrong} wrong, ${all.missed} missed, F1 ${f1(all).toFixed(4)}`,
   );
-  return f1(counts);
+  say(`  five folds: ${folds.map((fold) => f1(fold).toFixed(3)).join(" ")}, mean ${mean.toFixed(4)}`);
 }
 
 function say(text: string): void {
   process.stdout.write(`${text}\n`);
 }
 
-for (const path of process.argv.slice(2)) measure(basename(path), readPairs(readFileSync(path, "utf8")), true);
+if (import.meta.main) {
+  for (const path of process.argv.slice(2)) report(basename(path), readPairs(readFileSync(path, "utf8")));
+}

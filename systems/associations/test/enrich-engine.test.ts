@@ -104,7 +104,12 @@ const knowsAll = ({ path }: Asked): FakeAnswer => {
 };
 
 test("230 records in three batches: each once, in order, through every step into the final files", async () => {
-  const { tenuto, dataDir, write, read } = await setup(knowsAll);
+  let troubles = 2;
+  const { tenuto, dataDir, write, read } = await setup((asked) =>
+    asked.query.get("domain") === "c5.invalid" && troubles-- > 0
+      ? { status: 503, headers: { "retry-after": "0" } }
+      : knowsAll(asked),
+  );
   const records = members(230);
   await write([...records, { ...records[3], id: "again", company_name: "TORUTH3 WORKS, INC." }]);
   const run = await tenuto.start("enrich-and-validate", { association: "PMA", dataDir });
@@ -118,6 +123,7 @@ test("230 records in three batches: each once, in order, through every step into
     contacts: [{ name: "Ann" }, { name: "Bo" }],
     data_sources: ["association", "clearbit", "builtwith", "apollo"],
   });
+  expect(enriched[5]).toMatchObject({ firmographic_source: "clearbit" });
   expect(enriched[9]).not.toHaveProperty("employee_count_min");
   const [final, below] = [await read("validated/final_dataset.jsonl"), await read("validated/below_minimum.jsonl")];
   expect(final.length + below.length).toBe(230);

@@ -288,8 +288,14 @@ describe("technologies", () => {
   });
 
   test("no page takes long or breaks it", () => {
-    const nasty = `${"<a href='/wp-content".repeat(20_000)}${"<script src=".repeat(10_000)}${"\u0000".repeat(1000)}`;
-    expect(names(nasty.repeat(5))).toEqual(expect.any(Array));
+    const nasty = [
+      "<a href='/wp-content".repeat(20_000),
+      "<script src=".repeat(10_000),
+      `<img src="${"/medias/".repeat(100_000)}">`,
+      `<a href="${"//a.".repeat(200_000)}">`,
+      "\u0000".repeat(1000),
+    ];
+    for (const html of nasty) expect(names(html)).toEqual(expect.any(Array));
     expect(new Set(TECH_RULES.map(({ name }) => name)).size).toBe(TECH_RULES.length);
     for (const { implies = [] } of TECH_RULES)
       for (const name of implies)

@@ -312,6 +312,42 @@ describe("groups", () => {
     expect(stats.largeBlocks).toBeGreaterThan(0);
   });
 
+  test("values of a megabyte, of other types and of signs only cost no time and break nothing", () => {
+    const long = { company_name: " '".repeat(500_000), phone: "1 ".repeat(500_000), street: "#1 ".repeat(300_000) };
+    const odd = {
+      company_name: ["x"],
+      website: { a: 1 },
+      phone: 4195550100,
+      city: null,
+      state: true,
+      postal_code: 43601,
+    };
+    const signs = { company_name: "!!! ???", website: "::::", phone: "---", street: ",,,", city: "(", state: "" };
+    const { groups } = drain(
+      findDuplicates(profilesOf([long, odd, signs, { ...odd, phone: "419-555-0100" }, {}] as never)),
+    );
+    expect(groups).toEqual([[1, 3]]);
+  });
+
+  test("fields are found under the names that others use", () => {
+    const ours = {
+      company_name: "Zorbel Gears",
+      street: "12 Main St",
+      city: "Toledo",
+      postal_code: "43601",
+      phone: "419-555-0100",
+    };
+    const theirs = {
+      Name: "ZORBEL GEARS",
+      streetAddress: "12 Main Street",
+      City: "Toledo",
+      zipCode: 43601,
+      Telephone: "4195550100",
+    };
+    expect(score(ours, theirs)).toBe(1);
+    expect(score({ name: "Zorbel Gears", address: "12 Main St., Toledo, OH 43601" }, ours)).toBe(1);
+  });
+
   test("made-up lists of 3,000: nothing wrong put together, nearly all found", () => {
     const records = [...madeCompanies({ count: 3_000, seed: 11 })];
     const groups = groupsOf(records.map(({ entity: _, ...rest }) => rest));

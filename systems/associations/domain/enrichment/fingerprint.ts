@@ -62,6 +62,9 @@ export interface Detected {
 }
 
 const MAX_CHARACTERS = 1_000_000;
+/** Of an address, and of addresses: what is beyond is no address of a script. */
+const MAX_ADDRESS = 500;
+const MAX_ADDRESSES = 3_000;
 const MAX_EVIDENCE = 5;
 
 interface Material {
@@ -91,7 +94,8 @@ function readPage({ html, headers = [] }: PageFacts): Material {
   const addresses = (selector: string, attribute: string) =>
     $(selector)
       .toArray()
-      .flatMap((element) => $(element).attr(attribute) ?? []);
+      .slice(0, MAX_ADDRESSES)
+      .flatMap((element) => $(element).attr(attribute)?.slice(0, MAX_ADDRESS) ?? []);
   const meta = new Map<string, string[]>();
   for (const element of $("meta[content]").toArray()) {
     const name = ($(element).attr("name") ?? $(element).attr("property") ?? "").toLowerCase();

@@ -239,8 +239,11 @@ function placeOf(key: string): FieldPlace | null {
   return place;
 }
 
+/** Longer values are no names or addresses; what is cut off would only cost time. */
+const MAX_CHARACTERS = 400;
+
 function textOf(value: unknown): string {
-  if (typeof value === "string") return value.trim();
+  if (typeof value === "string") return value.slice(0, MAX_CHARACTERS).trim();
   return typeof value === "number" && Number.isFinite(value) ? String(value) : "";
 }
 
