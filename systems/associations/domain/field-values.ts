@@ -192,7 +192,9 @@ function* fallbacks({ page, scope, single }: Source, field: Field): Generator<st
 /** Links that name themselves a website; otherwise a link to the only foreign host there is. */
 function* externalLinks(page: Page, scope: Scope): Generator<string> {
   const hosts = new Map<string, string>();
-  for (const node of scope.find("a[href]").toArray()) {
+  // The whole record may be one link.
+  const links = [...(scope.is("a[href]") ? scope.toArray() : []), ...scope.find("a[href]").toArray()];
+  for (const node of links) {
     const url = URL.parse(page.$(node).attr("href") ?? "", page.base);
     if (url === null || !/^https?:$/.test(url.protocol) || sameSite(url.href, page.url) || isSocial(url.href)) continue;
     const text = cleanText(page.$(node).text()).toLowerCase();

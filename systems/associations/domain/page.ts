@@ -41,6 +41,8 @@ export function parsePage(source: PageSource): Page {
     .map((node) => $(node).text())
     .filter((text) => text.length > 40 && /[[{]\s*["'{\w]/.test(text));
   $("script:not([type='application/ld+json']), style, noscript, template").remove();
+  // Lines of preformatted text are lines like others.
+  for (const node of $("pre").toArray()) $(node).html(($(node).html() ?? "").trim().replace(/\r?\n/g, "<br>"));
   const base = resolveUrl($("base[href]").first().attr("href"), source.url) ?? source.url;
   return {
     url: source.url,
@@ -68,23 +70,27 @@ function wordsOf($: CheerioAPI): Page["words"] {
 
 /** False when a selector names a class or attribute that the page does not have: a schema has 150 selectors, a page needs ten. */
 export function mayMatch(page: Page, css: string): boolean {
-  const known = matchable.get(page) ?? new Map<string, boolean>();
-  matchable.set(page, known);
-  const answer = known.get(css) ?? namesOccur(page, css);
-  known.set(css, answer);
-  return answer;
+  const needed = needs.get(css) ?? neededBy(css);
+  needs.set(css, needed);
+  const { attributes, classes } = page.words;
+  return needed.attributes.every((name) => attributes.has(name)) && needed.classes.every((name) => classes.has(name));
 }
 
-const matchable = new WeakMap<Page, Map<string, boolean>>();
+interface Needed {
+  attributes: string[];
+  classes: string[];
+}
 
-function namesOccur(page: Page, css: string): boolean {
+/** By selector; there are as many as schemas name. */
+const needs = new Map<string, Needed>();
+
+function neededBy(css: string): Needed {
   // Lists, :not() and the like are left to the selector engine.
-  if (/[:,\\]/.test(css)) return true;
-  const attributes = [...css.matchAll(/\[\s*([\w-]+)/g)].map((match) => match[1]!.toLowerCase());
-  const classes = [...css.replace(/\[[^\]]*\]/g, "").matchAll(/\.([\w-]+)/g)].map((match) => match[1]!);
-  return (
-    attributes.every((name) => page.words.attributes.has(name)) && classes.every((name) => page.words.classes.has(name))
-  );
+  if (/[:,\\]/.test(css)) return { attributes: [], classes: [] };
+  return {
+    attributes: [...css.matchAll(/\[\s*([\w-]+)/g)].map((match) => match[1]!.toLowerCase()),
+    classes: [...css.replace(/\[[^\]]*\]/g, "").matchAll(/\.([\w-]+)/g)].map((match) => match[1]!),
+  };
 }
 
 function unwrapJson(text: string, url: string): { value: unknown; html: string; next: string | null } | null {

@@ -10,7 +10,7 @@ import { factsOfBlock, scoreBlocks, sumsOf } from "./score.ts";
 import type { Reading } from "./segments.ts";
 import { isFrame } from "./segments.ts";
 import type { Shape } from "./shape.ts";
-import { applyShape, classesOf, elementsByPath, runsOf, startersOf } from "./shape.ts";
+import { applyShape, classesOf, DIVIDERS, elementsByPath, runsOf, startersOf } from "./shape.ts";
 
 export interface FoundBlocks {
   shape: Shape;
@@ -39,7 +39,7 @@ export function findBlocks(reading: Reading): FoundBlocks | null {
   const best = all.reduce<Candidate | null>((known, next) => (better(next, known) ? next : known), null);
   if (best === null || best.score < MIN_SCORE) return null;
   const { shape, facts, score, contact } = widest(best, all);
-  return { shape, facts: withoutStrays(facts), score, contact };
+  return { shape, facts: withoutStrays(reading, facts), score, contact };
 }
 
 /**
@@ -67,11 +67,11 @@ function holdsEach(outer: readonly BlockFacts[], inner: readonly BlockFacts[]): 
 /** The records of a page where a known shape says they are; null where that shape is not there. */
 export function findAgain(reading: Reading, shape: Shape, { reach }: { reach: boolean }): FoundBlocks | null {
   const sums = sumsOf(reading);
-  const blocks = applyShape(shape, elementsByPath(reading.root, isFrame));
+  const blocks = applyShape(shape, elementsByPath(reading.root, isFrame), { again: true });
   const facts = blocks
     .map((block) => factsOfBlock(sums, block))
     .filter((one): one is BlockFacts => one !== null && one.counts.name > 0 && (!reach || reaches(one)));
-  return facts.length === 0 ? null : { shape, facts: withoutStrays(facts), score: 0, contact: 1 };
+  return facts.length === 0 ? null : { shape, facts: withoutStrays(reading, facts), score: 0, contact: 1 };
 }
 
 function* candidates(sums: Sums, byPath: ReadonlyMap<string, any[]>): Generator<Candidate> {
@@ -89,7 +89,9 @@ function* candidates(sums: Sums, byPath: ReadonlyMap<string, any[]>): Generator<
       // Runs of one node each are elements, and were judged as such.
       if (blocks.length < 2 || blocks.every(({ nodes: run }) => run.length === 1 && run[0].type === "tag")) continue;
       const scored = scoreBlocks(sums, blocks);
-      if (scored !== null) yield { ...scored, score: scored.score * RUN_HANDICAP, shape };
+      // What divides entries does not say where the first begins: a heading or bold name does.
+      const handicap = DIVIDERS.has(starter) ? RUN_HANDICAP ** 2 : RUN_HANDICAP;
+      if (scored !== null) yield { ...scored, score: scored.score * handicap, shape };
     }
   }
 }
@@ -145,13 +147,34 @@ function covered({ facts }: Scored): number {
   return facts.reduce((sum, { start, end }) => sum + end - start, 0);
 }
 
-/** Blocks without any way to reach somebody, where nearly all others have several, are headings and notices. */
-function withoutStrays(facts: BlockFacts[]): BlockFacts[] {
-  const richness = ({ counts }: BlockFacts) =>
-    [counts.phone, counts.email, counts.website, counts.place, counts.profile].filter((count) => count > 0).length;
-  const poor = facts.filter((one) => richness(one) === 0);
-  const rich = facts.filter((one) => richness(one) >= 2);
-  return rich.length >= facts.length * 0.6 && poor.length <= facts.length * 0.2
-    ? facts.filter((one) => !poor.includes(one))
-    : facts;
+const REACH = ["phone", "email", "website", "place", "profile"] as const;
+
+/** Blocks that lack everything that nearly all others have, and are built otherwise, are headings, menus and notices. */
+function withoutStrays(reading: Reading, facts: BlockFacts[]): BlockFacts[] {
+  const universal = REACH.filter((fact) => facts.filter(({ counts }) => counts[fact] > 0).length >= facts.length * 0.8);
+  if (universal.length === 0) return facts;
+  const paths = facts.map((one) => textPaths(reading, one));
+  const usual = new Map<string, number>();
+  for (const path of paths.flatMap((own) => [...own])) usual.set(path, (usual.get(path) ?? 0) + 1);
+  return facts.filter(({ counts, name }, at) => {
+    const poor = universal.every((fact) => counts[fact] === 0);
+    if (poor && isSentence(name ?? "")) return false;
+    return !poor || [...paths[at]!].some((path) => usual.get(path)! * 2 >= facts.length);
+  });
+}
+
+function isSentence(text: string): boolean {
+  const words = text.split(" ").length;
+  return words > 9 || (words > 4 && /[.!?:]$/.test(text));
+}
+
+/** Tags from the block down to each of its texts. */
+function textPaths({ segments }: Reading, { block, start, end }: BlockFacts): Set<string> {
+  const found = new Set<string>();
+  for (const { element } of segments.slice(start, end)) {
+    const names: string[] = [];
+    for (let at = element; at && !block.nodes.includes(at); at = at.parent) names.unshift(at.name);
+    found.add(names.join(">"));
+  }
+  return found;
 }

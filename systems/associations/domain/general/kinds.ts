@@ -40,12 +40,16 @@ const LABEL_WORDS =
 const BUTTON =
   /^(?:(?:view|see|show|read|learn|get|visit|open|go to|click|full|more)\b.{0,24}\b(?:profile|details?|more|info(?:rmation)?|listing|website|web site|site|page|map|here|company|member)|website|web site|visit|details?|profile|more|map|directions|(?:get )?directions|email(?: us)?|e-mail|contact(?: us)?|call(?: now)?|share|print|vcard|download|facebook|twitter|linkedin|instagram|youtube|back to top|top|edit|n\/a|none|home|next|previous|prev|search|filter|sort|reset|apply|login|log in|join|→|»|›|>)\W*$/i;
 
+/** "Showing 1-20 of 200", "43 members": the page speaks of itself. */
+const COUNT =
+  /^(?:(?:showing|displaying|viewing|results?|page|records?)\b.*\d.*|\d[\d,]* (?:total |matching )?(?:members?|results|companies|listings|records|entries)(?: found)?)$/i;
+
 /** The kind of a text that is one thing. */
 export function kindOf(source: string): Kind {
   const text = cleanText(source);
   if (text.length < 2 || text.length > 400) return text.length > 400 ? "words" : "noise";
   if (LABEL_WORDS.test(text) || (/:$/.test(text) && text.length <= 32)) return "label";
-  if (BUTTON.test(text)) return "noise";
+  if (BUTTON.test(text) || COUNT.test(text)) return "noise";
   if (EMAIL.test(text) && text.length <= 90) return "email";
   const phones = phonesInText(text);
   if (phones.length > 0 && text.length <= phones.length * 20 + 24) return phones[0]!.fax ? "fax" : "phone";

@@ -22,7 +22,7 @@ import { findAgain, findBlocks, reaches } from "./find.ts";
 import { listItems } from "./items.ts";
 import { nameKeys, namesAt } from "./names.ts";
 import type { BlockFacts } from "./score.ts";
-import { scoreBlocks, sumsOf } from "./score.ts";
+import { rangeOf, scoreBlocks, sumsOf } from "./score.ts";
 import type { Reading, Segment } from "./segments.ts";
 import { linkKind, readPart } from "./segments.ts";
 import type { Block, Shape } from "./shape.ts";
@@ -155,8 +155,7 @@ function fromItems(page: Page, schema: Schema, items: Scope[]): ListReading {
 }
 
 function blockOf(reading: Reading, block: Block): BlockFacts {
-  const start = reading.ranges.get(block.nodes[0])?.start ?? 0;
-  const end = reading.ranges.get(block.nodes.at(-1))?.end ?? start;
+  const { start, end } = rangeOf(reading, block) ?? { start: 0, end: 0 };
   return { block, start, end, counts: { name: 0, phone: 0, email: 0, website: 0, place: 0, profile: 0 }, name: null };
 }
 
@@ -169,7 +168,7 @@ function fromFacts(
   { plain = false } = {},
 ): Entry[] {
   const { page } = reading;
-  const names = namesAt(reading, facts, keys);
+  const names = withoutTails(namesAt(reading, facts, keys));
   const profiles = profileLinks(reading, facts, names);
   return facts.map(({ block, start, end }, at) => {
     const name = names[at] ?? null;
@@ -188,7 +187,8 @@ function fromFacts(
       sources,
       confidence: confidenceOf(fields, schema),
       missing: missingFields(fields, schema),
-      text: cleanText(scope.text()),
+      // Logos have no text.
+      text: cleanText(scope.text()) || String(fields.company_name ?? ""),
       profile: profiles[at] ?? null,
     };
   });
@@ -200,6 +200,22 @@ function scopeOf(page: Page, { nodes }: Block): Scope {
   for (const node of nodes) wrapper.append(page.$(node).clone());
   return wrapper;
 }
+
+/** "Acme, Dayton" beside "Beta, Dayton": what repeats behind the last comma is the place, and no part of the name. */
+function withoutTails(names: readonly (Segment | null)[]): (Segment | null)[] {
+  const tails = names.map((name) => /^(.{2,}),\s+([\p{L} .'-]{3,30})$/u.exec(name?.text ?? ""));
+  const given = tails.flatMap((tail) => (tail === null || LEGAL_TAIL.test(tail[2]!) ? [] : [tail[2]!.toLowerCase()]));
+  const repeated = new Set(given).size <= given.length * 0.7;
+  if (given.length < names.length * 0.6 || given.length < 5 || !repeated) return [...names];
+  return names.map((name, at) => {
+    const tail = tails[at];
+    return name === null || tail === null || tail === undefined || LEGAL_TAIL.test(tail[2]!)
+      ? name
+      : { ...name, text: tail[1]! };
+  });
+}
+
+const LEGAL_TAIL = /^(inc|llc|l\.l\.c|ltd|corp|co|company|limited|lp|llp|plc|gmbh|jr|sr)\.?$/i;
 
 function bareName(text: string): string {
   return text

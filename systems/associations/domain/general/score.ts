@@ -71,14 +71,19 @@ function factsOf(reading: Reading, segment: Segment): Partial<Record<keyof Sums[
   return facts;
 }
 
+/** The texts of a block; null where it has none. Frames inside of it, such as a pager at its end, have none. */
+export function rangeOf({ ranges }: Reading, { nodes }: Block): { start: number; end: number } | null {
+  const known = nodes.flatMap((node) => ranges.get(node) ?? []);
+  const [start, end] = [known[0]?.start ?? 0, known.at(-1)?.end ?? 0];
+  return end > start ? { start, end } : null;
+}
+
 /** The facts of one block; null where it holds no text. */
 export function factsOfBlock(sums: Sums, block: Block): BlockFacts | null {
   const { reading, of } = sums;
-  const first = reading.ranges.get(block.nodes[0]);
-  const last = reading.ranges.get(block.nodes.at(-1));
-  if (first === undefined || last === undefined || last.end <= first.start) return null;
-  const { start } = first;
-  const { end } = last;
+  const range = rangeOf(reading, block);
+  if (range === null) return null;
+  const { start, end } = range;
   const count = (fact: keyof Sums["of"]) => of[fact][end]! - of[fact][start]!;
   const counts: BlockFacts["counts"] = {
     name: count("name"),

@@ -43,7 +43,9 @@ const BLOCK = new Set(
   ),
 );
 const FRAME_CLASS =
-  /(^|[\s_-])(nav|navbar|navigation|menu|breadcrumbs?|pagination|pager|paging|footer|cookie|social|skip-link|sidebar|site-header|masthead|topbar|toolbar|a-?z|alphabet|letters?)([\s_-]|$)/i;
+  /(^|[\s_-])(nav|navbar|navigation|menu|mainmenu|mainnav|topnav|sidenav|breadcrumbs?|pagination|pager|paging|footer|cookie|social|skip-link|sidebar|site-header|masthead|topbar|toolbar|a-?z|alphabet|letters?)([\s_-]|$)/i;
+const OUTER_FRAME =
+  /(^|[\s_-])(header|masthead|banner|bottom|foot|main-?(menu|nav)|(top|side|sub)-?(menu|nav|bar)|copyright)([\s_-]|$)/i;
 /** Occurrences nearer than this are one and the same: logo, heading and link of one entry. */
 const NEIGHBOURS = 7;
 
@@ -53,7 +55,14 @@ export function isFrame(node: any): boolean {
   const { class: words = "", id = "", role = "" } = node.attribs ?? {};
   if (/^(navigation|contentinfo|search|menu|banner|dialog)$/.test(role)) return true;
   if (node.name === "header") return !insideOf(node, /^(main|article|li|section)$/);
-  return node.name !== "body" && node.name !== "main" && FRAME_CLASS.test(`${words} ${id}`);
+  if (node.name === "body" || node.name === "main") return false;
+  return FRAME_CLASS.test(`${words} ${id}`) || (isOuter(node) && OUTER_FRAME.test(`${words} ${id}`));
+}
+
+/** Near the body: further in, a header is one of a card. */
+function isOuter(node: any): boolean {
+  const parent = node.parent;
+  return parent?.name === "body" || parent?.parent?.name === "body";
 }
 
 function insideOf(node: any, names: RegExp): boolean {

@@ -46,8 +46,8 @@ export function elementsByPath(root: any, skip: (node: any) => boolean): Map<str
   return found;
 }
 
-/** The entries that a shape describes on a page. `byPath` as `elementsByPath` gives it for the page's body. */
-export function applyShape(shape: Shape, byPath: ReadonlyMap<string, any[]>): Block[] {
+/** The entries that a shape describes on a page; `again`: a page like the one it was found on, perhaps with a single entry. `byPath` as `elementsByPath` gives it for the page's body. */
+export function applyShape(shape: Shape, byPath: ReadonlyMap<string, any[]>, { again = false } = {}): Block[] {
   const elements = byPath.get(shape.path) ?? [];
   if (shape.kind === "elements") {
     const { className } = shape;
@@ -55,7 +55,7 @@ export function applyShape(shape: Shape, byPath: ReadonlyMap<string, any[]>): Bl
       .filter((node) => className === null || classesOf(node).includes(className))
       .map((node) => ({ nodes: [node] }));
   }
-  return elements.flatMap((parent) => runsOf(parent, shape.starter));
+  return elements.flatMap((parent) => runsOf(parent, shape.starter, { again }));
 }
 
 /** What a child can be called when it begins an entry: its tag, with a class, or with its first element. */
@@ -68,10 +68,15 @@ export function startersOf(node: any): string[] {
   return [node.name, ...classesOf(node).map((word) => `${node.name}.${word}`), ...inner];
 }
 
+/** These stand between entries, and belong to none. */
+export const DIVIDERS: ReadonlySet<string> = new Set(["br+br", "hr"]);
+
 /** The children of an element, cut before each starter; `br+br` and `hr` divide, and are dropped. */
-export function runsOf(parent: any, starter: string): Block[] {
+export function runsOf(parent: any, starter: string, { again = false } = {}): Block[] {
   const runs: Block[] = [];
-  let run: any[] | null = starter === "br+br" || starter === "hr" ? [] : null;
+  const dividing = DIVIDERS.has(starter);
+  let run: any[] | null = dividing ? [] : null;
+  let divided = !dividing;
   const close = () => {
     if (run?.some(hasContent)) runs.push({ nodes: run });
   };
@@ -90,7 +95,8 @@ export function runsOf(parent: any, starter: string): Block[] {
     if (divides) {
       close();
       run = [];
-    } else if (starter !== "hr" && starter !== "br+br" && startersOf(node).includes(starter)) {
+      divided = true;
+    } else if (!dividing && startersOf(node).includes(starter)) {
       close();
       run = [node];
     } else if (run !== null && endsRun(node, rank)) {
@@ -99,7 +105,8 @@ export function runsOf(parent: any, starter: string): Block[] {
     } else run?.push(node);
   }
   close();
-  return runs;
+  // Children that nothing divides are not one entry, but anything.
+  return divided || again ? runs : [];
 }
 
 /** A heading of a higher rank begins another section: it is not part of the entry before it. */
