@@ -47,6 +47,8 @@ const RULES: Record<string, string> = {
   "an ended job without its event": `SELECT id FROM job WHERE ended_at IS NOT NULL
     AND (run, id, 'job.' || state) NOT IN (SELECT run, job, name FROM event WHERE job IS NOT NULL)`,
   "a lease of a boot that is not alive": `SELECT job.id FROM job JOIN boot ON boot.seq = job.boot WHERE boot.state = 'stopped'`,
+  "usage of models differs from a recount": `SELECT run_usage.run FROM run_usage LEFT JOIN (SELECT run AS r, sum(tries) AS t, sum(state = 'open') AS o, sum(reserved_tokens) AS k, sum(reserved_cost) AS m FROM usage GROUP BY run)
+    ON r = run_usage.run WHERE (calls, open_calls, open_tokens, open_cost) IS NOT (t - o, o, k, m)`,
   "time runs backwards": `SELECT id FROM job WHERE ended_at < first_started_at AND run NOT IN (SELECT run FROM event WHERE name = 'run.reopened')`,
 };
 
