@@ -7,6 +7,7 @@ import { Command, Option } from "commander";
 import type { CliIo } from "./io.ts";
 import type { Cli } from "./main.ts";
 import { addMcp, addSchedules, addTemplates, withRunOptions } from "./program-named.ts";
+import { addServer } from "./program-server.ts";
 import { TENUTO_VERSION } from "./version.ts";
 
 export interface GlobalOptions {
@@ -61,6 +62,7 @@ export function buildProgram(io: CliIo, runner: Runner): Command {
   addStarting(program, start);
   addRuns(program, start);
   addReading(program, start);
+  addServer(program, start);
   addUpkeep(program, start);
   return program;
 }
@@ -208,6 +210,11 @@ function addRuns(program: Command, start: Start): void {
     .action((id, options) =>
       start(async (cli) => (await import("./commands/runs-cancel.ts")).runsCancel(cli, id, options)),
     );
+  addAgain(runs, start);
+}
+
+/** Runs that follow from a run. */
+function addAgain(runs: Command, start: Start): void {
   runs
     .command("retry <run>")
     .description("Reopen a failed or cancelled run; only what did not complete runs again.")

@@ -30,6 +30,8 @@ export interface Features {
   webhooksChanged?(): Promise<void>;
   /** Whether an address belongs to a private network. */
   isPrivate?(address: string): boolean;
+  /** Templates that come over HTTP may hold programs and paths of this machine. */
+  allowCommands?: boolean;
   /** Pipelines as JSON Schema of their params, for forms. */
   paramsSchema?(pipeline: KnownPipeline): Json;
   /** File of an attempt's raw output, if there is one. */

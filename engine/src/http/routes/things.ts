@@ -1,4 +1,5 @@
 /** Approvals, pipelines, agents, templates, schedules, workers, limiters. */
+import { allows } from "../../core/access.ts";
 import type { PipelineDocument } from "../../core/document.ts";
 import { TenutoError } from "../../core/errors.ts";
 import type { Json } from "../../core/model.ts";
@@ -72,6 +73,30 @@ function templateInfo(row: NonNullable<Awaited<ReturnType<Services["ledger"]["te
 
 async function scheduleOf({ backend }: Services, name: string) {
   return { json: scheduleShape(await backend.schedules.show(name), await backend.schedules.next(name)) };
+}
+
+/** What would let whoever writes a template act on this machine: programs, files, its environment. */
+function powersOf(document: PipelineDocument): string[] {
+  const found: string[] = [];
+  const look = (value: unknown, path: string, inData: boolean) => {
+    if (typeof value !== "object" || value === null) return;
+    for (const [key, part] of Object.entries(value)) {
+      const at = `${path}.${key}`;
+      if (
+        !inData &&
+        (key === "command" ||
+          key === "file" ||
+          key === "cwd" ||
+          key === "requires" ||
+          key === "mcp" ||
+          key === "folder")
+      )
+        found.push(at.slice(1));
+      look(part, at, inData || key === "input" || key === "params");
+    }
+  };
+  look(document, "", false);
+  return found;
 }
 
 const WINDOWS_SHOWN = 1_000;
@@ -161,7 +186,7 @@ export const thingHandlers: Handlers = {
       })),
     },
   }),
-  putTemplate: async ({ services, params, body }) => {
+  putTemplate: async ({ services, params, body, principal }) => {
     const { name } = params;
     const document = body.document as unknown as PipelineDocument;
     if (document.name !== name)
@@ -170,6 +195,12 @@ export const thingHandlers: Handlers = {
         "invalid_input",
         `the document is named ${JSON.stringify(document.name)}, the path says ${JSON.stringify(name)}`,
       );
+    const [power] =
+      services.features.allowCommands === true && allows(principal.role, "admin") ? [] : powersOf(document);
+    if (power !== undefined)
+      throw new HttpProblem(403, "commands_refused", `${power}: that is not taken over HTTP`, {
+        hint: "Use an agent of the configuration, push it with `tenuto templates push`, or serve with --allow-commands as an admin.",
+      });
     await services.backend.templates.push(document, body.note === undefined ? {} : { note: body.note });
     return { json: await templateShape(services, name, await services.backend.templates.show(name)) };
   },

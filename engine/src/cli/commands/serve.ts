@@ -1,0 +1,124 @@
+/**
+ * `tenuto serve`: one process with engine, API and dashboard. Prints the address with a login that is good once.
+ *
+ * Invariants: (1) there is no way to serve without tokens; (2) it stops in order: no new requests, then the work, then the
+ * ledger.
+ */
+import { readFileSync } from "node:fs";
+import { userInfo } from "node:os";
+import { resolve } from "node:path";
+import { TenutoError } from "../../core/errors.ts";
+import { secretsOf, startServer } from "../../http/index.ts";
+import { stopWorking } from "../attend.ts";
+import { EXIT } from "../failure.ts";
+import { counted, parseCount, parseDuration } from "../figures.ts";
+import { Interrupts } from "../interrupt.ts";
+import type { Cli } from "../main.ts";
+import { addSources, openForWork, openRuns, type WorkingPlace } from "../open-runs.ts";
+import { shown } from "../project.ts";
+import { featuresOf, pagesFolder, rememberAddress, secureHome, serverKey, Webhooks } from "../serving.ts";
+import { TENUTO_VERSION } from "../version.ts";
+
+export interface ServeOptions {
+  port?: string;
+  host?: string;
+  tlsCert?: string;
+  tlsKey?: string;
+  insecure?: boolean;
+  allowHost?: string[];
+  allowCommands?: boolean;
+  /** False with `--no-work`. */
+  work?: boolean;
+  pipeline?: string[];
+  concurrency?: string;
+  drain?: string;
+}
+
+export async function serve(cli: Cli, options: ServeOptions): Promise<number> {
+  const drainMs = options.drain === undefined ? 30_000 : parseDuration(options.drain, "--drain");
+  const port = options.port === undefined ? 4_600 : parseCount(options.port, "--port", 0);
+  const place = await openForWork(
+    cli,
+    {
+      ...(options.pipeline === undefined ? {} : { pipeline: options.pipeline }),
+      ...(options.concurrency === undefined ? {} : { concurrency: parseCount(options.concurrency, "--concurrency") }),
+    },
+    false,
+  );
+  const interrupts = new Interrupts(cli.io);
+  try {
+    return await serveUntilStopped(cli, place, interrupts, { ...options, port, drainMs });
+  } finally {
+    interrupts.stop();
+    await place.tenuto.close();
+  }
+}
+
+type Settled = Omit<ServeOptions, "port"> & { port: number; drainMs: number };
+
+async function serveUntilStopped(
+  cli: Cli,
+  place: WorkingPlace,
+  interrupts: Interrupts,
+  options: Settled,
+): Promise<number> {
+  const { out } = cli;
+  const { tenuto, project } = place;
+  secureHome(tenuto.home);
+  const key = serverKey(tenuto.home);
+  const onFault = (error: unknown) => out.tell(`tenuto: ${error instanceof Error ? error.message : String(error)}`);
+  const webhooks = new Webhooks(tenuto, key, onFault);
+  const server = await startServer(tenuto, {
+    port: options.port,
+    ...(options.host === undefined ? {} : { host: options.host }),
+    ...tlsOf(cli, options),
+    insecure: options.insecure === true,
+    allowHosts: options.allowHost ?? [],
+    key,
+    secrets: secretsOf(cli.io.env),
+    pages: pagesFolder(),
+    version: TENUTO_VERSION,
+    features: featuresOf(tenuto, cli.io.cwd, webhooks, options.allowCommands === true),
+    onFault,
+  });
+  const forget = rememberAddress(tenuto.home, server.url);
+  try {
+    const open = await openRuns(tenuto);
+    await addSources(place, open);
+    if (options.work !== false) await tenuto.work();
+    await webhooks.renew();
+    const login = await server.access.mint({ kind: "login", name: userName(), role: "admin" });
+    const { definitions } = tenuto.engine;
+    out.document("server", { url: server.url, login: `${server.url}/login#${login.text}` });
+    out.data(`Tenuto is at ${server.url}`, `Log in, once, within ten minutes: ${server.url}/login#${login.text}`);
+    out.say(
+      `${options.work === false ? "Serving" : "Working on and serving"} ${shown(cli, project.database)} with ${counted(definitions.list().length, "pipeline")} and ${counted(definitions.agentNames().length, "agent")}; ${counted(open.length, "run")} open. Ctrl-C stops.`,
+    );
+    const signal = await interrupts.first;
+    forget();
+    await server.close();
+    await webhooks.stop();
+    if (options.work !== false) await stopWorking(cli, tenuto, { drainMs: options.drainMs, interrupts });
+    return EXIT[signal];
+  } finally {
+    forget();
+    await server.close();
+    await webhooks.stop();
+  }
+}
+
+export function userName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return "owner";
+  }
+}
+
+function tlsOf(cli: Cli, { tlsCert, tlsKey }: Settled): { tls?: { cert: string; key: string } } {
+  if (tlsCert === undefined && tlsKey === undefined) return {};
+  if (tlsCert === undefined || tlsKey === undefined)
+    throw new TenutoError("invalid_input", "TLS needs both --tls-cert and --tls-key");
+  const read = (file: string) => readFileSync(resolve(cli.io.cwd, file), "utf8");
+  return { tls: { cert: read(tlsCert), key: read(tlsKey) } };
+}
