@@ -180,6 +180,8 @@ describe.runIf(existsSync(BIN))("examples from the command line", () => {
   test("llm-review.ts", async () => {
     const { stdout } = await cli("run", "llm-review.ts", "--json");
     expect(stdout).toContain("FAILED");
+    const { stdout: shown } = await cli("runs", "show", "latest");
+    expect(shown).toMatch(/^Models {4}3 calls, [\d,]+ tokens in, 60 out, cost 0\.\d+$/m);
     const { stdout: transcript } = await cli("artifacts", "get", "latest", "transcript.json");
     expect(JSON.parse(transcript)).toMatchObject({ agent: "review/notes", usage: { calls: 3 } });
   });

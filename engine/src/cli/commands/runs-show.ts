@@ -1,4 +1,5 @@
 /** `tenuto runs show`: a run's stages and jobs; with `--checkpoint` where it stands, with `--items` single items. */
+import type { UsageTotals } from "../../core/budget.ts";
 import type { ItemRow } from "../../core/decision.ts";
 import type { FanoutRow, ItemState, StageRow } from "../../core/model.ts";
 import { suggest } from "../../core/names.ts";
@@ -68,6 +69,7 @@ async function showRun(cli: Cli, tenuto: Tenuto, place: Place, run: RunRecord, l
   const still = await standingStill(cli, place.home, [run], jobs);
   const parents = new Map(jobs.map((job) => [job.seq, job.id]));
   const { relation, origin, from, dryRun, rollback } = await relationOf(tenuto, run);
+  const models = await tenuto.client.usage(run.id);
   out.document("run.details", {
     run: { ...runDocument(run), relation, origin, from, dryRun, rollback },
     stages: stages.map((stage) => stageDocument(stage, jobs)),
@@ -77,8 +79,10 @@ async function showRun(cli: Cli, tenuto: Tenuto, place: Place, run: RunRecord, l
       unknownAgent: still.get(job.id) ?? null,
     })),
     moreJobs: run.jobCount > jobs.length,
+    usage: models.calls === 0 ? null : models,
   });
   showHead(cli, run);
+  if (models.calls > 0) out.data(`Models    ${usageText(models)}`);
   out.data(...(await relationLines(tenuto, run)));
   const output = run.state === "completed" ? smallOutput((await tenuto.client.wait(run.seq)).output) : null;
   if (output !== null) out.data(`Output    ${output}`);
@@ -87,6 +91,12 @@ async function showRun(cli: Cli, tenuto: Tenuto, place: Place, run: RunRecord, l
     out.data(`… and ${counted(run.jobCount - jobs.length, "more job")}; --limit ${run.jobCount} shows all`);
   showErrors(cli, run, jobs);
   out.say("", ...(await nextSteps(tenuto, run)));
+}
+
+function usageText({ calls, lostCalls, inputTokens, outputTokens, cost }: UsageTotals): string {
+  const lost = lostCalls === 0 ? "" : ` (${count(lostCalls)} without an answer)`;
+  const price = cost === 0 ? "" : `, cost ${cost < 0.01 ? cost.toFixed(6) : cost.toFixed(2)}`;
+  return `${counted(calls, "call")}${lost}, ${count(inputTokens)} tokens in, ${count(outputTokens)} out${price}`;
 }
 
 function parentOf(job: JobRecord, ids: ReadonlyMap<number, string>): string | null {
