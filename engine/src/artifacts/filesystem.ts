@@ -157,14 +157,14 @@ class FileStore implements ArtifactStore {
     return path;
   }
 
-  async *list(): AsyncIterable<StoredObject & { modifiedAt: number }> {
+  async *list(): AsyncIterable<StoredObject & { ageMs: number }> {
     const objects = `${this.#root}/objects`;
     for (const shard of (await readdir(objects)).filter((name) => /^[0-9a-f]{2}$/.test(name)).sort()) {
       for (const rest of (await readdir(`${objects}/${shard}`)).sort()) {
         if (!/^[0-9a-f]{62}$/.test(rest)) continue;
         const found = await statOrNull(`${objects}/${shard}/${rest}`);
         if (found !== null)
-          yield { sha256: shard + rest, bytes: Number(found.size), modifiedAt: Number(found.mtimeMs) };
+          yield { sha256: shard + rest, bytes: Number(found.size), ageMs: Date.now() - Number(found.mtimeMs) };
       }
     }
   }
@@ -176,8 +176,8 @@ class FileStore implements ArtifactStore {
     });
   }
 
-  async removeUnused(sha256: string, before: number, used: () => Promise<boolean>): Promise<boolean> {
-    const gone = await removeUnused(this.#root, sha256, this.#path(sha256), before, used);
+  async removeUnused(sha256: string, minAgeMs: number, used: () => Promise<boolean>): Promise<boolean> {
+    const gone = await removeUnused(this.#root, sha256, this.#path(sha256), Date.now() - minAgeMs, used);
     if (gone) this.#verified.delete(sha256);
     return gone;
   }

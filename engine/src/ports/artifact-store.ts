@@ -21,14 +21,14 @@ export interface ArtifactStore {
   verify(sha256: string): Promise<{ ok: boolean; bytes: number }>;
   /** Path of a local file with these bytes, for programs. Read-only by agreement. */
   localPath(sha256: string): Promise<string>;
-  /** With the time at which each was stored, or stored again, by the file system's clock. */
-  list(): AsyncIterable<StoredObject & { modifiedAt: number }>;
+  /** With the time since each was stored, or stored again. */
+  list(): AsyncIterable<StoredObject & { ageMs: number }>;
   remove(sha256: string): Promise<void>;
   /**
-   * Removes the object if nobody has stored it since `before` and `used` says no when nobody can find it any more. Safe
+   * Removes the object if nobody has stored it for `minAgeMs` and `used` says no when nobody can find it any more. Safe
    * against whoever stores or reads it at the same time. True if it is gone.
    */
-  removeUnused(sha256: string, before: number, used: () => Promise<boolean>): Promise<boolean>;
+  removeUnused(sha256: string, minAgeMs: number, used: () => Promise<boolean>): Promise<boolean>;
   /** Makes the object as young as if it were stored now; false if it is not there. */
   touch(sha256: string): Promise<boolean>;
 }

@@ -25,7 +25,6 @@ export async function collectGarbage(
   options: { graceMs?: number; dryRun?: boolean; stopped?: () => boolean } = {},
 ): Promise<Garbage> {
   const { graceMs = GRACE_MS, dryRun = false, stopped = () => false } = options;
-  const before = Date.now() - graceMs;
   const result: Garbage = { objects: 0, bytes: 0, seen: 0 };
   let batch = new Map<string, number>();
   const flush = async () => {
@@ -35,15 +34,15 @@ export async function collectGarbage(
     for (const [sha256, bytes] of candidates) {
       if (stopped()) return;
       if (named.has(sha256)) continue;
-      if (!dryRun && !(await remove(parts, sha256, before))) continue;
+      if (!dryRun && !(await remove(parts, sha256, graceMs))) continue;
       result.objects += 1;
       result.bytes += bytes;
     }
   };
-  for await (const { sha256, bytes, modifiedAt } of parts.store.list()) {
+  for await (const { sha256, bytes, ageMs } of parts.store.list()) {
     if (stopped()) return result;
     result.seen += 1;
-    if (modifiedAt >= before || (await parts.ledger.referenced(sha256))) continue;
+    if (ageMs <= graceMs || (await parts.ledger.referenced(sha256))) continue;
     batch.set(sha256, bytes);
     if (batch.size >= BATCH) await flush();
   }
@@ -51,8 +50,8 @@ export async function collectGarbage(
   return result;
 }
 
-async function remove({ ledger, store }: Pick<Parts, "ledger" | "store">, sha256: string, before: number) {
-  const gone = await store.removeUnused(sha256, before, () => ledger.referenced(sha256));
+async function remove({ ledger, store }: Pick<Parts, "ledger" | "store">, sha256: string, graceMs: number) {
+  const gone = await store.removeUnused(sha256, graceMs, () => ledger.referenced(sha256));
   if (gone) await ledger.forgetDataset(sha256);
   return gone;
 }

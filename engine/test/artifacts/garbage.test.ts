@@ -59,8 +59,9 @@ it(
         const store = stores[below(2)]!;
         for await (const { sha256 } of store.list()) {
           // The grace: nobody who is about to register something began so long ago.
-          const before = Math.min(Date.now(), ...[...underWay].map((entry) => entry.since)) - COARSE_MS;
-          if (below(3) === 0 && (await store.removeUnused(sha256, before, async () => used.has(sha256)))) removed += 1;
+          const since = Math.min(Date.now(), ...[...underWay].map((entry) => entry.since));
+          const age = Date.now() - since + COARSE_MS;
+          if (below(3) === 0 && (await store.removeUnused(sha256, age, async () => used.has(sha256)))) removed += 1;
         }
       },
     ];
@@ -87,7 +88,7 @@ it("what a collector that died left in the trash is put back", async () => {
     reached = resolve;
   });
   let asked = 0;
-  const dying = store.removeUnused(sha256, Date.now() + 60_000, () => {
+  const dying = store.removeUnused(sha256, -60_000, () => {
     asked += 1;
     if (asked === 2) reached();
     return asked === 1 ? Promise.resolve(false) : new Promise(() => {});
