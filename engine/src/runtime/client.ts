@@ -121,7 +121,7 @@ export class Client {
   }
 
   /** Many starts at once are told of one and the same definition; it is written once. */
-  private makeKnown(version: string, name: string, document: PipelineDocument): Promise<void> {
+  private makeKnown(version: string, name: string, document: KnownPipeline["document"]): Promise<void> {
     let known = this.known.get(version);
     if (known === undefined) {
       known = this.parts.ledger.putDefinition(version, name, JSON.stringify(document));
