@@ -4,7 +4,7 @@
  * Owner: http. Invariants: (1) batches are in the order of commits; (2) memory is bounded: what is no longer kept is read
  * from the ledger again; (3) the text of a batch is made once per kind of stream, however many clients there are.
  */
-import type { Event, RunSummary } from "../../contract/index.ts";
+import type { Event } from "../../contract/index.ts";
 import type { FeedEntry } from "../../ports/feed.ts";
 import type { Ledger } from "../../ports/ledger.ts";
 import type { Masker } from "../mask.ts";
@@ -20,8 +20,8 @@ export interface Batch {
   /** Texts of the lists, without brackets: of everything, and of what concerns runs as a whole. */
   all: string;
   runs: string;
-  /** Text of the list of runs as they were when the batch was made. */
-  summaries: string;
+  /** Runs as they were when the batch was made, as texts, by id. */
+  summaries: ReadonlyMap<string, string>;
 }
 
 export class Feed {
@@ -84,12 +84,12 @@ export class Feed {
 
   private async batchOf(entry: FeedEntry): Promise<Batch> {
     const events: Batch["events"] = [];
-    const summaries: RunSummary[] = [];
+    const summaries = new Map<string, string>();
     for (const range of entry.ranges) {
       for (const event of await this.ledger.feedEvents(range))
         events.push({ ...eventShape(event.runId, event), runSeq: event.run });
       const summary = await this.ledger.runSummary(range.run);
-      if (summary !== null) summaries.push(runShape(summary));
+      if (summary !== null) summaries.set(summary.id, this.masker.text(JSON.stringify(runShape(summary))));
     }
     const textOf = (list: readonly object[]) =>
       this.masker.text(list.map((one) => JSON.stringify({ ...one, runSeq: undefined })).join(","));
@@ -98,11 +98,11 @@ export class Feed {
       events,
       all: textOf(events),
       runs: textOf(events.filter(({ name }) => name.startsWith("run.") || name.startsWith("approval."))),
-      summaries: textOf(summaries),
+      summaries,
     };
   }
 }
 
 function sizeOf(batch: Batch): number {
-  return 2 * batch.all.length + batch.runs.length + batch.summaries.length;
+  return 2 * batch.all.length + batch.runs.length + 600 * batch.summaries.size;
 }

@@ -118,17 +118,21 @@ class FeedSubscription implements Subscription {
       return resync(String(this.cursor), "what came then is no longer kept");
     }
     const events: string[] = [];
-    const runs: string[] = [];
+    const runs = new Map<string, string>();
     let chars = 0;
     for (const batch of batches) {
       const text = batch[this.topic];
       this.cursor = batch.seq;
       if (text !== "") events.push(text);
-      if (batch.summaries !== "") runs.push(batch.summaries);
-      chars += text.length + batch.summaries.length;
+      for (const [id, summary] of batch.summaries) runs.set(id, summary);
+      chars += text.length + 600 * batch.summaries.size;
       if (chars > FRAME_CHARS) break;
     }
-    return frame("events", String(this.cursor), `"events":[${events.join(",")}],"runs":[${runs.join(",")}]`);
+    return frame(
+      "events",
+      String(this.cursor),
+      `"events":[${events.join(",")}],"runs":[${[...runs.values()].join(",")}]`,
+    );
   }
 }
 
