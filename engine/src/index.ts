@@ -19,11 +19,13 @@ export type {
   MapOptions,
   MapResult,
   MapSource,
+  OfferedArtifact,
   Schema,
   SpawnSpec,
   StepKey,
 } from "./core/agent.ts";
 export type { UsageTotals } from "./core/budget.ts";
+export { ARTIFACT_TYPES, type ArtifactsSpec, type ArtifactType } from "./core/artifact.ts";
 export type { ItemRow } from "./core/decision.ts";
 export type * from "./core/document.ts";
 export type * from "./core/document-agents.ts";
@@ -42,3 +44,5 @@ export type { WorkOptions } from "./runtime/engine.ts";
 export type { JobToImport, RunToImport } from "./runtime/import.ts";
 export type { ScheduleInput } from "./runtime/schedules.ts";
 export type { Template } from "./runtime/templates.ts";
+export type { RerunRequest } from "./runtime/rerun.ts";
+export type { RollbackStatus } from "./runtime/rollback.ts";
