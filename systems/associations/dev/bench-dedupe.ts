@@ -26,16 +26,18 @@ async function measure(count: number): Promise<void> {
     await writeJsonl(raw, withoutAnswers(madeCompanies({ count }), entities));
     const source = fromFiles([raw]);
     const started = performance.now();
+    const before = process.cpuUsage();
     const { duplicates } = await searchDuplicates(source);
     const searched = performance.now();
     const held = await holdMembers(source, duplicates.groups);
     const mergedAt = new Date(0).toISOString();
     const kept = await writeJsonl(unique, uniqueRecords(source, { groups: duplicates.groups, held, mergedAt }));
     const seconds = (performance.now() - started) / 1000;
+    const { user, system } = process.cpuUsage(before);
     const { precision, recall } = quality(duplicates.groups, entities);
     const { candidates, largeBlocks } = duplicates.stats;
     say(
-      `${count} records, ${Math.round((await stat(raw)).size / 1e6)} MB: ${seconds.toFixed(1)} s, VmHWM ${memoryMb()} MB`,
+      `${count} records, ${Math.round((await stat(raw)).size / 1e6)} MB: ${seconds.toFixed(1)} s (processor ${((user + system) / 1e6).toFixed(1)} s), VmHWM ${memoryMb()} MB`,
     );
     say(
       `  search ${((searched - started) / 1000).toFixed(1)} s, ${candidates} comparisons, ${largeBlocks} large blocks`,

@@ -66,6 +66,9 @@ describe("forms", () => {
     expect(phoneKey("(616) 555-0147 ext. 12")).toBe(phoneKey("+1 616.555.0147"));
     expect(phoneKey("+49 9261 628000")).toBe(phoneKey("09261 628000"));
     expect(phoneKey("616-555-0147 x22")).toBe(phoneKey("6165550147"));
+    expect(phoneKey("419-555-0100 / 419-555-0101")).toBe(phoneKey("4195550100"));
+    expect(phoneKey("419/555 -0100")).toBe(phoneKey("4195550100"));
+    expect(phoneKey("419-555-0100;ext=7")).toBe(phoneKey("4195550100"));
     expect([phoneKey("555"), phoneKey("000-000-0000"), phoneKey("n/a")]).toEqual([0, 0, 0]);
   });
 
@@ -137,6 +140,9 @@ describe("scores", () => {
     const of = (one: string, two: string) => score({ company_name: one, ...at }, { company_name: two, ...at });
     expect(of("Local Union 12", "Local Union 14")).toBeLessThan(DEFAULT_THRESHOLD);
     expect(of("Northpoint Castings", "North Point Castings")).toBeGreaterThan(0.95);
+    expect(of("MicroTech", "Micro Technologies Inc")).toBeGreaterThan(DEFAULT_THRESHOLD);
+    expect(of("Z.S.W.", "Zorbel Stamping Works")).toBeGreaterThan(DEFAULT_THRESHOLD);
+    expect(of("ZSX", "Zorbel Stamping Works")).toBeLessThan(0.6);
     expect(of("Zorbel Stamping", "Zorbell Stampings")).toBeGreaterThan(DEFAULT_THRESHOLD);
     expect(of("Zorbel (Toledo)", "Zorbel")).toBeGreaterThan(DEFAULT_THRESHOLD);
   });

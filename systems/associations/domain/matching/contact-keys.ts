@@ -13,12 +13,18 @@ const MIN_PHONE_DIGITS = 7;
 
 /** Digits that matter of a phone number, as a number; 0 when there are too few. */
 export function phoneKey(phone: string): number {
-  const main = phone.replace(/(?:;ext=|\b(?:ext|extension|extn)\b\.?|(?<=\d)\s*[x#])\s*\d+\s*$/i, "");
+  const main = firstNumber(phone).replace(/(?:;ext=|\b(?:ext|extension|extn)\b\.?|(?<=\d)\s*[x#])\s*\d+\s*$/i, "");
   const digits = main.replace(/\D+/g, "").replace(/^0+/, "");
   if (digits.length < MIN_PHONE_DIGITS || digits.length > 18) return 0;
   const key = Number(digits.slice(-PHONE_DIGITS));
   // 000000000 and 111111111 are placeholders that people type.
   return /^(\d)\1+$/.test(digits.slice(-MIN_PHONE_DIGITS)) ? 0 : key;
+}
+
+/** "419-555-0100 / 419-555-0101": the first; a slash within a number divides nothing. */
+function firstNumber(phone: string): string {
+  const first = phone.split(/[;|,]|\s(?:or|and|\/|&)\s/i, 1)[0]!;
+  return first.replace(/\D+/g, "").length >= MIN_PHONE_DIGITS ? first : phone;
 }
 
 const MAIL_PROVIDERS = new Set(

@@ -88,6 +88,7 @@ export class ProfileBuilder {
   private readonly cities = new Dictionary();
   private readonly states = new Dictionary();
   private readonly postals = new Dictionary();
+  private readonly postalAreas = new Dictionary();
   private readonly nameStart = new Column(Int32Array);
   private readonly nameWords = new Column(Int32Array);
   private readonly nameOrder = new Column(Float64Array);
@@ -98,6 +99,7 @@ export class ProfileBuilder {
   private readonly city = new Column(Int32Array);
   private readonly state = new Column(Int32Array);
   private readonly postal = new Column(Int32Array);
+  private readonly postalArea = new Column(Int32Array);
   private readonly houseNumber = new Column(Int32Array);
   private readonly streetStart = new Column(Int32Array);
   private readonly streetWords = new Column(Int32Array);
@@ -113,7 +115,9 @@ export class ProfileBuilder {
     this.domain.push(this.domains.idOf(websiteDomain(text.website) ?? emailDomain(text.email) ?? ""));
     this.city.push(this.cities.idOf(cityForm(text.city)));
     this.state.push(this.states.idOf(stateCode(text.state) ?? text.state.trim().toLowerCase()));
-    this.postal.push(this.postals.idOf(postalForm(text.postal)));
+    const postal = postalForm(text.postal);
+    this.postal.push(this.postals.idOf(postal));
+    this.postalArea.push(this.postalAreas.idOf(postal.slice(0, 3)));
     const street = streetForm(text.street);
     this.houseNumber.push(this.words.idOf(street.number));
     this.streetStart.push(this.streetWords.length);
@@ -143,7 +147,7 @@ export class ProfileBuilder {
       cityWords: this.cities.texts().map((city) => nameForm(city).tokens.map((word) => this.words.known(word))),
       state: this.state.view(),
       postal: this.postal.view(),
-      postals: this.postals.texts(),
+      postalArea: this.postalArea.view(),
       houseNumber: this.houseNumber.view(),
       streetStart: this.streetStart.view(),
       streetWords: this.streetWords.view(),
@@ -174,7 +178,8 @@ export interface Profiles {
   readonly cityWords: readonly (readonly number[])[];
   readonly state: Int32Array;
   readonly postal: Int32Array;
-  readonly postals: readonly string[];
+  /** The first three signs of it: a region, or part of a city. */
+  readonly postalArea: Int32Array;
   readonly houseNumber: Int32Array;
   readonly streetStart: Int32Array;
   readonly streetWords: Int32Array;

@@ -176,11 +176,25 @@ function nameLikeness(profiles: Profiles, i: number, j: number): number {
     rarity[word]! * (leftCity.includes(word) || rightCity.includes(word) ? PLACE_IN_NAME : 1);
   const [left, right] = setWords(profiles.nameWords, profiles.nameStart, i, j);
   const { agreed, leftOver, rightOver, figuresDiffer } = softMatch(left, right, words, weightOf);
-  if (agreed === 0) return 0;
+  if (agreed === 0) return isAcronym(left, right, words) || isAcronym(right, left, words) ? ACRONYM : 0;
   const half = agreed / (agreed + (leftOver + rightOver) / 2);
   const contained = agreed / (agreed + Math.min(leftOver, rightOver));
   const likeness = half + (contained - half) * CONTAINED * Math.min(1, agreed / ENOUGH_RARITY);
   return figuresDiffer ? likeness * 0.6 : likeness;
+}
+
+/** "IBM" for "International Business Machines": likely, where nothing else contradicts it. */
+const ACRONYM = 0.8;
+
+function isAcronym(one: WordList, other: WordList, words: readonly string[]): boolean {
+  const length = other.end - other.start;
+  if (one.end - one.start !== 1 || length < 2) return false;
+  const short = words[one.ids[one.start]!]!;
+  if (short.length !== length) return false;
+  for (let at = 0; at < length; at++) {
+    if (words[other.ids[other.start + at]!]!.charCodeAt(0) !== short.charCodeAt(at)) return false;
+  }
+  return true;
 }
 
 function cityLikeness(profiles: Profiles, i: number, j: number): number {
@@ -193,11 +207,9 @@ function cityLikeness(profiles: Profiles, i: number, j: number): number {
   return Math.min(a.length, b.length) > 4 && editDistance(a, b, 2) <= (a.length > 8 ? 2 : 1) ? 0.9 : 0;
 }
 
-function postalLikeness(profiles: Profiles, i: number, j: number): number {
-  const [left, right] = [profiles.postal[i]!, profiles.postal[j]!];
-  if (left === 0 || right === 0) return -1;
-  if (left === right) return 1;
-  return profiles.postals[left]!.slice(0, 3) === profiles.postals[right]!.slice(0, 3) ? 0.5 : 0;
+function postalLikeness({ postal, postalArea }: Profiles, i: number, j: number): number {
+  const same = equality(postal, i, j);
+  return same === 0 && postalArea[i] === postalArea[j] ? 0.5 : same;
 }
 
 function streetLikeness(profiles: Profiles, i: number, j: number): number {

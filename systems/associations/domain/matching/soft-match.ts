@@ -1,5 +1,5 @@
 /**
- * How much of two word lists agrees: equal words first, then misspelt ones, then words written together on one side.
+ * How much of two word lists agrees: equal words first, then words written together on one side, then misspelt ones.
  *
  * Symmetric: swapping the lists gives the same result. Works on word numbers; letters are looked at only where numbers differ.
  */
@@ -25,6 +25,8 @@ const usedLeft = new Uint8Array(MOST_WORDS);
 const usedRight = new Uint8Array(MOST_WORDS);
 const isFigure = (word: string) => word.charCodeAt(0) < 58;
 const LIKE_ENOUGH = 0.55;
+/** MicroTech and Micro Technology. */
+const JOINED_LIKE_ENOUGH = 0.7;
 
 /** Reused for every call, so that millions of comparisons make no garbage. */
 const result: SoftMatch = { agreed: 0, leftOver: 0, rightOver: 0, figuresDiffer: false };
@@ -43,10 +45,10 @@ export function softMatch(
   lacking = 0;
   matchEqual(left, right, n, m, weightOf);
   if (open(usedLeft, n) && open(usedRight, m)) {
-    matchAlike(left, right, n, m, words, weightOf);
     // What is one word here may be two there.
     matchJoined(left, right, n, m, words, weightOf, usedLeft, usedRight);
     matchJoined(right, left, m, n, words, weightOf, usedRight, usedLeft);
+    matchAlike(left, right, n, m, words, weightOf);
   }
   result.leftOver = lacking;
   result.rightOver = lacking;
@@ -148,7 +150,7 @@ function matchJoined(
     for (let j = 0; j + 1 < m; j++) {
       if (usedTwo[j] || usedTwo[j + 1]) continue;
       const joined = words[two.ids[two.start + j]!]! + words[two.ids[two.start + j + 1]!]!;
-      if (joined !== whole && wordLikeness(joined, whole) < 0.85) continue;
+      if (joined !== whole && wordLikeness(joined, whole) < JOINED_LIKE_ENOUGH) continue;
       usedOne[i] = 1;
       usedTwo[j] = 1;
       usedTwo[j + 1] = 1;
