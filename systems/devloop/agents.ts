@@ -20,6 +20,9 @@ const LOGINS = [
   ...["OPENAI_API_KEY", "OPENAI_BASE_URL", "CODEX_API_KEY", "CODEX_HOME"],
 ];
 
+/** Compiled source is kept, which halves the time that each of the many short programs takes to start. */
+const env = { NODE_COMPILE_CACHE: fileURLToPath(new URL("node_modules/.cache/compile", import.meta.url)) };
+
 const program = (path: string, ...args: string[]): string[] => [
   process.execPath,
   "--conditions=source",
@@ -32,7 +35,7 @@ const harness = (name: string, description: string) =>
     name,
     description,
     version: VERSION,
-    command: { argv: program("harness/main.ts"), passEnv: LOGINS, graceSeconds: 1 },
+    command: { argv: program("harness/main.ts"), env, passEnv: LOGINS, graceSeconds: 1 },
   });
 
 export const planner = harness("planner/agent", "Splits the task into tasks");
@@ -45,21 +48,21 @@ export const openWorkspace = defineAgent({
   name: "workspace/open",
   description: "Makes the run's worktree on a branch of its own",
   version: VERSION,
-  command: { argv: program("programs/workspace.ts", "open"), graceSeconds: 1 },
+  command: { argv: program("programs/workspace.ts", "open"), env, graceSeconds: 1 },
 });
 
 export const closeWorkspace = defineAgent({
   name: "workspace/close",
   description: "Removes the run's worktree and keeps its branch",
   version: VERSION,
-  command: { argv: program("programs/workspace.ts", "close"), graceSeconds: 1 },
+  command: { argv: program("programs/workspace.ts", "close"), env, graceSeconds: 1 },
 });
 
 export const mock = defineAgent({
   name: "mock/agent",
   description: "Does nothing, for a while, and fails now and then",
   version: VERSION,
-  command: { argv: program("programs/mock.ts"), graceSeconds: 1 },
+  command: { argv: program("programs/mock.ts"), env, graceSeconds: 1 },
 });
 
 export const devloopAgents = [planner, dev, tester, verifier, testRunner, openWorkspace, closeWorkspace, mock];

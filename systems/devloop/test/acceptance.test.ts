@@ -26,7 +26,7 @@ type Jobs = NonNullable<Parameters<typeof definePipeline>[0]["jobs"]>;
 async function states(jobs: Jobs): Promise<Record<string, string>> {
   bench = await openBench();
   const run = await bench.tenuto.start(definePipeline({ name: "graph", jobs }));
-  await run.wait({ timeoutMs: 50_000 });
+  await run.wait({ timeoutMs: 150_000 });
   return Object.fromEntries((await bench.tenuto.client.jobs(run.id)).map((job) => [job.id, job.state]));
 }
 
@@ -137,7 +137,7 @@ describe("what a job waits for", () => {
     const run = await bench.tenuto.start(
       definePipeline({ name: "wide", limiters: { places: { concurrency: 2 } }, jobs }),
     );
-    expect((await run.wait({ timeoutMs: 50_000 })).state).toBe("completed");
+    expect((await run.wait({ timeoutMs: 150_000 })).state).toBe("completed");
     const seen = (await readFile(join(bench.folder, "seen"), "utf8")).trim().split("\n").map(Number);
     expect([seen.length, Math.max(...seen)]).toEqual([6, 2]);
   });
@@ -155,7 +155,7 @@ describe("retries", () => {
       },
     ];
     const run = await bench.tenuto.start(definePipeline({ name: "again", jobs }));
-    const ended = await endedRun(bench.tenuto, run.id, await run.wait({ timeoutMs: 55_000 }));
+    const ended = await endedRun(bench.tenuto, run.id, await run.wait({ timeoutMs: 150_000 }));
     expect([ended.end.state, ended.job("never").attempt]).toEqual(["failed", 101]);
     expect(JSON.parse(ended.job("never").error!).details.exitCode).toBe(1);
   });
@@ -182,7 +182,7 @@ describe("retries", () => {
     const retry = { maxRetries: 3, baseSeconds: 0.1, factor: 3, jitter: 0 };
     const jobs = [{ id: "never", command: bad, errors: [{ exitCode: 1, category: "retryable" as const }], retry }];
     const run = await bench.tenuto.start(definePipeline({ name: "slower", jobs }));
-    await run.wait({ timeoutMs: 50_000 });
+    await run.wait({ timeoutMs: 150_000 });
     const starts = (await bench.tenuto.client.events(run.id))
       .filter((event) => event.name === "job.started")
       .map((event) => event.at);

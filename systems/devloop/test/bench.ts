@@ -6,9 +6,14 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { JobRecord, RunEnd, Tenuto } from "tenuto";
 import { openTenuto } from "tenuto";
+import { vi } from "vitest";
 import { makeRepository, PROMPT } from "../fixtures/repository.ts";
 import type { DevloopOptions } from "../pipeline.ts";
 import { devloopPipelines } from "../pipeline.ts";
+
+/** Whole runs start dozens of programs; a busy machine may take its time, and no limit of a run depends on it. */
+const WAIT_MS = 150_000;
+vi.setConfig({ testTimeout: 180_000 });
 
 const program = (name: string) => fileURLToPath(new URL(name, import.meta.url));
 
@@ -58,7 +63,7 @@ export async function openBench(options: DevloopOptions = {}, files: Record<stri
         ...params,
       };
       const run = await tenuto.start(template, given);
-      return await endedRun(tenuto, run.id, await run.wait({ timeoutMs: 55_000 }));
+      return await endedRun(tenuto, run.id, await run.wait({ timeoutMs: WAIT_MS }));
     },
     async close() {
       await tenuto.close();

@@ -1,40 +1,21 @@
 /** A whole run with real git, a real test runner and a scripted agent: the tester sends the work back once. */
 import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { openTenuto } from "tenuto";
-import { afterEach, beforeEach, expect, test } from "vitest";
-import { makeRepository, PROMPT } from "../fixtures/repository.ts";
-import { devloopPipelines } from "../pipeline.ts";
+import { afterEach, expect, test } from "vitest";
+import { PROMPT } from "../fixtures/repository.ts";
+import { type Bench, openBench } from "./bench.ts";
 
-const SCRIPTED = [process.execPath, fileURLToPath(new URL("../fixtures/scripted-agent.ts", import.meta.url))];
-
-let folder: string;
-beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), "devloop-"));
-});
+let bench: Bench | null = null;
 afterEach(async () => {
-  await rm(folder, { recursive: true, force: true });
+  await bench?.close();
+  bench = null;
 });
 
 test("plan, dev, test, back to dev, test, verify", async () => {
-  const repository = await makeRepository(join(folder, "repository"));
+  bench = await openBench();
+  const { repository } = bench;
   const before = execFileSync("git", ["status", "--porcelain"], { cwd: repository, encoding: "utf8" });
-  await using tenuto = await openTenuto({
-    home: join(folder, "home"),
-    pipelines: devloopPipelines({ retrySeconds: 0.1 }),
-  });
-  const run = await tenuto.start("devloop-full", {
-    originalPrompt: PROMPT,
-    workspacePath: repository,
-    agent: "command",
-    agentCommand: SCRIPTED,
-  });
-  const end = await run.wait({ timeoutMs: 50_000 });
-  const jobs = await tenuto.client.jobs(run.id);
+  const { id, end, jobs, output } = await bench.run("devloop-full");
   expect(jobs.map((job) => [job.id, job.state, job.error])).toEqual([
     ["workspace", "completed", null],
     ["planner", "completed", null],
@@ -45,7 +26,6 @@ test("plan, dev, test, back to dev, test, verify", async () => {
     ["tester/0-regression", "completed", null],
   ]);
   expect(end.state).toBe("completed");
-  const output = (id: string) => JSON.parse(jobs.find((job) => job.id === id)!.output!);
   expect(output("tester")).toMatchObject({
     gate: { verdict: "PASSED" },
     rounds: 2,
@@ -53,16 +33,16 @@ test("plan, dev, test, back to dev, test, verify", async () => {
   });
   expect(output("tester/0-regression").files).toEqual([{ path: "src/slug.ts", change: "changed" }]);
   expect(output("verifier")).toMatchObject({ gate: { verdict: "PASSED" }, decided_by: "both" });
-  expect(output("cleanup")).toEqual({ branch: `tenuto/${run.id}` });
+  expect(output("cleanup")).toEqual({ branch: `tenuto/${id}` });
   expect(existsSync(output("workspace").path)).toBe(false);
   const git = (...args: string[]) => execFileSync("git", args, { cwd: repository, encoding: "utf8" });
   expect(git("status", "--porcelain")).toBe(before);
-  expect(git("log", "--format=%s", `main..tenuto/${run.id}`).trim().split("\n")).toEqual([
+  expect(git("log", "--format=%s", `main..tenuto/${id}`).trim().split("\n")).toEqual([
     "dev: tester/0-regression",
     "tester: tester",
     "dev: dev",
   ]);
   expect(git("worktree", "list", "--porcelain").match(/^worktree /gm)).toHaveLength(1);
-  const { params } = await tenuto.client.run(run.id);
+  const { params } = await bench.tenuto.client.run(id);
   expect(JSON.parse(params).originalPrompt).toBe(PROMPT);
 });

@@ -59,7 +59,7 @@ test.each([
     });
     expect(ended.end.state).toBe("completed");
     expect(ended.output("dev").files).toHaveLength(1);
-    expect(secondsOf(ended, "dev")).toBeLessThan(15);
+    expect(secondsOf(ended, "dev")).toBeLessThan(25);
   });
 });
 
@@ -75,12 +75,12 @@ test("a grandchild that holds the output is not waited for, and does not outlive
   await within({ timeoutSeconds: 30 }, async (bench, mark) => {
     const ended = await bench.run("devloop-dev-only", { agentCommand: fakeAgent("grandchild", "plain", mark) });
     expect(ended.end.state).toBe("completed");
-    expect(secondsOf(ended, "dev")).toBeLessThan(15);
+    expect(secondsOf(ended, "dev")).toBeLessThan(25);
   });
 });
 
 test("200 MB of output before the result", async () => {
-  await within({ timeoutSeconds: 50 }, async (bench, mark) => {
+  await within({ timeoutSeconds: 120 }, async (bench, mark) => {
     const ended = await bench.run("devloop-dev-only", {
       agent: "claude-code",
       agentCommand: fakeAgent("flood", "claude", mark),
