@@ -8,6 +8,7 @@
 import type { ArtifactsSpec } from "./artifact.ts";
 import type { ApprovalSpec, Bindings, GateSpec, MultiplySpec, SpawnRights } from "./document-agents.ts";
 import type { ErrorCategory } from "./errors.ts";
+import type { LlmBudget } from "./llm.ts";
 import type { DependencyType, Json, Priority } from "./model.ts";
 
 /** A string that may hold placeholders: `{{ params.x }}`, `{{ jobs.a.output.y }}`, `{{ item }}`, `{{ index }}`, `{{ run.id }}`. */
@@ -136,7 +137,7 @@ export interface JobSpec extends WorkPolicy {
   /** Limiters to pass before the job, or each item of it, starts: `name` or `name:key`, with placeholders. */
   limits?: Template[];
   cache?: CacheSpec;
-  /** One line for people; may hold placeholders. */
+  /** One line for people, told when the job has completed; may refer to the job's own `output`. */
   summary?: Template;
   approval?: ApprovalSpec;
   gate?: GateSpec;
@@ -196,6 +197,8 @@ export interface PipelineDocument {
   /** One run per key at a time. */
   concurrency?: { key: Template; onConflict: "queue" | "refuse" | "replace" };
   limiters?: { [name: string]: LimiterSpec };
+  /** Bounds for what all LLM agents of a run use together, beside their own. */
+  modelBudget?: LlmBudget;
   defaults?: WorkPolicy;
   /** Declared versions of the agents used; part of the pipeline's version. */
   agents?: { [name: string]: string };

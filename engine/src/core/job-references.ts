@@ -40,7 +40,11 @@ export function jobReferences(
       if (root === "params") problems.push(...paramProblems(found, params));
       if ((root === "input" || root === "output") && !own.includes(root))
         problems.push(
-          problem(found.at, `{{ ${found.text} }} is not known here`, "Only a gate or a compensation can look at it."),
+          problem(
+            found.at,
+            `{{ ${found.text} }} is not known here`,
+            "Only a gate, a compensation or a summary can look at it.",
+          ),
         );
       if (root === "jobs") {
         jobs.push({ path: found.at, text: found.text, job: String(job), part: part as JobReference["part"] });
@@ -57,7 +61,7 @@ export function jobReferences(
   look(spec.limits, ["limits"], true);
   look(spec.when, ["when"], false);
   look(spec.cache?.key, ["cache", "key"], false);
-  look(spec.summary, ["summary"], false);
+  look(spec.summary, ["summary"], false, ["output"]);
   look(spec.forEach?.key, ["forEach", "key"], true);
   lookAtPeople(spec, look);
   const source = spec.forEach?.source;

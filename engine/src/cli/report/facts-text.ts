@@ -39,9 +39,62 @@ export function factRows(facts: ReportFacts): string[][] {
         items.total,
       ),
     ]);
+  for (const row of relationRows(facts)) rows.push(row);
+  const { usage, notifications } = facts;
+  if (usage !== null)
+    rows.push([
+      "Models",
+      `${count(usage.calls)} calls, ${count(usage.inputTokens)} tokens in, ${count(usage.outputTokens)} out${usage.cost > 0 ? `, cost ${usage.cost.toFixed(2)}` : ""}`,
+    ]);
+  if (notifications !== null)
+    rows.push([
+      "Notifications",
+      `${count(notifications.delivered)} delivered${notifications.pending > 0 ? `, ${count(notifications.pending)} under way` : ""}${notifications.failed.map((one) => `; ${one.notifier} failed: ${one.error}`).join("")}`,
+    ]);
   rows.push(["Params", JSON.stringify(run.params)]);
   rows.push(["Report made", facts.madeAt]);
   return rows;
+}
+
+function relationRows({ relation }: ReportFacts): string[][] {
+  const { origin, from, dryRun, rollback } = relation;
+  const rows: string[][] = [];
+  const before = origin ?? "a run that has been pruned";
+  if (relation.relation === "rollback") rows.push(["Undoes", before]);
+  if (relation.relation === "rerun") rows.push(["Rerun of", `${before}${from === null ? "" : `, from job ${from}`}`]);
+  if (dryRun) rows.push(["Dry run", "what changes something outside was planned, not run"]);
+  if (rollback !== null)
+    rows.push(["Rollback", `${rollback.state} (${rollback.done} of ${rollback.of}) by run ${rollback.run}`]);
+  return rows;
+}
+
+/** The executive summary as lines, without its title. */
+export function executiveLines({ executive, run }: ReportFacts): string[] {
+  const { status, slowest, lines } = executive;
+  return [
+    `Run ID: ${run.id}`,
+    `Duration: ${executive.duration}${slowest === null ? "" : `, of which stage ${slowest.stage} took ${duration(slowest.ms)} (${slowest.share}%)`}`,
+    `Status: ${status}`,
+    ...(lines.length === 0 ? [] : ["Summary:", ...lines.map((line) => `- ${line}`)]),
+  ];
+}
+
+/** One line for a gate's verdict. */
+export function gateText(gate: ReportFacts["gates"][number]): string {
+  const attempt = gate.attempt > 1 ? `, attempt ${gate.attempt}` : "";
+  return `${gate.verdict}: ${count(gate.errors)} errors, ${count(gate.warnings)} warnings; ${gate.action}${attempt}`;
+}
+
+/** Who decided what on an approval, and how long that took. */
+export function decisionText(approval: ReportFacts["approvals"][number]): string {
+  const by = approval.decidedBy === null ? "" : ` by ${approval.decidedBy}`;
+  const edited = approval.edited === null ? "" : ", edited";
+  const reason = approval.reason === null ? "" : `: ${approval.reason}`;
+  const open =
+    approval.state === "open"
+      ? `open for ${duration(approval.ms)}`
+      : `${approval.state}${by} after ${duration(approval.ms)}`;
+  return `${open}${edited}${reason}`;
 }
 
 function listed(parts: [number, string][], total: number): string {

@@ -2,10 +2,20 @@
 import type { FanoutRow } from "../../core/model.ts";
 import type { Tenuto } from "../../open.ts";
 import type { JobRecord, RunRecord } from "../../ports/ledger.ts";
+import { type JobReason, jobReasons, relationOf, saysWhy } from "../aftermath.ts";
 import { runDocument, stageDocument, time } from "../documents.ts";
 import { reasonText } from "../event-text.ts";
 import { hintAt, lastWords, storedError } from "../failure.ts";
 import { badItems, nextSteps } from "../summary.ts";
+import { type Executive, executiveOf } from "./executive.ts";
+import {
+  type ApprovalFacts,
+  approvalsOf,
+  type GateFacts,
+  gatesOf,
+  type NotificationFacts,
+  notificationsOf,
+} from "./people.ts";
 
 const MOST_FAILURES = 50;
 const MOST_ITEMS = 50;
@@ -63,9 +73,19 @@ export interface ReportFacts {
   failures: Failure[];
   moreFailures: number;
   skipped: { job: string; reason: string }[];
-  artifacts: { name: string; job: string; type: string; bytes: number; sha256: string }[];
+  artifacts: { name: string; job: string; type: string; bytes: number; sha256: string; usedBy: string[] }[];
   moreArtifacts: number;
+  gates: GateFacts[];
+  approvals: ApprovalFacts[];
+  /** Where the run comes from, and what has become of its effects. */
+  relation: Awaited<ReturnType<typeof relationOf>>;
+  /** What a dry run planned, or a rerun took over; null for other runs. */
+  reasons: JobReason[] | null;
+  /** What models were asked; null if none was. */
+  usage: { calls: number; inputTokens: number; outputTokens: number; cost: number } | null;
+  notifications: NotificationFacts | null;
   nextSteps: string[];
+  executive: Executive;
 }
 
 export async function factsOf(tenuto: Tenuto, run: RunRecord): Promise<ReportFacts> {
@@ -89,10 +109,11 @@ export async function factsOf(tenuto: Tenuto, run: RunRecord): Promise<ReportFac
     .filter((job) => job.state === "failed")
     .map((job) => failureOf(run.id, job.id, null, job.state, job.error));
   const failedItems = await itemFailures(tenuto, run.id, fanouts);
-  const artifacts = await ledger.artifacts(run.seq);
-  const ids = new Map(jobs.map((job) => [job.seq, job.id]));
+  const artifacts = await ledger.artifactsOfRun(run.seq);
+  const shown = artifacts.slice(0, MOST_ARTIFACTS);
+  const users = await ledger.consumersOf(shown.map((artifact) => artifact.id));
   const bad = await badItems(tenuto, run);
-  return {
+  const facts = {
     run: runDocument(run),
     ms: (run.endedAt ?? now) - run.createdAt,
     madeAt: new Date(now).toISOString(),
@@ -113,11 +134,37 @@ export async function factsOf(tenuto: Tenuto, run: RunRecord): Promise<ReportFac
       .filter((job) => job.state === "skipped")
       .slice(0, MOST_FAILURES)
       .map((job) => ({ job: job.id, reason: job.reason === null ? "" : reasonText(job.reason) })),
-    artifacts: artifacts
-      .slice(0, MOST_ARTIFACTS)
-      .map(({ name, job, type, bytes, sha256 }) => ({ name, job: ids.get(job) ?? "", type, bytes, sha256 })),
+    artifacts: shown.map(({ id, name, jobId, type, bytes, sha256 }) => ({
+      name,
+      job: jobId,
+      type,
+      bytes,
+      sha256,
+      usedBy: users
+        .filter((use) => use.artifact === id)
+        .map((use) => (use.runId === run.id ? use.jobId : `${use.runId}/${use.jobId}`)),
+    })),
     moreArtifacts: Math.max(0, artifacts.length - MOST_ARTIFACTS),
+    ...(await judged(tenuto, run, jobs, now)),
     nextSteps: await nextSteps(tenuto, run),
+  };
+  return { ...facts, executive: await executiveOf(tenuto, run, jobs, facts) };
+}
+
+/** What people, gates and models said, and where the run belongs. */
+async function judged(tenuto: Tenuto, run: RunRecord, jobs: readonly JobRecord[], now: number) {
+  const ids = new Map(jobs.map((job) => [job.seq, job.id]));
+  const usage = await tenuto.engine.parts.ledger.runUsage(run.seq);
+  return {
+    gates: await gatesOf(tenuto, run, ids),
+    approvals: await approvalsOf(tenuto, run, ids, now),
+    relation: await relationOf(tenuto, run),
+    reasons: saysWhy(run) ? (await jobReasons(tenuto, run)).slice(0, MOST_ARTIFACTS) : null,
+    usage:
+      usage === null
+        ? null
+        : { calls: usage.calls, inputTokens: usage.inputTokens, outputTokens: usage.outputTokens, cost: usage.cost },
+    notifications: await notificationsOf(tenuto, run),
   };
 }
 

@@ -2,7 +2,7 @@
 import { bytes, count, counted, duration } from "../figures.ts";
 import { plainText } from "../terminal.ts";
 import type { ReportFacts, StageFacts } from "./facts.ts";
-import { factRows, failedText } from "./facts-text.ts";
+import { decisionText, executiveLines, factRows, failedText, gateText } from "./facts-text.ts";
 
 const STYLE = `
 :root { color-scheme: light dark; --line: #8884; --soft: #8882; --good: #1a7f37; --bad: #cf222e; --odd: #9a6700; --at: #0969da; }
@@ -15,7 +15,7 @@ th { font-weight: 600; white-space: nowrap; } td.number { text-align: right; fon
 code { font: .9em ui-monospace, monospace; background: var(--soft); padding: .1em .3em; overflow-wrap: anywhere; }
 .completed { color: var(--good); } .failed { color: var(--bad); } .cancelled, .skipped { color: var(--odd); } .running, .waiting { color: var(--at); }
 .bar { background: var(--soft); height: .6rem; min-width: 6rem; } .bar div { background: currentColor; height: 100%; }
-.hint { color: GrayText; }
+.hint { color: GrayText; } .executive { border-left: .3rem solid var(--line); padding-left: 1rem; }
 `;
 
 export function reportHtml(facts: ReportFacts): string {
@@ -23,11 +23,15 @@ export function reportHtml(facts: ReportFacts): string {
   const title = `Run ${run.id}: ${run.state}`;
   const body = [
     `<h1>Run ${escaped(run.id)}: <span class="${run.state}">${run.state}</span></h1>`,
+    executive(facts),
     `<table>${factRows(facts)
       .map(([name, value]) => `<tr><th scope="row">${escaped(name!)}</th><td>${escaped(value!)}</td></tr>`)
       .join("\n")}</table>`,
     "<h2>Stages</h2>",
     stageTable(facts.stages),
+    ...gates(facts),
+    ...approvals(facts),
+    ...reasons(facts),
     ...failures(facts),
     ...skipped(facts),
     ...artifacts(facts),
@@ -63,6 +67,53 @@ function stageTable(stages: readonly StageFacts[]): string {
   return `<table><tr><th>Stage</th><th>State</th><th>Took</th><th></th><th>Jobs</th><th>Completed</th><th>Failed</th><th>Skipped</th></tr>\n${rows.join("\n")}</table>`;
 }
 
+function executive(facts: ReportFacts): string {
+  const lines = executiveLines(facts);
+  const list = lines.filter((line) => line.startsWith("- ")).map((line) => `<li>${escaped(line.slice(2))}</li>`);
+  const head = lines.filter((line) => !line.startsWith("- ") && line !== "Summary:").map(escaped);
+  return `<section class="executive"><p><strong>${escaped(facts.executive.title)}</strong><br>${head.join("<br>")}</p>${list.length === 0 ? "" : `<ul>${list.join("\n")}</ul>`}</section>`;
+}
+
+const VERDICTS: Record<string, string> = { PASSED: "completed", PASSED_WITH_WARNINGS: "skipped", FAILED: "failed" };
+
+function gates(facts: ReportFacts): string[] {
+  if (facts.gates.length === 0) return [];
+  const rows = facts.gates.map((gate) => {
+    const found = gate.findings.map(
+      ({ level, message, place }) =>
+        `<div>${level}: ${escaped(message)}${place === undefined ? "" : ` <code>${escaped(place)}</code>`}</div>`,
+    );
+    const more = gate.moreFindings > 0 ? `<div>and ${count(gate.moreFindings)} more</div>` : "";
+    return `<tr><th scope="row">${escaped(gate.job)}</th><td class="${VERDICTS[gate.verdict] ?? ""}">${escaped(gateText(gate))}</td><td>${found.join("")}${more}</td></tr>`;
+  });
+  return [
+    "<h2>Gates</h2>",
+    `<table><tr><th>Job</th><th>Verdict</th><th>Findings</th></tr>\n${rows.join("\n")}</table>`,
+  ];
+}
+
+function approvals(facts: ReportFacts): string[] {
+  if (facts.approvals.length === 0) return [];
+  const rows = facts.approvals.map(
+    (approval) =>
+      `<tr><th scope="row">${escaped(approval.title)}</th><td>${escaped(approval.job)}</td><td>${escaped(decisionText(approval))}</td></tr>`,
+  );
+  return [
+    "<h2>Approvals</h2>",
+    `<table><tr><th>What</th><th>Job</th><th>Decision</th></tr>\n${rows.join("\n")}</table>`,
+  ];
+}
+
+function reasons(facts: ReportFacts): string[] {
+  if (facts.reasons === null) return [];
+  const rows = facts.reasons.map(
+    ({ job, what, why }) =>
+      `<tr><th scope="row">${escaped(job)}</th><td>${escaped(what)}</td><td>${escaped(why ?? "")}</td></tr>`,
+  );
+  const title = facts.relation.dryRun ? "Plan" : "Reused and run again";
+  return [`<h2>${title}</h2>`, `<table><tr><th>Job</th><th>What</th><th>Why</th></tr>\n${rows.join("\n")}</table>`];
+}
+
 function failures(facts: ReportFacts): string[] {
   if (facts.failures.length === 0) return [];
   const entries = facts.failures.map((failure) => {
@@ -90,12 +141,12 @@ function artifacts(facts: ReportFacts): string[] {
   if (facts.artifacts.length === 0) return [];
   const rows = facts.artifacts.map(
     (artifact) =>
-      `<tr><th scope="row">${escaped(artifact.name)}</th><td>${escaped(artifact.job)}</td><td>${escaped(artifact.type)}</td><td class="number">${bytes(artifact.bytes)}</td><td><code>${artifact.sha256}</code></td></tr>`,
+      `<tr><th scope="row">${escaped(artifact.name)}</th><td>${escaped(artifact.job)}</td><td>${escaped(artifact.type)}</td><td class="number">${bytes(artifact.bytes)}</td><td>${escaped(artifact.usedBy.join(", "))}</td><td><code>${artifact.sha256}</code></td></tr>`,
   );
   const more = facts.moreArtifacts > 0 ? `<p>and ${counted(facts.moreArtifacts, "more artifact")}</p>` : "";
   return [
     "<h2>Artifacts</h2>",
-    `<table><tr><th>Name</th><th>Job</th><th>Type</th><th>Size</th><th>SHA-256</th></tr>\n${rows.join("\n")}</table>${more}`,
+    `<table><tr><th>Name</th><th>Job</th><th>Type</th><th>Size</th><th>Used by</th><th>SHA-256</th></tr>\n${rows.join("\n")}</table>${more}`,
   ];
 }
 

@@ -2,11 +2,11 @@
 import { bytes, count, counted, duration } from "../figures.ts";
 import { oneLine } from "../terminal.ts";
 import type { ReportFacts } from "./facts.ts";
-import { factRows, failedText } from "./facts-text.ts";
+import { decisionText, executiveLines, factRows, failedText, gateText } from "./facts-text.ts";
 
 export function reportMarkdown(facts: ReportFacts): string {
   const { run } = facts;
-  const lines = [`# Run ${text(run.id)}: ${run.state}`, "", "## Summary", ""];
+  const lines = [`# Run ${text(run.id)}: ${run.state}`, "", ...executive(facts), "", "## Facts", ""];
   lines.push(...markdownTable(["Fact", "Value"], factRows(facts)));
   lines.push("", "## Stages", "");
   lines.push(
@@ -23,6 +23,7 @@ export function reportMarkdown(facts: ReportFacts): string {
       ]),
     ),
   );
+  lines.push(...judgements(facts));
   if (facts.failures.length > 0) {
     lines.push("", "## Failures", "");
     for (const failure of facts.failures) {
@@ -41,12 +42,13 @@ export function reportMarkdown(facts: ReportFacts): string {
     lines.push("", "## Artifacts", "");
     lines.push(
       ...markdownTable(
-        ["Name", "Job", "Type", "Size", "SHA-256"],
+        ["Name", "Job", "Type", "Size", "Used by", "SHA-256"],
         facts.artifacts.map((artifact) => [
           artifact.name,
           artifact.job,
           artifact.type,
           bytes(artifact.bytes),
+          artifact.usedBy.join(", "),
           artifact.sha256,
         ]),
       ),
@@ -56,6 +58,44 @@ export function reportMarkdown(facts: ReportFacts): string {
   if (facts.nextSteps.length > 0)
     lines.push("", "## Next steps", "", ...facts.nextSteps.map((step) => `- ${stepText(step)}`));
   return `${lines.join("\n")}\n`;
+}
+
+function executive(facts: ReportFacts): string[] {
+  const lines = executiveLines(facts).map((line) => (line.startsWith("- ") ? `- ${text(line.slice(2))}` : text(line)));
+  const at = lines.indexOf("Summary:");
+  const head = at < 0 ? lines : lines.slice(0, at);
+  const list = at < 0 ? [] : lines.slice(at + 1);
+  return [
+    `**${text(facts.executive.title)}**`,
+    "",
+    ...head.map((line) => `${line}  `),
+    ...(list.length === 0 ? [] : ["", ...list]),
+  ];
+}
+
+/** Gates, approvals, and what a dry run or a rerun did with each job. */
+function judgements(facts: ReportFacts): string[] {
+  const lines: string[] = [];
+  if (facts.gates.length > 0) {
+    lines.push("", "## Gates", "");
+    for (const gate of facts.gates) {
+      lines.push(`- **${text(gate.job)}** ${text(gateText(gate))}`);
+      for (const { level, message, place } of gate.findings)
+        lines.push(`  - ${level}: ${text(message)}${place === undefined ? "" : ` (${text(place)})`}`);
+      if (gate.moreFindings > 0) lines.push(`  - and ${count(gate.moreFindings)} more`);
+    }
+  }
+  if (facts.approvals.length > 0) {
+    lines.push("", "## Approvals", "");
+    for (const approval of facts.approvals)
+      lines.push(`- **${text(approval.title)}** (${text(approval.job)}) ${text(decisionText(approval))}`);
+  }
+  if (facts.reasons !== null) {
+    lines.push("", facts.relation.dryRun ? "## Plan" : "## Reused and run again", "");
+    for (const { job, what, why } of facts.reasons)
+      lines.push(`- ${text(job)}: ${text(what)}${why === null ? "" : ` (${text(why)})`}`);
+  }
+  return lines;
 }
 
 function markdownTable(head: string[], rows: string[][]): string[] {
