@@ -73,7 +73,7 @@ describe("defineAgent", () => {
       failure(() => defineAgent({ name: "a/b", command: ["bash", "-c", "rm {{ item }}"], env: {} } as never)),
     ).toMatchInlineSnapshot(`
       "invalid_definition: agent "a/b" has 2 problems:
-        env: unknown key "env". Known: retry, timeoutSeconds, jobTimeoutSeconds, errors, onExhausted, maxCrashes.
+        env: unknown key "env". Known: retry, timeoutSeconds, jobTimeoutSeconds, errors, onExhausted, maxCrashes, effects.
         command.argv[2]: has a placeholder inside shell text. Text in a shell command would be run as code. Set env: {NAME: "{{ … }}"} and use "$NAME", or read the input file."
     `);
     expect(failure(() => defineAgent({ name: "a/b", input: {}, version: 2 } as never))).toMatchInlineSnapshot(`

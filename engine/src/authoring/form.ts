@@ -112,6 +112,8 @@ export interface HeadForm {
   /** One run per key at a time; a plain key queues. */
   concurrency?: Template | { key: Template; onConflict?: "queue" | "refuse" | "replace" };
   limiters?: PipelineDocument["limiters"];
+  /** Bounds for what all LLM agents of a run use together. */
+  modelBudget?: PipelineDocument["modelBudget"];
   /** For every job that does not say otherwise. */
   defaults?: WorkPolicy;
 }

@@ -13,6 +13,7 @@ import { fileURLToPath } from "node:url";
 import type { Schema } from "../core/agent.ts";
 import type { WorkPolicy } from "../core/document.ts";
 import type { SpawnRights } from "../core/document-agents.ts";
+import { MODEL_BUDGET } from "../core/document-shape.ts";
 import {
   BUILT_IN_TOOLS,
   type BuiltInTool,
@@ -127,12 +128,7 @@ const KEYS: Readonly<Record<string, Shape>> = {
   ),
   spawns: object({ agents: list(text()), jobs: list(text()), children: whole(1, 1_000), depth: whole(1, 3) }),
   approve: list(text()),
-  budget: object({
-    tokens: whole(1, Number.MAX_SAFE_INTEGER),
-    cost: positive(1e9),
-    calls: whole(1, 1_000_000),
-    wallSeconds: positive(31_536_000),
-  }),
+  budget: MODEL_BUDGET,
   maxTurns: whole(1, 10_000),
   corrections: whole(0, 20),
 };

@@ -75,7 +75,8 @@ export function plain<T>(value: T): T {
 }
 
 function headOf(form: HeadForm & { params?: Json }): Omit<PipelineDocument, "kind" | "stages"> {
-  const { name, description, params, runId, priority, requires, display, limiters, defaults, concurrency } = form;
+  const { name, description, params, runId, priority, requires, display, concurrency } = form;
+  const { limiters, modelBudget, defaults } = form;
   const key = typeof concurrency === "string" ? { key: concurrency } : concurrency;
   return plain({
     name,
@@ -87,6 +88,7 @@ function headOf(form: HeadForm & { params?: Json }): Omit<PipelineDocument, "kin
     display,
     concurrency: key === undefined ? undefined : { onConflict: "queue", ...key },
     limiters,
+    modelBudget,
     defaults,
   }) as Omit<PipelineDocument, "kind" | "stages">;
 }

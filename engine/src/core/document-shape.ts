@@ -161,6 +161,14 @@ const LIMITER = object({
   breaker: object({ failures: whole(1, 1_000_000), openSeconds: positive(MAX_SECONDS) }, ["failures", "openSeconds"]),
 });
 
+/** What calls of models may use. */
+export const MODEL_BUDGET: Shape = object({
+  tokens: whole(1, Number.MAX_SAFE_INTEGER),
+  cost: positive(1e9),
+  calls: whole(1, 1_000_000),
+  wallSeconds: positive(YEAR_SECONDS),
+});
+
 /** Keys of a pipeline that are the same in the document and in what people write. */
 export const PIPELINE_KEYS: { readonly [key: string]: Shape } = {
   name: text(),
@@ -170,6 +178,7 @@ export const PIPELINE_KEYS: { readonly [key: string]: Shape } = {
   display: word("phases", "status"),
   requires: list(object({ file: text(), env: text(), command: text(), agent: text(), hint: text() })),
   limiters: map(LIMITER),
+  modelBudget: MODEL_BUDGET,
   defaults: object(POLICY_KEYS),
 };
 

@@ -166,7 +166,8 @@ export function ceilingFor(spec: LlmSpec): Ceiling {
   return { budget: spec.budget, hosts: spec.http?.hosts ?? [] };
 }
 
-function smallerBudget(a: LlmBudget, b: LlmBudget): LlmBudget {
+/** The smaller limit of each kind. */
+export function smallerBudget(a: LlmBudget, b: LlmBudget): LlmBudget {
   const result: LlmBudget = { ...a };
   for (const key of ["tokens", "cost", "calls", "wallSeconds"] as const) {
     const [mine, theirs] = [a[key], b[key]];

@@ -112,8 +112,8 @@ describe("validateDocument", () => {
     expect(problems(document)).toMatchInlineSnapshot(`
       "concurrency.key: {{ run.id }} is not known yet here. Only params can be used.
       stages[0].jobs[1].input[1]: {{ params.limt }} refers to no param of this pipeline. Did you mean "limit"?
-      stages[0].jobs[1].input[2]: {{ item }} has no item here. Only jobs with forEach have items.
-      stages[1].jobs[0].summary: {{ nope }} does not begin with params, jobs, item, index, run. A placeholder is a path such as {{ params.x }}, {{ jobs.a.output.rows[0]["odd key"] }}, {{ item }}, {{ index }} or {{ run.id }}; a literal {{ is written {{ "{{" }}.
+      stages[0].jobs[1].input[2]: {{ item }} has no item here. Only jobs with forEach or multiply have items.
+      stages[1].jobs[0].summary: {{ nope }} does not begin with params, jobs, item, index, run, context, attempt, input, output. A placeholder is a path such as {{ params.x }}, {{ jobs.a.output.rows[0]["odd key"] }}, {{ item }}, {{ index }} or {{ run.id }}; a literal {{ is written {{ "{{" }}.
       stages[1].jobs[1].input: {{ jobs.a.output.x }} is never there: the job runs only when "a" failed. Refer to jobs.a.error.
       stages[1].jobs[1].input: {{ jobs.aa.output }} refers to no job of this pipeline. Known: a, b, c, d, e.
       stages[1].jobs[2].when.eq[0]: {{ index }} has no index here. This place belongs to the whole job; items are known in input, command, limits and the forEach key.
@@ -202,7 +202,7 @@ describe("validateDocument", () => {
       stages[0].jobs[0].priority: can't be "hihg". Did you mean "high"?
       stages[0].jobs[0].retry.maxRetries: can't be 1.5. Give a whole number from 0 to 1000.
       stages[1].jobs: is empty. Give at least 1.
-      extra: unknown key "extra". Known: name, description, runId, priority, requires, limiters, defaults, kind, params, concurrency, agents, stages."
+      extra: unknown key "extra". Known: name, description, runId, priority, display, requires, limiters, modelBudget, defaults, kind, params, concurrency, and 2 more."
     `);
   });
 

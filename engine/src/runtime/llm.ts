@@ -11,7 +11,7 @@ import * as changes from "../core/changes.ts";
 import type { StepRow } from "../core/decision.ts";
 import { TenutoError } from "../core/errors.ts";
 import type { Lease } from "../core/job.ts";
-import { LLM_MAX_DEPTH, narrowed } from "../core/llm.ts";
+import { LLM_MAX_DEPTH, narrowed, smallerBudget } from "../core/llm.ts";
 import type { Json } from "../core/model.ts";
 import { checkPayload } from "../core/payload.ts";
 import { stepKeyText } from "../core/step-key.ts";
@@ -32,10 +32,11 @@ export async function callModelAgent(
   const { run, job, item, attempt, resolved, workspace } = scope.facts;
   parts.files.ensure(workspace);
   const { bindings, spawns = agent.llm.spawns ?? {} } = resolved.spec;
-  const ceiling = bindings?.ceiling ?? null;
+  const within = narrowed(agent.llm, bindings?.ceiling ?? null);
+  const budget = smallerBudget(within.budget, resolved.definition.document.modelBudget ?? {});
   const context = new AttemptContext(scope, host.operations);
   const work = parts.models.run({
-    agent: ceiling === null ? agent : { ...agent, llm: narrowed(agent.llm, ceiling) },
+    agent: { ...agent, llm: { ...within, budget } },
     input,
     context,
     meter: meterOf(scope),

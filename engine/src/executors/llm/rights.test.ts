@@ -157,6 +157,18 @@ it("two jobs at once can't both take the rest of the run's budget", async () => 
   expect(await usage.call(ledger, run.seq)).toHaveLength(25);
 });
 
+it("a pipeline bounds what all its models use together; the smaller limit holds", async () => {
+  const { server, tenuto } = await open((asked) => ({
+    calls: [{ name: "todo", args: { items: [{ text: `${asked.task} ${asked.turn}`, state: "open" }] } }],
+  }));
+  const worker = agentOn(server, { tools: ["todo"], budget: { calls: 100 } });
+  const jobs = ["a", "b"].map((id) => ({ id, agent: worker, input: id, allowFailure: true }));
+  const run = await tenuto.start(definePipeline({ name: "bounded", modelBudget: { calls: 7 }, jobs }), {});
+  await run.wait({ timeoutMs: 30_000 });
+  expect(server.asked).toHaveLength(7);
+  expect(() => definePipeline({ name: "x", modelBudget: { call: 7 } as never, jobs })).toThrow("modelBudget");
+});
+
 it("a budget of cost needs a price, and ends the run's calls when it is used up", async () => {
   const { server, run, tenuto } = await open((asked) => ({
     calls: [{ name: "todo", args: { items: [{ text: String(asked.turn), state: "open" }] } }],
