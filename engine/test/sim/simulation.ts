@@ -63,6 +63,8 @@ export class Simulation {
   async settle(): Promise<void> {
     for (const boot of [...this.workers, ...this.dead]) await this.world.bury(boot, MAX_CRASHES);
     const boot = await this.world.boot();
+    // A window may have been leased to a boot that had been taken over before; the sweeper comes again.
+    for (const { seq } of await this.ledger.abandoned()) await this.world.bury(seq, MAX_CRASHES);
     for (let round = 0; round < 20; round++) {
       await this.world.finish(boot);
       await answerAll(this.world);
