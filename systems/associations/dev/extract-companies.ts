@@ -1,15 +1,17 @@
 /**
  * Runs the pipeline against a real list of companies, served on loopback, and reports how often each field agrees.
  *
- *   node --conditions=source systems/associations/dev/extract-companies.ts [CSV] [--limit 1000] [--pages …] [--markup …] [--shape …] [--all] [--memory]
+ *   node --conditions=source systems/associations/dev/extract-companies.ts [CSV] [--limit 1000] [--pages …] [--markup …] [--shape …] [--styles] [--all] [--memory]
  *
- * `--all` goes through every markup and shape; `--memory` uses the test harness instead of the engine.
+ * `--styles` goes through three styles of pagination, `--all` through every markup and shape; `--memory` uses the test harness instead
+ * of the engine.
  */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { readJsonl } from "../adapters/files.ts";
+import { e164, isValidPhone } from "../domain/phone.ts";
 import { stateCode } from "../domain/places.ts";
 import type { Company, CompanySiteOptions } from "./company-site.ts";
 import { DEFAULT_CSV, MARKUPS, PAGE_STYLES, readCompanies, SHAPES, serveCompanies } from "./company-site.ts";
@@ -36,6 +38,7 @@ const { values, positionals } = parseArgs({
     markup: { type: "string", default: "dl" },
     shape: { type: "string", default: "detail" },
     all: { type: "boolean", default: false },
+    styles: { type: "boolean", default: false },
     memory: { type: "boolean", default: false },
   },
 });
@@ -48,7 +51,7 @@ function expected(company: Company): Record<string, string> {
     state: stateCode(company.state) ?? company.state,
     postal_code: company.postal_code,
     country: company.country,
-    phone: company.phone.replace(/[^\d+]/g, ""),
+    phone: e164(company.phone) ?? "",
     website: company.website,
     longitude: company.longitude,
     latitude: company.latitude,
@@ -119,6 +122,7 @@ function compare(companies: Company[], records: any[], urlOf: ((company: Company
     FIELDS.map((field) => [field, { known: 0, agree: 0, invented: 0, samples: [] as string[] }]),
   );
   let absent = 0;
+  const phones = { valid: 0, found: 0, invented: 0 };
   for (const company of companies) {
     const truth = expected(company);
     const key = urlOf === null ? keyOf(company.name, company.city, company.postal_code) : urlOf(company);
@@ -128,6 +132,11 @@ function compare(companies: Company[], records: any[], urlOf: ((company: Company
         ? (candidates.find((one) => (one.street ?? "") === company.street) ?? candidates[0])
         : candidates[0];
     if (record === undefined) absent++;
+    if (company.phone !== "" && isValidPhone(company.phone)) {
+      phones.valid++;
+      if (record?.phone === truth.phone) phones.found++;
+    }
+    if (record?.phone && record.phone !== truth.phone) phones.invented++;
     for (const field of FIELDS) {
       const row = tally[field]!;
       const [want, got] = [comparable(field, truth[field]), comparable(field, record?.[field])];
@@ -139,6 +148,9 @@ function compare(companies: Company[], records: any[], urlOf: ((company: Company
       }
     }
   }
+  console.log(
+    `  recall ${((companies.length - absent) / companies.length).toFixed(5)}; phones: ${phones.found} of ${phones.valid} valid ones (${((100 * phones.found) / phones.valid).toFixed(2)} %), ${phones.invented} invented`,
+  );
   if (absent > 0) console.log(`  ${absent} companies without a record`);
   for (const field of FIELDS) {
     const { known, agree, invented, samples } = tally[field]!;
@@ -155,6 +167,10 @@ if (companies === undefined) {
   console.error(
     `Skipped: ${csv} is not there. The data is not part of the project; give the path of a CSV file in its form.`,
   );
+} else if (values.styles) {
+  const shape = values.shape as CompanySiteOptions["shape"] & string;
+  const markup = values.markup as CompanySiteOptions["markup"] & string;
+  for (const pages of ["query", "path", "next"] as const) await measure(companies, { pages, markup, shape });
 } else if (values.all) {
   let style = 0;
   for (const shape of SHAPES)

@@ -9,12 +9,14 @@ import type { BlockFacts, Scored, Sums } from "./score.ts";
 import { factsOfBlock, scoreBlocks, sumsOf } from "./score.ts";
 import type { Reading } from "./segments.ts";
 import { isFrame } from "./segments.ts";
-import type { Shape } from "./shape.ts";
+import type { Block, Shape } from "./shape.ts";
 import { applyShape, classesOf, DIVIDERS, elementsByPath, runsOf, startersOf } from "./shape.ts";
 
 export interface FoundBlocks {
   shape: Shape;
   facts: BlockFacts[];
+  /** Blocks of the same shape without anything that looks like a name: a company may be called like a street. */
+  nameless: BlockFacts[];
   score: number;
   contact: number;
 }
@@ -39,7 +41,13 @@ export function findBlocks(reading: Reading): FoundBlocks | null {
   const best = all.reduce<Candidate | null>((known, next) => (better(next, known) ? next : known), null);
   if (best === null || best.score < MIN_SCORE) return null;
   const { shape, facts, score, contact } = widest(best, all);
-  return { shape, facts: withoutStrays(reading, facts), score, contact };
+  const nameless = namelessOf(sums, applyShape(shape, byPath));
+  return { shape, facts: withoutStrays(reading, facts), nameless, score, contact };
+}
+
+function namelessOf(sums: Sums, blocks: readonly Block[]): BlockFacts[] {
+  const all = blocks.map((block) => factsOfBlock(sums, block));
+  return all.filter((one): one is BlockFacts => one !== null && one.counts.name === 0 && reaches(one));
 }
 
 /**
@@ -71,7 +79,9 @@ export function findAgain(reading: Reading, shape: Shape, { reach }: { reach: bo
   const facts = blocks
     .map((block) => factsOfBlock(sums, block))
     .filter((one): one is BlockFacts => one !== null && one.counts.name > 0 && (!reach || reaches(one)));
-  return facts.length === 0 ? null : { shape, facts: withoutStrays(reading, facts), score: 0, contact: 1 };
+  const nameless = namelessOf(sums, blocks);
+  if (facts.length + nameless.length === 0) return null;
+  return { shape, facts: withoutStrays(reading, facts), nameless, score: 0, contact: 1 };
 }
 
 function* candidates(sums: Sums, byPath: ReadonlyMap<string, any[]>): Generator<Candidate> {

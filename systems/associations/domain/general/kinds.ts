@@ -38,7 +38,7 @@ const STREET_WORD =
 const LABEL_WORDS =
   /^(?:(?:main|office|toll[- ]free|business|company|member|primary|mailing|street|physical|email|e-mail|web|fax|phone|mobile|cell|contact|postal|zip)[ -]?)*(?:phone|telephone|tel|ph|p|t|fax|f|e|w|m|mobile|cell|email|e-mail|mail|web|website|web site|site|url|address|location|contact|name|company|city|state|zip|zip code|postal code|country|number|person|member since|since|joined|established|founded|membership|type|tier|level|category|categories|industry|products|services|description|about|hours)(?: ?(?:no|number|address|#))?\.?:?$/i;
 const BUTTON =
-  /^(?:(?:view|see|show|read|learn|get|visit|open|go to|click|full|more)\b.{0,24}\b(?:profile|details?|more|info(?:rmation)?|listing|website|web site|site|page|map|here|company|member)|website|web site|visit|details?|profile|more|map|directions|(?:get )?directions|email(?: us)?|e-mail|contact(?: us)?|call(?: now)?|share|print|vcard|download|facebook|twitter|linkedin|instagram|youtube|back to top|top|edit|n\/a|none|home|next|previous|prev|search|filter|sort|reset|apply|login|log in|join|→|»|›|>)\W*$/i;
+  /^(?:(?:view|see|show|read|learn|get|visit|open|go to|click)\b.{0,24}\b(?:profile|details?|more|info(?:rmation)?|listing|website|web site|site|page|map|here|company|member)|(?:full|more) ?(?:profile|details?|info(?:rmation)?|listing)?|website|web site|visit|details?|profile|map|directions|(?:get )?directions|email(?: us)?|e-mail|contact(?: us)?|call(?: now)?|share|print|vcard|download|facebook|twitter|linkedin|instagram|youtube|back to top|top|edit|n\/a|none|home|next|previous|prev|search|filter|sort|reset|apply|login|log in|join|→|»|›|>)\W*$/i;
 
 /** "Showing 1-20 of 200", "43 members": the page speaks of itself. */
 const COUNT =

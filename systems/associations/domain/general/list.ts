@@ -80,7 +80,7 @@ export function readList(
   if (found === null) return items.length > 1 && known === null ? fromItems(page, schema, items) : null;
   if (found === "items") return withData(fromItems(page, schema, items), groups, page, schema);
   const names = nameKeys(reading, found.facts);
-  const entries = fromFacts(reading, schema, found.facts, names);
+  const entries = fromFacts(reading, schema, withNameless(reading, found, names), names);
   return withData(
     { shape: { by: "structure", shape: found.shape, names, reach: found.facts.every(reaches) }, entries },
     groups,
@@ -105,11 +105,17 @@ function readAgain(
   const found = findAgain(reading, known.shape, { reach: known.reach });
   if (found === null) return null;
   return withData(
-    { shape: known, entries: fromFacts(reading, schema, found.facts, known.names) },
+    { shape: known, entries: fromFacts(reading, schema, withNameless(reading, found, known.names), known.names) },
     groups,
     page,
     schema,
   );
+}
+
+/** The blocks with a text in the name's place, in the order of the page. */
+function withNameless(reading: Reading, { facts, nameless }: FoundBlocks, keys: readonly string[]): BlockFacts[] {
+  const named = namesAt(reading, nameless, keys.slice(0, 1));
+  return [...facts, ...nameless.filter((_, at) => named[at] !== null)].sort((a, b) => a.start - b.start);
 }
 
 /** The structure that scores best; the schema's guesses are believed where they do about as well. */

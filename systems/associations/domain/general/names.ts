@@ -5,9 +5,10 @@
  * differs from record to record, stands early, and is often a heading, a link or bold.
  * Invariant: a record without text in that place gets its name from the next best place, never from another record.
  */
+import type { Kind } from "./kinds.ts";
 import type { BlockFacts } from "./score.ts";
 import type { Reading, Segment } from "./segments.ts";
-import { linkKind, piecesOf } from "./segments.ts";
+import { isUnusual, linkKind, piecesOf } from "./segments.ts";
 
 interface Slot {
   key: string;
@@ -36,7 +37,7 @@ export function nameKeys(reading: Reading, facts: readonly BlockFacts[]): string
 
 /** The name of each record by the first of these places that it has; null where it has none of them. */
 export function namesAt(reading: Reading, facts: readonly BlockFacts[], keys: readonly string[]): (Segment | null)[] {
-  const slots = slotsOf(reading, facts);
+  const slots = slotsOf(reading, facts, IN_PLACE);
   return facts.map((_, record) => {
     for (const key of keys) {
       const found = slots.get(key)?.values.get(record);
@@ -46,7 +47,14 @@ export function namesAt(reading: Reading, facts: readonly BlockFacts[], keys: re
   });
 }
 
-function slotsOf(reading: Reading, facts: readonly BlockFacts[]): Map<string, Slot> {
+/** In the name's place, a company may be called like a street, a state, a site or a button; but then it is called so alone. */
+const IN_PLACE: ReadonlySet<Kind> = new Set(["words", "street", "state", "place", "url", "noise", "label"]);
+
+function slotsOf(
+  reading: Reading,
+  facts: readonly BlockFacts[],
+  kinds: ReadonlySet<Kind> = new Set(["words"]),
+): Map<string, Slot> {
   const slots = new Map<string, Slot>();
   facts.forEach(({ block, start, end }, record) => {
     let behindPerson = false;
@@ -56,7 +64,10 @@ function slotsOf(reading: Reading, facts: readonly BlockFacts[]): Map<string, Sl
       pieces.forEach((segment, part) => {
         const person = behindPerson;
         behindPerson = PERSON_LABEL.test(segment.text);
-        if (segment.kind !== "words" || person || behindPerson || segment.text.length > MAX_NAME) return;
+        const usual =
+          (segment.kind === "noise" || segment.kind === "label") &&
+          !(isUnusual(reading, segment) && /\p{L}{2}/u.test(segment.text));
+        if (usual || !kinds.has(segment.kind) || person || behindPerson || segment.text.length > MAX_NAME) return;
         const key = `${relativePath(segment.element, block.nodes)}#${part}`;
         const slot = slots.get(key) ?? { key, values: new Map() };
         slots.set(key, slot);
