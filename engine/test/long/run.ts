@@ -43,6 +43,7 @@ const SUITES: Suite[] = [
     files: "engine/test/artifacts/garbage.test.ts",
     figures: { TENUTO_GARBAGE_OPERATIONS: "1000000" },
   },
+  { id: "R-43 artifacts", files: "engine/test/artifacts/kill.test.ts", figures: { TENUTO_ARTIFACT_KILLS: "200" } },
   { id: "R-54 rollback", files: "engine/test/aftermath/rollback-kill.test.ts", figures: {} },
   { id: "LLM kills", files: `${CRASH}/llm-kill.test.ts`, figures: { CRASH_LLM_KILLS: "100" } },
   { id: "R-53 versions", files: `${CRASH}/versions.test.ts`, figures: {} },
