@@ -30,7 +30,12 @@ const WORKER: Answer[] = [
   },
   { calls: [call("read_file", { path: "notes/a.txt" })] },
   { calls: [call("spawn_job", spawn), call("remark", { text: "second" })] },
-  { calls: [call("edit_file", { path: "notes/a.txt", old: "two", new: "two three" })] },
+  {
+    calls: [
+      call("small__add", { a: 1, b: 2 }),
+      call("edit_file", { path: "notes/a.txt", old: "two", new: "two three" }),
+    ],
+  },
   { calls: [call("save_artifact", { name: "a.txt", content: "one two three" })] },
   { calls: [call("read_file", { path: "notes/a.txt" }), call("list_directory", {})] },
   { calls: [call("finish", { text: "wrong", helped: 7 })] },

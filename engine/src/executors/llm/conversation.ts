@@ -108,7 +108,8 @@ export class Conversation {
   /** One answer of the model, and what follows from it; undefined to go on. */
   private async turn(turn: number): Promise<{ value: Json } | undefined> {
     const reply = await this.ask(turn);
-    this.messages.push(reply.message as Message);
+    // Providers refuse to be shown an empty answer.
+    if (reply.calls.length > 0 || reply.text.trim() !== "") this.messages.push(reply.message as Message);
     this.circles.look(reply);
     if (reply.calls.length === 0) return await this.finishByText(reply);
     const outcomes: { call: ToolCall; outcome: ToolOutcome }[] = [];

@@ -2,7 +2,7 @@
  * What a model is told: its instructions, the rules of the harness, the task. And how text from outside is marked as data.
  *
  * Invariants: (1) both are functions of the job alone, so that a conversation which is taken up again is the same; (2) text
- * from outside stands between marks that it can't contain, because they carry a hash of the call; (3) the marks are a help
+ * from outside stands between marks of that call, which are taken out of the text itself; (3) the marks are a help
  * to the model. What keeps it within its rights is the allow-list, whatever it is talked into.
  */
 import type { SpawnContext } from "../../core/document-agents.ts";
@@ -56,6 +56,8 @@ export function asData(text: string, mark: string): string {
   // Tag characters of Unicode, which render as nothing and which models read.
   const visible = text.replaceAll(/[\u{E0000}-\u{E007F}]/gu, "");
   const hidden = [...text].length - [...visible].length;
+  // Who knows the ids of run and call could guess the mark, and end the data with it.
+  const inside = visible.replaceAll(mark, "-");
   const note = hidden === 0 ? "" : `\n[${hidden} invisible characters were removed]`;
-  return `<data-${mark}>\n${visible}${note}\n</data-${mark}>`;
+  return `<data-${mark}>\n${inside}${note}\n</data-${mark}>`;
 }

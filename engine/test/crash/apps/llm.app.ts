@@ -1,5 +1,6 @@
 /** A conversation with everything that can be interrupted: files, a tool with an effect outside, a spawned model, a result. */
 
+import { fileURLToPath } from "node:url";
 import { type ChildOutcome, defineAgent, definePipeline, defineTool, type Pipeline } from "tenuto";
 import { z } from "zod";
 import { begin, effect } from "../journal.ts";
@@ -27,6 +28,8 @@ const helper = defineAgent({
   ...policy,
 });
 
+const SMALL = fileURLToPath(new URL("../../../src/executors/llm/fixtures/mcp-server.ts", import.meta.url));
+
 const worker = defineAgent({
   kind: "llm",
   name: "llm/worker",
@@ -34,6 +37,8 @@ const worker = defineAgent({
   model,
   tools: ["files", "artifacts", "spawn_job", "todo", remark],
   spawns: { agents: ["llm/helper"] },
+  // It does not go by itself: the guard has to end it, and its child, when the engine is killed.
+  mcp: { small: { command: [process.execPath, "--no-warnings", SMALL, "--stubborn"], tools: ["add"] } },
   output: z.object({ text: z.string(), helped: z.string() }),
   ...policy,
 });
