@@ -8,11 +8,13 @@ import { Notifiers } from "./runtime/notifier.ts";
 /** @throws invalid_config */
 export function addNotifiers(
   engine: Engine,
+  cwd: string,
   specs: readonly NotifierSpec[] | undefined,
   say: (text: string) => void,
 ): void {
   const notifiers = createNotifiers(specs, {
     env: process.env,
+    cwd,
     isPrivate,
     seconds: () => Math.floor(engine.parts.clock.now() / 1_000),
     say,

@@ -147,7 +147,7 @@ export async function openTenuto(options: OpenOptions = {}): Promise<Tenuto> {
       (pipeline, params) => parseParams(pipeline as unknown as Pipeline, params) as Params,
     );
     const named = addSchedules(engine, cwd, (known, params, how) => startChecked(engine, known, params, how));
-    addNotifiers(engine, options.notifiers, options.onNotice ?? ((text) => console.error(text)));
+    addNotifiers(engine, cwd, options.notifiers, options.onNotice ?? ((text) => console.error(text)));
     engine.onFault(onFault);
     engine.sweeper.onPruned = (ids) => removeRunFiles(home, ids);
     for (const pipeline of options.pipelines ?? []) addPipeline(engine, pipeline, cwd);

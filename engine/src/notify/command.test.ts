@@ -19,7 +19,7 @@ function folder(): string {
 it("gets the message on standard input, and little of the environment", async () => {
   const file = join(folder(), "out.json");
   const code = `const fs=require("fs"); fs.writeFileSync(${JSON.stringify(file)}, JSON.stringify({ env: process.env, text: fs.readFileSync(0, "utf8") }))`;
-  await runProgram(node(code), MESSAGE, never(), ENV);
+  await runProgram(node(code), MESSAGE, never(), { env: ENV, cwd: tmpdir() });
   const { env, text } = JSON.parse(readFileSync(file, "utf8"));
   expect(JSON.parse(text)).toEqual(MESSAGE);
   expect(env).toMatchObject({ HOME: "/nowhere", TENUTO_NOTIFICATION: MESSAGE.id });
@@ -27,11 +27,14 @@ it("gets the message on standard input, and little of the environment", async ()
 });
 
 it("a program that reads nothing is none the worse", async () => {
-  await runProgram(node("process.exit(0)"), MESSAGE, never(), ENV);
+  await runProgram(node("process.exit(0)"), MESSAGE, never(), { env: ENV, cwd: tmpdir() });
 });
 
 it("an exit code other than 0 is tried again, with what it said last", async () => {
-  const failing = runProgram(node('console.error("mailbox is full"); process.exit(3)'), MESSAGE, never(), ENV);
+  const failing = runProgram(node('console.error("mailbox is full"); process.exit(3)'), MESSAGE, never(), {
+    env: ENV,
+    cwd: tmpdir(),
+  });
   await expect(failing).rejects.toMatchObject({
     category: "retryable",
     message: expect.stringMatching(/ended with 3: mailbox is full$/),
@@ -39,7 +42,9 @@ it("an exit code other than 0 is tried again, with what it said last", async () 
 });
 
 it("a program that is not there", async () => {
-  await expect(runProgram(["no-such-program-at-all"], MESSAGE, never(), ENV)).rejects.toMatchObject({
+  await expect(
+    runProgram(["no-such-program-at-all"], MESSAGE, never(), { env: ENV, cwd: tmpdir() }),
+  ).rejects.toMatchObject({
     category: "retryable",
     message: expect.stringContaining("can't be started (ENOENT)"),
   });
@@ -50,7 +55,7 @@ it.skipIf(process.platform === "win32")("one that takes too long is ended with a
   const inner = `require("child_process").spawn(process.execPath, ["-e", "setInterval(() => {}, 1000)"], { stdio: "ignore" }).pid`;
   const code = `const pid = ${inner}; require("fs").writeFileSync(${JSON.stringify(file)}, process.pid + " " + pid); process.stdout.write("ready"); setInterval(() => {}, 1000)`;
   const stop = new AbortController();
-  const running = runProgram(node(code), MESSAGE, stop.signal, ENV);
+  const running = runProgram(node(code), MESSAGE, stop.signal, { env: ENV, cwd: tmpdir() });
   for (let text = ""; !/ \d/.test(text); ) {
     await new Promise((next) => setImmediate(next));
     try {

@@ -16,12 +16,14 @@ export function runProgram(
   argv: readonly string[],
   message: Message,
   signal: AbortSignal,
-  env: Readonly<Record<string, string | undefined>>,
+  parts: { env: Readonly<Record<string, string | undefined>>; cwd?: string },
 ): Promise<void> {
   const [program, ...args] = argv as [string, ...string[]];
+  const { env, cwd } = parts;
   const passed = Object.fromEntries(PASSED.flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]]])));
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, {
+      ...(cwd === undefined ? {} : { cwd }),
       env: { ...passed, TENUTO_NOTIFICATION: message.id },
       detached: process.platform !== "win32",
       stdio: ["pipe", "pipe", "pipe"],

@@ -22,6 +22,8 @@ const WEBHOOK_KEYS = ["url", "method", "headers", "body", "secret", "allowPrivat
 
 export interface NotifyParts extends WebhookParts {
   env: Readonly<Record<string, string | undefined>>;
+  /** Where programs are started. Default: the working directory. */
+  cwd?: string;
   /** Where notifiers of kind `log` write. */
   say(text: string): void;
 }
@@ -77,7 +79,7 @@ function senderOf(spec: NotifierSpec, parts: NotifyParts, where: string): Notifi
       !command.every((part) => typeof part === "string" && part !== "")
     )
       throw wrong(`${where}: command must be a list: the program and its arguments`, "No shell is involved.");
-    return (message, signal) => runProgram(command, message, signal, parts.env);
+    return (message, signal) => runProgram(command, message, signal, parts);
   }
   if (webhook === undefined) return async (message) => parts.say(message.text);
   checkKeys(webhook, WEBHOOK_KEYS, `${where}: webhook`);

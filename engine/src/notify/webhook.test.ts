@@ -41,6 +41,7 @@ async function send(webhook: Partial<WebhookSpec>, signal = new AbortController(
   const spec = { url: `${base}/hook/secret-token`, allowPrivate: true, ...webhook };
   const [notifier] = createNotifiers([{ name: "team", webhook: spec }], {
     env: {},
+    cwd: "",
     isPrivate,
     seconds: () => 1_700_000_000,
     say: () => {},
@@ -175,7 +176,7 @@ describe("what is refused or goes wrong", () => {
 
 describe("the configuration is checked when it is read", () => {
   const create = (specs: unknown) => () =>
-    createNotifiers(specs, { env: {}, isPrivate, seconds: () => 0, say: () => {} });
+    createNotifiers(specs, { env: {}, cwd: "", isPrivate, seconds: () => 0, say: () => {} });
   it.each([
     [{}, "notifiers must be a list"],
     [[{ name: "a b", log: true }], "needs a name"],

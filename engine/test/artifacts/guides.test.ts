@@ -1,9 +1,9 @@
 /** Every pipeline and every command of these guides, as they stand there. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { CommandLine } from "../../src/cli/fixtures/memory-io.ts";
+import { follow } from "../follow.ts";
 
 let line: CommandLine;
 beforeEach(() => {
@@ -11,35 +11,8 @@ beforeEach(() => {
 });
 afterEach(() => line.remove());
 
-interface Said {
-  command: string;
-  code: number;
-  out: string;
-  err: string;
-}
-
-/** Writes the guide's pipelines and runs its commands in order; `expected` are those that end otherwise than with 0. */
-async function follow(guide: string, expected: { [command: string]: number } = {}): Promise<Map<string, Said>> {
-  const text = readFileSync(fileURLToPath(new URL(`../../../docs/guides/${guide}`, import.meta.url)), "utf8");
-  const said = new Map<string, Said>();
-  for (const [, kind, rest = "", body = ""] of text.matchAll(/^```(\w+)([^\n]*)\n(.*?)^```/gms)) {
-    const file = /pipeline (\S+)/.exec(rest)?.[1];
-    if (file !== undefined) writeFileSync(join(line.folder, file), body);
-    if (kind !== "sh") continue;
-    for (const command of body.split("\n").filter((entry) => entry.startsWith("tenuto "))) {
-      const words = [...command.slice(7).matchAll(/'([^']*)'|(\S+)/g)].map(
-        ([, quoted, plain]) => quoted ?? plain ?? "",
-      );
-      const { code, out, err } = await line.call(...words);
-      expect(`${command}: ${code}`, `${out}\n${err}`).toBe(`${command}: ${expected[command] ?? 0}`);
-      said.set(command, { command, code, out, err });
-    }
-  }
-  return said;
-}
-
 it("artifacts.md", async () => {
-  const said = await follow("artifacts.md");
+  const said = await follow(line, "artifacts.md");
   const list = said.get("tenuto artifacts list latest")?.out ?? "";
   expect(list).toMatch(/final_output\.txt +plan +model_output +16 B +2/);
   expect(list).toMatch(/notes\.md +build +file +13 B +1/);
@@ -57,7 +30,7 @@ it("artifacts.md", async () => {
 });
 
 it("rollback-and-rerun.md", async () => {
-  const said = await follow("rollback-and-rerun.md");
+  const said = await follow(line, "rollback-and-rerun.md");
   const dry = said.get("tenuto run publish.yaml --dry-run")?.out ?? "";
   expect(dry).toMatch(/^publish-1 {2}completed {2}3 jobs in [^\n]*\n2 jobs planned, not run:\n/);
   expect(dry).toContain("  upload    planned: it changes something outside\n");

@@ -39,7 +39,7 @@ export async function executiveOf(
   const status = STATUS[run.state] ?? run.state.toUpperCase();
   const dry = variantOf(run).dryRun === true ? ", dry run" : "";
   return {
-    title: `${document.description === undefined ? run.pipeline : oneLine(document.description)}: ${status}${dry}`,
+    title: `${document.description === undefined ? run.pipeline : oneLine(document.description).replace(/\.$/, "")}: ${status}${dry}`,
     status,
     duration: duration(facts.ms),
     lines: [...(await summaries(tenuto, run, jobs)), ...judgements(facts)].slice(0, MOST_LINES),
