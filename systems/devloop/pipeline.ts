@@ -40,6 +40,10 @@ export const devloopParams = z.object({
     .default([])
     .describe("Program and arguments of the agent; of the model for harness"),
   model: z.string().default("").describe("Model of the agent; empty: its own default"),
+  agentLogins: z
+    .array(z.string())
+    .default([])
+    .describe("Variables with logins that a `command` may see, such as OPENAI_API_KEY"),
   allowedPaths: z
     .array(z.string())
     .default(["."])
@@ -81,7 +85,12 @@ function agentJob(
       originalPrompt: "{{ params.originalPrompt }}",
       repository: "{{ params.workspacePath }}",
       worktree: "{{ jobs.workspace.output.path }}",
-      agent: { kind: "{{ params.agent }}", command: "{{ params.agentCommand }}", model: "{{ params.model }}" },
+      agent: {
+        kind: "{{ params.agent }}",
+        command: "{{ params.agentCommand }}",
+        model: "{{ params.model }}",
+        logins: "{{ params.agentLogins }}",
+      },
       allowedPaths: "{{ params.allowedPaths }}",
       testCommand: "{{ params.testCommand }}",
       limits: {
@@ -128,18 +137,19 @@ function cleanup(stages: readonly StageForm[]): StageForm {
 
 /** What dev changed, as artifacts: the files, what is gone, and the patch. */
 const CHANGES = { artifacts: { strategy: "git_diff" as const, folder: "{{ jobs.workspace.output.path }}" } };
-const PLAN = { plan: "{{ jobs.planner.output.plan }}" };
 /** The declared job `dev`, run again in its own stage. */
 const BACK_TO_DEV = { regress: { like: "dev", stage: "dev" } };
 const MAY_SPAWN_DEV = { spawns: { jobs: ["dev"], children: MAX_SPAWNED, depth: 1, rounds: MAX_SPAWNED } };
 
-/** Stages by name, with a plan for dev where there is a planner. */
+/**
+ * Stages by name. A plan reaches dev as the planner's artifact, not by a placeholder, so that the stage can be left out at a
+ * start.
+ */
 function stagesOf(kit: Kit, names: readonly string[]): StageForm[] {
-  const planned = names.includes("plan") ? PLAN : {};
   const sentBack = names.includes("dev");
   const jobs: Record<string, () => JobForm> = {
     plan: () => agentJob(kit, "planner", "planner"),
-    dev: () => agentJob(kit, "dev", "dev", planned, CHANGES),
+    dev: () => agentJob(kit, "dev", "dev", {}, CHANGES),
     test: () => agentJob(kit, "tester", "tester", sentBack ? BACK_TO_DEV : {}, sentBack ? MAY_SPAWN_DEV : {}),
     verify: () => agentJob(kit, "verifier", "verifier"),
   };

@@ -69,7 +69,12 @@ async function runOwn(run: AgentRun): Promise<AgentResult> {
   const end = await runLoop({
     job: run.job,
     conversation: run.conversation,
-    model: commandModel({ argv: task.agent.command, cwd: task.worktree, passEnv: MODEL_LOGINS, signal: run.signal }),
+    model: commandModel({
+      argv: task.agent.command,
+      cwd: task.worktree,
+      passEnv: [...MODEL_LOGINS, ...task.agent.logins],
+      signal: run.signal,
+    }),
     sandbox: await openSandbox(task.worktree, task.allowedPaths),
     task: run.prompt,
     role,
@@ -114,7 +119,7 @@ async function runForeign(run: AgentRun): Promise<AgentResult> {
   const result = await runProgram({
     argv,
     cwd: task.worktree,
-    passEnv: adapter.passEnv,
+    passEnv: [...adapter.passEnv, ...task.agent.logins],
     stdin: `${await instructionsOf(role)}\n${run.prompt}`,
     timeoutMs: run.limitMs,
     finalGraceMs: task.limits.finalGraceSeconds * 1_000,

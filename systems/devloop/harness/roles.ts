@@ -30,7 +30,7 @@ import { cleanStart, commitChanges } from "./git.ts";
 import type { ActionsRecord } from "./record.ts";
 import type { Job } from "./socket.ts";
 import type { AttemptContext, Task } from "./task.ts";
-import { previousErrorOf, regressionOf } from "./task.ts";
+import { PLAN_ARTIFACT, planOf, previousErrorOf, regressionOf } from "./task.ts";
 import { NoTestsError, runTests } from "./tests.ts";
 
 /** What an attempt of a role has at hand. */
@@ -89,7 +89,7 @@ async function work(desk: Desk, role: Role): Promise<Worked> {
       role,
       originalPrompt: task.originalPrompt,
       task: task.task,
-      plan: task.plan as Json | undefined,
+      plan: planOf(context),
       regression: regressionOf(context),
       attempt: desk.failures + 1,
       previousError: previousErrorOf(context),
@@ -153,7 +153,7 @@ async function runPlanner(desk: Desk): Promise<RoleEnd> {
   if (!plan.ok)
     return { kind: "failed", error: `validation_error: the plan is not usable: ${plan.error}`, retryable: true };
   await desk.job.artifact(
-    "task_plan.json",
+    PLAN_ARTIFACT,
     "model_output",
     { text: JSON.stringify(plan.value, null, 2) },
     "application/json",

@@ -9,6 +9,9 @@ import { z } from "zod";
 import { issuesOf } from "../domain/actions.ts";
 import { DEFAULT_REGRESSIONS } from "../domain/regression.ts";
 
+/** Name under which a planner leaves its plan. */
+export const PLAN_ARTIFACT = "task_plan.json";
+
 export const AGENT_KINDS = ["harness", "command", "claude-code", "codex", "none"] as const;
 
 const text = z.string().max(1_000_000);
@@ -21,7 +24,6 @@ export const TASK = z.strictObject({
   originalPrompt: text.min(1),
   /** This job's part of it. */
   task: text.optional(),
-  plan: z.json().optional(),
   repository: z.string().min(1),
   worktree: z.string().min(1),
   agent: z.strictObject({
@@ -30,6 +32,8 @@ export const TASK = z.strictObject({
     /** Program and leading arguments of agent or model. Empty: the agent's usual name. */
     command: argv.default([]),
     model: z.string().max(200).default(""),
+    /** Variables with logins that it may see, beside those that its kind needs. */
+    logins: z.array(z.string().max(200)).max(50).default([]),
   }),
   allowedPaths: z
     .array(z.string().min(1).max(1_000))
@@ -79,6 +83,8 @@ const CONTEXT = z.looseObject({
       }),
     )
     .default([]),
+  /** What earlier jobs made, laid out as files. */
+  artifacts: z.array(z.looseObject({ job: z.string(), name: z.string(), path: z.string() })).default([]),
   regression: z
     .looseObject({ reason: z.string(), requestedBy: z.string(), parentOutput: z.json().nullable().optional() })
     .nullable()
@@ -105,6 +111,12 @@ export function readContext(env: NodeJS.ProcessEnv = process.env): AttemptContex
   const parsed = CONTEXT.safeParse(JSON.parse(readFileSync(file, "utf8")));
   if (!parsed.success) throw new TaskError(`TENUTO_CONTEXT can't be read: ${issuesOf(parsed.error)}`);
   return parsed.data;
+}
+
+/** The plan of an earlier job, if there is one. */
+export function planOf(context: AttemptContext): string | null {
+  const plan = context.artifacts.find((artifact) => artifact.name === PLAN_ARTIFACT);
+  return plan === undefined ? null : readFileSync(plan.path, "utf8");
 }
 
 /** What the attempt before failed with, in words. */
