@@ -205,7 +205,10 @@ export const RunGraph = z
 export type RunGraph = z.infer<typeof RunGraph>;
 export const GraphQuery = z.strictObject({ after: Cursor.optional(), limit: limitUpTo(20_000, 10_000) });
 
-export const Report = z.object({ run: z.string() }).loose().meta({ id: "Report", description: "The report as JSON." });
+export const Report = z
+  .object({ run: z.object({ id: z.string() }).loose() })
+  .loose()
+  .meta({ id: "Report", description: "The report as JSON." });
 export const ReportQuery = z.strictObject({ format: z.enum(["json", "md", "html"]).default("json") });
 
 export const Event = z

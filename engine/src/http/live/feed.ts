@@ -5,11 +5,13 @@
  * from the ledger again; (3) the text of a batch is made once per kind of stream, however many clients there are.
  */
 import type { Event } from "../../contract/index.ts";
+import { putMark } from "../../core/audit.ts";
 import type { FeedEntry } from "../../ports/feed.ts";
 import type { Ledger } from "../../ports/ledger.ts";
 import type { Masker } from "../mask.ts";
 import { eventShape, runShape } from "../shapes.ts";
 
+const FEED_MARK = "feed";
 const KEPT = 1_024;
 const KEPT_CHARS = 16 * 1_048_576;
 const PAGE = 100;
@@ -37,7 +39,9 @@ export class Feed {
     this.masker = masker;
   }
 
+  /** From now on every process that commits to this ledger tells the feed. */
   async begin(): Promise<void> {
+    await this.ledger.apply(putMark(FEED_MARK, 1));
     this.end = await this.ledger.feedEnd();
   }
 

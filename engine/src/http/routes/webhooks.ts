@@ -86,6 +86,9 @@ async function receive(call: Call) {
     401,
     "signature_refused",
     "there is no such hook, or it is not enabled, or the signature does not fit",
+    {
+      hint: "See GET /api/hooks for what there is.",
+    },
   );
   if (row === null || row.enabled === 0) throw off;
   const signed = {
