@@ -29,6 +29,7 @@ export function editDistance(left: string, right: string, bound: number): number
 }
 
 const FEWEST_LETTERS = 4;
+const CUT_SHORT = 0.6;
 
 /** Likeness of two different words, 0 to 1: spelling mistakes count, words that merely share letters do not. Figures must agree. */
 export function wordLikeness(left: string, right: string): number {
@@ -39,10 +40,12 @@ export function wordLikeness(left: string, right: string): number {
   if (long - short > bound && short < 5) return 0;
   const distance = editDistance(left, right, bound);
   if (distance <= bound && (hasFigure(left) || hasFigure(right))) return 0;
+  // People slip within words; two wrong letters of which one is the first make another word.
+  if (distance > 1 && distance <= bound && left[0] !== right[0]) return 0;
   if (distance <= bound) return Math.max(0, 1 - (1.4 * distance) / long);
   // "micro" for "microelectronics": people cut long words short.
   const [small, large] = left.length < right.length ? [left, right] : [right, left];
-  return short >= 5 && large.startsWith(small) ? 0.75 : 0;
+  return short >= 5 && large.startsWith(small) ? CUT_SHORT : 0;
 }
 
 function hasFigure(word: string): boolean {

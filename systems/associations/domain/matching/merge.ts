@@ -39,6 +39,12 @@ const OF_THE_RECORD = new Set([
   "provenance",
   "member_id",
   "profile_url",
+  "enriched_at",
+  "enrichment",
+  "firmographic_source",
+  "tech_source",
+  "last_verified_at",
+  "validation",
   "_meta",
 ]);
 const MAX_CONFLICTS = 10;

@@ -94,6 +94,8 @@ export class ProfileBuilder {
   private readonly nameOrder = new Column(Float64Array);
   private readonly nameKey = new Column(Int32Array);
   private readonly joinedNames = new Dictionary();
+  private readonly spellings = new Dictionary();
+  private readonly spelling = new Column(Int32Array);
   private readonly phone = new Column(Float64Array);
   private readonly domain = new Column(Int32Array);
   private readonly city = new Column(Int32Array);
@@ -111,6 +113,7 @@ export class ProfileBuilder {
     for (const word of name.tokens.slice(0, MAX_NAME_WORDS)) this.nameWords.push(this.words.idOf(word));
     this.nameOrder.push(orderOf(name.joined));
     this.nameKey.push(this.joinedNames.idOf(name.joined));
+    this.spelling.push(this.spellings.idOf(name.letters));
     this.phone.push(phoneKey(text.phone));
     this.domain.push(this.domains.idOf(websiteDomain(text.website) ?? emailDomain(text.email) ?? ""));
     this.city.push(this.cities.idOf(cityForm(text.city)));
@@ -140,6 +143,8 @@ export class ProfileBuilder {
       nameWords,
       nameOrder: this.nameOrder.view(),
       nameKey,
+      spelling: this.spelling.view(),
+      spellings: this.spellings.texts(),
       phone: this.phone.view(),
       domain: this.domain.view(),
       city: this.city.view(),
@@ -170,6 +175,9 @@ export interface Profiles {
   readonly nameOrder: Float64Array;
   /** Equal for equal names. */
   readonly nameKey: Int32Array;
+  /** The letters of the name as written. */
+  readonly spelling: Int32Array;
+  readonly spellings: readonly string[];
   readonly phone: Float64Array;
   readonly domain: Int32Array;
   readonly city: Int32Array;

@@ -176,12 +176,36 @@ function nameLikeness(profiles: Profiles, i: number, j: number): number {
     rarity[word]! * (leftCity.includes(word) || rightCity.includes(word) ? PLACE_IN_NAME : 1);
   const [left, right] = setWords(profiles.nameWords, profiles.nameStart, i, j);
   const { agreed, leftOver, rightOver, figuresDiffer } = softMatch(left, right, words, weightOf);
-  if (agreed === 0) return isAcronym(left, right, words) || isAcronym(right, left, words) ? ACRONYM : 0;
+  if (figuresDiffer) return 0.6 * shareOf(agreed, leftOver, rightOver);
+  const slip = slipOfThePen(profiles.spellings[profiles.spelling[i]!]!, profiles.spellings[profiles.spelling[j]!]!);
+  if (agreed > 0) return Math.max(slip, shareOf(agreed, leftOver, rightOver));
+  return Math.max(slip, isAcronym(left, right, words) || isAcronym(right, left, words) ? ACRONYM : 0);
+}
+
+function shareOf(agreed: number, leftOver: number, rightOver: number): number {
+  if (agreed === 0) return 0;
   const half = agreed / (agreed + (leftOver + rightOver) / 2);
   const contained = agreed / (agreed + Math.min(leftOver, rightOver));
-  const likeness = half + (contained - half) * CONTAINED * Math.min(1, agreed / ENOUGH_RARITY);
-  return figuresDiffer ? likeness * 0.6 : likeness;
+  return half + (contained - half) * CONTAINED * Math.min(1, agreed / ENOUGH_RARITY);
 }
+
+/**
+ * Whole names that differ in a letter or two: a typing mistake, wherever it stands and whatever it does to the words. Long names only, in
+ * which so small a difference is hardly another company.
+ */
+function slipOfThePen(left: string, right: string): number {
+  const length = Math.min(left.length, right.length);
+  if (length < ONE_SLIP_FROM || figuresOf(left) !== figuresOf(right)) return 0;
+  const edits = editDistance(left, right, length < TWO_SLIPS_FROM ? 1 : 2);
+  return edits === 1 ? 0.9 : edits === 2 && length >= TWO_SLIPS_FROM ? 0.84 : 0;
+}
+
+function figuresOf(name: string): string {
+  return name.replace(/\D+/g, " ");
+}
+
+const ONE_SLIP_FROM = 9;
+const TWO_SLIPS_FROM = 14;
 
 /** "IBM" for "International Business Machines": likely, where nothing else contradicts it. */
 const ACRONYM = 0.8;

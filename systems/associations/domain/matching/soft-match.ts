@@ -26,7 +26,7 @@ const usedRight = new Uint8Array(MOST_WORDS);
 const isFigure = (word: string) => word.charCodeAt(0) < 58;
 const LIKE_ENOUGH = 0.55;
 /** MicroTech and Micro Technology. */
-const JOINED_LIKE_ENOUGH = 0.7;
+const JOINED_LIKE_ENOUGH = 0.6;
 
 /** Reused for every call, so that millions of comparisons make no garbage. */
 const result: SoftMatch = { agreed: 0, leftOver: 0, rightOver: 0, figuresDiffer: false };

@@ -5,6 +5,8 @@
  * 2. A form is for comparing and finding, never for showing or storing.
  */
 
+import { editDistance } from "./edit-distance.ts";
+
 /** Endings that say how a company is incorporated, not which company it is. */
 const LEGAL_FORMS =
   words(`inc incorporated incorporation corp corporation llc llp lllp lp ltd limited ltda co company cos companies plc
@@ -33,9 +35,19 @@ const SPELLINGS = new Map(
     group: "grp groups gruppe groupe",
     holding: "hldg hldgs holdings",
     company: "cie compagnie",
-    saint: "st ste sainte",
+    // "St." is a saint or a street; in names both go by one form.
+    st: "saint street ste sainte",
     fort: "ft",
-    mount: "mt",
+    mount: "mt mountain mtn mountains",
+    avenue: "ave",
+    road: "rd",
+    boulevard: "blvd",
+    brewery: "brewing breweries brewers",
+    roastery: "roasting roasters roaster",
+    distillery: "distilling distilleries distillers",
+    restaurant: "restaurants rest ristorante restaurante",
+    consulting: "consultants consultant",
+    logistic: "logistics",
     delicatessen: "deli delis",
     fabrication: "fab fabs fabricating fabricators fabricator",
     distribution: "dist distr distrib distributing distributors distributor",
@@ -110,7 +122,7 @@ const ORDINALS = new Map(
 const GENERAL_WORDS =
   words(`manufacturing industry product system technology service group international national american company
 enterprise tool machine metal steel engineering electric equipment material supply solution global holding association general united
-precision design center plastic chemical power energy control industrial company fabrication distribution management construction
+precision design center plastic chemical power energy st avenue road control industrial company fabrication distribution management construction
 development communication laboratory partner first new north south east west central city state county valley lake river mountain
 restaurant cafe bar grill house kitchen brewing brewery beer pub taproom hotel inn shop store market bakery pizza club company farm
 works studio foundation institute society council school college university hospital clinic medical health dental law office bank
@@ -125,16 +137,18 @@ export interface NameForm {
   tokens: string[];
   /** All of them in one: spaces do not count in it. */
   joined: string;
+  /** As written, without spaces and legal form: where a slip of the pen is a slip of one letter. */
+  letters: string;
 }
 
 /** The words of a company name that tell it from others. */
 export function nameForm(name: string): NameForm {
   const raw = joinInitials(plainWords(name)).map((word) => ORDINALS.get(word) ?? ordinalDigits(word));
-  const open = raw.map((word) => SPELLINGS.get(word) ?? word);
-  let tokens = stripLegalForms(raw, open).filter((word) => !EMPTY_WORDS.has(word));
+  const kept = withoutLegalForms(raw).filter((word) => !EMPTY_WORDS.has(SPELLINGS.get(word) ?? word));
   // "The Company, Inc." has nothing else to go by.
-  if (tokens.length === 0) tokens = raw;
-  return { tokens: tokens.map(stem), joined: tokens.map(stem).join("") };
+  const words = kept.length === 0 ? raw : kept;
+  const tokens = words.map((word) => stem(SPELLINGS.get(word) ?? word));
+  return { tokens, joined: tokens.join(""), letters: words.join("") };
 }
 
 export interface StreetForm {
@@ -200,14 +214,21 @@ export function priorOccurrences(token: string): number {
 /** Names that the prior stands for. */
 export const PRIOR_NAMES = 4_000;
 
-function stripLegalForms(raw: readonly string[], open: readonly string[]): string[] {
+/** Without what says how it is incorporated: at the end any form, elsewhere those that are no other word. */
+function withoutLegalForms(raw: readonly string[]): string[] {
   let end = raw.length;
-  while (end > 1 && (LEGAL_FORMS.has(raw[end - 1] as string) || EMPTY_WORDS.has(open[end - 1] as string))) end--;
-  // "Smith & Co. Tools": in the middle, only forms that are no other word.
-  return open.slice(0, end).filter((_, index) => index === 0 || !CLEAR_FORMS.has(raw[index] as string));
+  while (end > 1 && (isLegalForm(raw[end - 1]!) || EMPTY_WORDS.has(raw[end - 1]!))) end--;
+  return raw.slice(0, end).filter((word, index) => index === 0 || !CLEAR_FORMS.has(word));
 }
 
-const CLEAR_FORMS = words("inc incorporated corp llc llp ltd gmbh plc pllc co");
+/** Long forms are recognised when misspelt as well. */
+function isLegalForm(word: string): boolean {
+  if (LEGAL_FORMS.has(word)) return true;
+  return word.length >= 6 && LONG_FORMS.some((form) => editDistance(word, form, 1) === 1);
+}
+
+const LONG_FORMS = ["company", "corporation", "incorporated", "limited"];
+const CLEAR_FORMS = words("inc incorporated corp corporation llc llp ltd limited gmbh plc pllc co company");
 
 /** "A. B. C. Tools" is ABC Tools. */
 function joinInitials(all: readonly string[]): string[] {
