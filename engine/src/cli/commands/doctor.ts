@@ -10,6 +10,7 @@ import { EXIT } from "../failure.ts";
 import { bytes, counted, duration } from "../figures.ts";
 import { standingStill } from "../known-agents.ts";
 import type { Cli } from "../main.ts";
+import { checkModels } from "../model-check.ts";
 import { findPlace, loadProject, openPlace, type Place, shown } from "../project.ts";
 import type { Style } from "../terminal.ts";
 
@@ -70,15 +71,29 @@ function nodeCheck(): Check {
     : { name: "node", verdict: "warning", text, hint: "Tenuto is developed and tested on Node 24." };
 }
 
-async function configCheck(cli: Cli): Promise<Check> {
+async function configCheck(cli: Cli): Promise<Check | Check[]> {
   const project = await loadProject(cli);
   if (project.configFile === null)
     return { name: "configuration", verdict: "ok", text: "none here; pipelines are given as files" };
-  return {
+  const found: Check = {
     name: "configuration",
     verdict: "ok",
     text: `${shown(cli, project.configFile)}: ${counted(project.pipelines.length, "pipeline")}, ${counted(project.agents.length, "agent")}`,
   };
+  const { agents, missing } = checkModels(project.agents, process.env);
+  if (agents === 0) return found;
+  const models = { name: "models", text: counted(agents, "LLM agent") };
+  return missing.length === 0
+    ? [found, { ...models, verdict: "ok" }]
+    : [
+        found,
+        {
+          ...models,
+          verdict: "warning",
+          text: `missing: ${missing.join(", ")}`,
+          hint: "Install packages beside tenuto; set variables where the engine runs.",
+        },
+      ];
 }
 
 function homeCheck(cli: Cli, place: Place): Check {
