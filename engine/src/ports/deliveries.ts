@@ -21,10 +21,14 @@ export interface DeliveryReads {
     at: number,
     limit: number,
   ): Promise<{ due: string[]; nextAt: number | null }>;
-  /** Runs from a number on that ended at or after a time, in the order of their numbers. */
-  endedRuns(from: RunSeq, since: number, limit: number): Promise<RunRow[]>;
-  /** Runs from a number on that have not ended, in the order of their numbers. */
-  openRuns(from: RunSeq, limit: number): Promise<RunRow[]>;
+  /** Runs after a number that ended at or after a time, in the order of their numbers. Looks at all of them. */
+  endedRuns(after: RunSeq, since: number, limit: number): Promise<RunRow[]>;
+  /** Runs after a number that have not ended, in the order of their numbers. Looks at all of them. */
+  openRuns(after: RunSeq, limit: number): Promise<RunRow[]>;
+  /** Runs after a number, in the order of their numbers. */
+  runsAfter(after: RunSeq, limit: number): Promise<RunRow[]>;
+  /** Those of these runs that are still kept. */
+  runsNumbered(runs: readonly RunSeq[]): Promise<RunRow[]>;
   /** Approvals opened at or after a time that nobody has decided. */
   openApprovals(since: number, limit: number): Promise<ApprovalRow[]>;
 }

@@ -26,7 +26,8 @@ import type { Parts } from "./parts.ts";
 const LOOK_AFTER_MS = 1_000;
 const LOOK_EVERY_MS = 15_000;
 const PAGE = 1_000;
-/** Ends are looked for this far back, for clocks that differ and processes that died in between. */
+/** All runs are looked at this often, and ends then this far back. */
+const WHOLE_EVERY_MS = 600_000;
 const OVERLAP_MS = 3_600_000;
 const SENDERS = 4;
 const KNOWN_KEPT = 20_000;
@@ -42,9 +43,10 @@ export class Notifiers implements Service {
   private readonly since = new Map<string, { createdAt: number; since: number }>();
   /** Ids of deliveries that are in the ledger already. */
   private readonly known = new Set<string>();
-  /** No run before this one is open, as far as was seen. */
-  private low: RunSeq = 0;
-  private movedAt = 0;
+  /** Runs that were open when they were looked at last, and the newest that was ever looked at. */
+  private readonly open = new Set<RunSeq>();
+  private newest: RunSeq = 0;
+  private wholeAt: number | null = null;
   private sending = new Set<Promise<void>>();
   private recording = new Set<Promise<void>>();
   private timer: { at: number; cancel(): void } | null = null;
@@ -136,35 +138,68 @@ export class Notifiers implements Service {
   /** Records what there is to tell and sends what is due; gives the time until there is more to do. */
   private async lookOnce(): Promise<number> {
     const now = this.parts.ledger.now();
-    const open = await this.parts.ledger.openRuns(this.low, PAGE);
-    const since = Math.min(...[...this.since.values()].map((row) => row.since));
-    await this.everyEnd(this.low, since);
-    // Only after their ends were looked for may runs be forgotten.
-    this.low = open[0]?.seq ?? this.low;
+    if (this.wholeAt === null || now - this.wholeAt >= WHOLE_EVERY_MS) await this.lookAtAll(now);
+    const open = await this.lookAtChanges();
     await this.recordApprovals();
     let wait = await this.recordProgress(open, now);
-    await this.moveOn(now);
     const { due, nextAt } = await this.parts.ledger.dueDeliveries([...this.since.keys()], now, SENDERS * 4);
     for (const id of due) this.send(id);
     if (nextAt !== null) wait = Math.min(wait, Math.max(0, nextAt - now));
     return wait;
   }
 
-  private async everyEnd(from: RunSeq, since: number): Promise<void> {
-    for (let next = from; ; ) {
-      const page = await this.parts.ledger.endedRuns(next, since, PAGE);
+  /** Goes through all runs: at first, and then rarely, for what nobody here could see coming. */
+  private async lookAtAll(now: number): Promise<void> {
+    const { ledger } = this.parts;
+    const since = Math.min(...[...this.since.values()].map((row) => row.since));
+    // What comes from here on is found by its number.
+    if (this.wholeAt === null) this.newest = (await ledger.runs({ limit: 1 }))[0]?.seq ?? 0;
+    for (let after = 0; ; ) {
+      const page = await ledger.endedRuns(after, since, PAGE);
       await this.recordEnds(page);
-      if (page.length < PAGE) return;
-      next = page.at(-1)!.seq + 1;
+      if (page.length < PAGE) break;
+      after = page.at(-1)!.seq;
     }
+    for (let after = 0; ; ) {
+      const page = await ledger.openRuns(after, PAGE);
+      for (const run of page) this.open.add(run.seq);
+      if (page.length < PAGE) break;
+      after = page.at(-1)!.seq;
+    }
+    this.wholeAt = now;
+    for (const name of this.since.keys())
+      this.since.set(name, await ledger.apply(keepNotifier(name, now - OVERLAP_MS)));
   }
 
-  /** Ends before this are recorded; at most once in ten minutes. */
-  private async moveOn(now: number): Promise<void> {
-    if (now - this.movedAt < OVERLAP_MS / 6) return;
-    this.movedAt = now;
-    for (const name of this.since.keys())
-      this.since.set(name, await this.parts.ledger.apply(keepNotifier(name, now - OVERLAP_MS)));
+  /** Looks at new runs and at those that were open; gives those that are. */
+  private async lookAtChanges(): Promise<RunRow[]> {
+    const { ledger } = this.parts;
+    const still = [...this.open];
+    const known = new Set(still);
+    const open: RunRow[] = [];
+    const take = async (runs: readonly RunRow[]): Promise<void> => {
+      await this.recordEnds(runs);
+      for (const run of runs) {
+        if (isRunEnd(run.state)) this.open.delete(run.seq);
+        else {
+          this.open.add(run.seq);
+          open.push(run);
+        }
+      }
+    };
+    for (let at = 0; at < still.length; at += PAGE) {
+      const asked = still.slice(at, at + PAGE);
+      const found = await ledger.runsNumbered(asked);
+      await take(found);
+      const kept = new Set(found.map((run) => run.seq));
+      for (const seq of asked) if (!kept.has(seq)) this.open.delete(seq);
+    }
+    for (;;) {
+      const page = await ledger.runsAfter(this.newest, PAGE);
+      await take(page.filter((run) => !known.has(run.seq)));
+      this.newest = page.at(-1)?.seq ?? this.newest;
+      if (page.length < PAGE) return open;
+    }
   }
 
   private async recordEnds(runs: readonly RunRow[]): Promise<void> {

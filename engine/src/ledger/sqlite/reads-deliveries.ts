@@ -38,12 +38,20 @@ export class SqliteDeliveries extends SqliteSchedules implements DeliveryReads {
     return { due: due.map((row) => row.id), nextAt: rows[due.length]?.dueAt ?? null };
   }
 
-  async endedRuns(from: RunSeq, since: number, limit: number): Promise<RunRow[]> {
-    return this.many<RunRow>(SQL.endedRuns, from, since, limit);
+  async endedRuns(after: RunSeq, since: number, limit: number): Promise<RunRow[]> {
+    return this.many<RunRow>(SQL.endedRuns, after, since, limit);
   }
 
-  async openRuns(from: RunSeq, limit: number): Promise<RunRow[]> {
-    return this.many<RunRow>(SQL.openRuns, from, limit);
+  async openRuns(after: RunSeq, limit: number): Promise<RunRow[]> {
+    return this.many<RunRow>(SQL.openRuns, after, limit);
+  }
+
+  async runsAfter(after: RunSeq, limit: number): Promise<RunRow[]> {
+    return this.many<RunRow>(SQL.runsAfter, after, limit);
+  }
+
+  async runsNumbered(runs: readonly RunSeq[]): Promise<RunRow[]> {
+    return this.many<RunRow>(SQL.runsNumbered, JSON.stringify(runs));
   }
 
   async openApprovals(since: number, limit: number): Promise<ApprovalRow[]> {

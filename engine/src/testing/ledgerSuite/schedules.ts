@@ -252,10 +252,18 @@ export const schedules: Topic = {
         [ended.seq],
       );
       assert.deepEqual(await ledger.endedRuns(0, clock.now() + 1, 10), []);
-      assert.deepEqual(await ledger.endedRuns(ended.seq + 1, 0, 10), []);
+      assert.deepEqual(await ledger.endedRuns(ended.seq, 0, 10), []);
       assert.deepEqual(
         (await ledger.openRuns(0, 10)).map((run) => run.seq),
         [open.seq],
+      );
+      assert.deepEqual(
+        (await ledger.runsAfter(first.seq, 10)).map((run) => run.seq),
+        [second.seq],
+      );
+      assert.deepEqual(
+        (await ledger.runsNumbered([second.seq, 999, first.seq])).map((run) => run.seq).sort(),
+        [first.seq, second.seq].sort(),
       );
     },
   },
