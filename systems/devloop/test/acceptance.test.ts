@@ -10,7 +10,7 @@ import { definePipeline } from "tenuto";
 import { afterEach, describe, expect, test } from "vitest";
 import { PROMPT } from "../fixtures/repository.ts";
 import { tidyWorktrees } from "../programs/worktrees.ts";
-import { type Bench, endedRun, fakeAgent, openBench, processesWith, SCRIPTED } from "./bench.ts";
+import { type Bench, endedRun, fakeAgent, openBench, processesWith, SCRIPTED, tenuto } from "./bench.ts";
 
 let bench: Bench | null = null;
 afterEach(async () => {
@@ -28,17 +28,6 @@ async function states(jobs: Jobs): Promise<Record<string, string>> {
   const run = await bench.tenuto.start(definePipeline({ name: "graph", jobs }));
   await run.wait({ timeoutMs: 150_000 });
   return Object.fromEntries((await bench.tenuto.client.jobs(run.id)).map((job) => [job.id, job.state]));
-}
-
-function tenuto(args: string[], cwd: string, out: number | "pipe" = "pipe"): string {
-  const program = fileURLToPath(new URL("../../../engine/bin/tenuto.mjs", import.meta.url));
-  const env = { ...process.env, TENUTO_SOURCE: "1", NO_COLOR: "1" };
-  return execFileSync(process.execPath, ["--conditions=source", program, ...args], {
-    cwd,
-    env,
-    encoding: "utf8",
-    stdio: ["ignore", out, out],
-  });
 }
 
 describe("a linear pipeline", () => {

@@ -1,4 +1,5 @@
 /** What the tests of whole runs share: a folder, a repository, an engine, and a look at which processes are left. */
+import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -94,4 +95,17 @@ export function processesWith(mark: string): string[] {
       }
     })
     .filter((line) => line.includes(mark));
+}
+
+/** The command line, as people call it; both streams go to `out` where that is a file. */
+export function tenuto(args: readonly string[], cwd: string, out: number | "pipe" = "pipe"): string {
+  const cli = program("../../../engine/bin/tenuto.mjs");
+  const env = { ...process.env, TENUTO_SOURCE: "1", NO_COLOR: "1" };
+  const stdio = ["ignore", out, out] as const;
+  return execFileSync(process.execPath, ["--conditions=source", cli, ...args], {
+    cwd,
+    env,
+    encoding: "utf8",
+    stdio: [...stdio],
+  });
 }
