@@ -184,12 +184,14 @@ function commonHosts(own: readonly string[], bound: readonly string[]): string[]
   return [...new Set([...kept, ...narrower])];
 }
 
-/** Whether a host, with its port if it is not the scheme's own, matches one of the patterns. */
-export function hostAllowed(host: string, hostname: string, patterns: readonly string[]): boolean {
+/** Whether a host matches one of the patterns. `port` is empty for the scheme's own; only patterns with a port allow another. */
+export function hostAllowed(hostname: string, port: string, patterns: readonly string[]): boolean {
   return patterns.some((pattern) => {
     if (pattern === "*") return true;
-    const wanted = pattern.toLowerCase();
-    if (wanted.startsWith("*.")) return hostname.endsWith(wanted.slice(1)) && hostname.length > wanted.length - 1;
-    return wanted === host || (!wanted.includes(":") && wanted === hostname && host === hostname);
+    const [, wanted = "", wantedPort = ""] = /^(.*?)(?::(\d+))?$/.exec(pattern.toLowerCase()) ?? [];
+    if (wantedPort !== port) return false;
+    return wanted.startsWith("*.")
+      ? hostname.endsWith(wanted.slice(1)) && hostname !== wanted.slice(2)
+      : wanted === hostname;
   });
 }

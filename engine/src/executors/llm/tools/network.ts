@@ -117,7 +117,7 @@ function checkedUrl(rights: HttpRights, text: string, method: string): URL {
   if (url.username !== "" || url.password !== "") throw new ToolProblem("an address must not hold a name or password");
   const hostname = url.hostname.toLowerCase().replace(/\.$/, "");
   const host = url.port === "" ? hostname : `${hostname}:${url.port}`;
-  if (!hostAllowed(host, hostname, rights.hosts))
+  if (!hostAllowed(hostname, url.port, rights.hosts))
     throw new ToolProblem(`${host} is not among the hosts that this agent may reach: ${rights.hosts.join(", ")}`);
   if (!rights.methods.includes(method)) throw new ToolProblem(`${method} is not allowed: ${rights.methods.join(", ")}`);
   const literal = hostname.replace(/^\[|\]$/g, "");
