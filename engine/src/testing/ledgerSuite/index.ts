@@ -1,4 +1,5 @@
 /** The conformance suite that any ledger must pass. Owner: testing. */
+import { artifacts } from "./artifacts.ts";
 import { cancel } from "./cancel.ts";
 import { claim } from "./claim.ts";
 import { fanouts } from "./fanout.ts";
@@ -15,7 +16,21 @@ import { upkeep } from "./upkeep.ts";
 
 export type { LedgerContract, LedgerUnderTest, Runner } from "./suite.ts";
 
-const TOPICS = [start, claim, fencing, graphs, fanouts, limits, records, cancel, people, reopen, schedules, upkeep];
+const TOPICS = [
+  start,
+  claim,
+  fencing,
+  graphs,
+  fanouts,
+  limits,
+  records,
+  cancel,
+  people,
+  reopen,
+  schedules,
+  upkeep,
+  artifacts,
+];
 
 export function ledgerSuite(name: string, contract: LedgerContract, runner: Runner): void {
   runTopics(name, contract, runner, TOPICS);
