@@ -111,6 +111,8 @@ export class RowCache {
   readonly limiters = new Map<string, LimiterState | null>();
   /** Edges of jobs that were inserted lately, all of them; edges never change. */
   readonly edges = new Map<JobSeq, EdgeRow[]>();
+  /** Whether commits are told to the feed of all commits; null if that is not known. */
+  feed: boolean | null = null;
 
   get size(): number {
     return (
@@ -132,11 +134,13 @@ export class RowCache {
     this.windows.clear();
     this.limiters.clear();
     this.edges.clear();
+    this.feed = null;
   }
 }
 
 export class Unit {
   readonly at: number;
+  readonly cache: RowCache;
   readonly runs: Map<RunSeq, RunRow>;
   readonly stages: Map<string, StageRow>;
   readonly jobs: Map<JobSeq, JobRow>;
@@ -163,6 +167,7 @@ export class Unit {
 
   constructor(at: number, cache: RowCache = new RowCache()) {
     this.at = at;
+    this.cache = cache;
     this.runs = cache.runs;
     this.stages = cache.stages;
     this.jobs = cache.jobs;

@@ -8,7 +8,7 @@
 import type { ArtifactRow, Effect, ItemRow } from "../../core/decision.ts";
 import { invariant } from "../../core/errors.ts";
 import type { FanoutRow, StageRow, WindowRow } from "../../core/model.ts";
-import type { EventRow, Unit } from "../../core/unit.ts";
+import type { Unit } from "../../core/unit.ts";
 import { CLOSE_APPROVALS, RECORD_SQL, recordValues, VOID_APPROVALS } from "./records.ts";
 import { insertJob, runValues, updateJob, updateRun } from "./save-rows.ts";
 import { SQL } from "./sql.ts";
@@ -70,15 +70,15 @@ export function save(statements: Statements, unit: Unit): void {
       .run(row.job, row.number, row.epoch, row.boot, row.state, row.startedAt, row.endedAt, row.error);
   for (const row of writes.steps)
     statements.of(SQL.putStep).run(row.job, row.item, row.key, row.inputHash, row.output, row.startedAt, row.endedAt);
-  saveEvents(statements, writes.events, unit.at);
+  saveEvents(statements, unit);
   for (const row of writes.propagations)
     statements.of(SQL.insertPropagation).run(row.kind, row.run, row.subject, row.cursor);
-  for (const effect of writes.others) saveOther(statements, effect, unit.at);
+  for (const effect of writes.others) saveOther(statements, effect, unit);
   unit.written();
 }
 
-/** Each commit with events is one entry of the feed, beside the events themselves. */
-function saveEvents(statements: Statements, events: readonly EventRow[], at: number): void {
+/** Each commit with events is one entry of the feed, once somebody has asked for it: it costs a page in each commit. */
+function saveEvents(statements: Statements, { writes: { events }, at, cache }: Unit): void {
   if (events.length === 0) return;
   const insert = statements.of(SQL.insertEvent);
   const ranges = new Map<number, { first: number; last: number }>();
@@ -89,6 +89,8 @@ function saveEvents(statements: Statements, events: readonly EventRow[], at: num
     if (range === undefined) ranges.set(row.run, { first: row.seq, last: row.seq });
     else range.last = row.seq;
   }
+  cache.feed ??= statements.of(SQL.feedWanted).get() !== undefined;
+  if (!cache.feed) return;
   let entries = "";
   for (const [run, { first, last }] of ranges) entries += `${entries === "" ? "" : ","}${run}:${first}-${last}`;
   const { lastInsertRowid } = statements.of(SQL.insertFeed).run(at, entries);
@@ -193,7 +195,7 @@ function fanoutValues(row: FanoutRow): unknown[] {
   ];
 }
 
-function saveOther(statements: Statements, effect: Effect, at: number): void {
+function saveOther(statements: Statements, effect: Effect, { at, cache }: Unit): void {
   switch (effect.type) {
     case "reopenItems":
       statements.of(SQL.uncoverItems).run(effect.job, effect.job);
@@ -212,6 +214,7 @@ function saveOther(statements: Statements, effect: Effect, at: number): void {
       statements.of(SQL.putLimiter).run(effect.row.name, effect.row.key, effect.row.data);
       return;
     case "put":
+      if (effect.table === "mark") cache.feed = null;
       statements.of(RECORD_SQL[effect.table].put).run(...recordValues(effect.table, effect.row));
       return;
     case "drop":
