@@ -61,6 +61,7 @@ let server: ModelServer;
 /** What is to be done with the next requests of this life. */
 let onAsked: (asked: Asked) => void = () => {};
 let onAnswered: (asked: Asked) => void = () => {};
+let timer: NodeJS.Timeout | undefined;
 beforeAll(async () => {
   const watched = async (asked: Asked) => {
     onAsked(asked);
@@ -95,8 +96,14 @@ function plan(engine: EngineProcess, random: Random): void {
   onAnswered = () => {
     if (count !== nth || delayMs < 0) return;
     if (delayMs === 0) engine.send("SIGKILL");
-    else setTimeout(() => engine.send("SIGKILL"), delayMs);
+    else timer = setTimeout(() => engine.send("SIGKILL"), delayMs);
   };
+}
+
+/** A run that has ended before its kill came is left alone. */
+function unplan(): void {
+  onAsked = onAnswered = () => {};
+  clearTimeout(timer);
 }
 
 /** One run from start to end, through as many kills as it meets while there are any left. */
@@ -114,7 +121,7 @@ async function talk(number: number, random: Random, kills: number): Promise<{ ki
       return await engine.ask("wait", id, PATIENCE_MS);
     })().catch(() => null);
     const end = await Promise.race([ended, engine.exited.then(() => null)]);
-    onAsked = onAnswered = () => {};
+    unplan();
     if (end !== null) {
       expect(end).toMatchObject({ state: "completed" });
       await engine.stop();
