@@ -13,7 +13,7 @@ import * as imports from "./import.ts";
 import type { FailurePolicy, Lease, Wait } from "./job.ts";
 import * as job from "./job.ts";
 import type { BootSeq, JobRow, JobSeq, Json, RunRow, RunSeq } from "./model.ts";
-import { isRunEnd } from "./model.ts";
+import { isJobEnd, isRunEnd } from "./model.ts";
 import type { ApprovalRow } from "./records.ts";
 import { type Reopened, type ReopenSlice, reopen } from "./reopen.ts";
 import type { Numbers, SpawnRequest, StartRequest, StartSlice } from "./run.ts";
@@ -70,13 +70,20 @@ export const noteOfJob = (seq: JobSeq, lease: Lease, name: string, data: { [key:
   );
 export const skipJob = (seq: JobSeq, lease: Lease, reason: string, error: StoredError | null) =>
   ofJob(seq, (slice, at) => job.skipJob(slice, lease, reason, error, at));
+/** `more` comes with the report, `atEnd` only if the job is not tried again. */
 export const failJob = (
   seq: JobSeq,
   lease: Lease,
   error: StoredError,
   policy: FailurePolicy,
   more: readonly Effect[] = [],
-) => ofJob(seq, (slice, at) => withMore(job.failJob(slice, lease, error, policy, at), more));
+  atEnd: readonly Effect[] = [],
+) =>
+  ofJob(seq, (slice, at) => {
+    const verdict = withMore(job.failJob(slice, lease, error, policy, at), more);
+    const state = verdict.ok ? verdict.job?.state : undefined;
+    return state !== undefined && isJobEnd(state) ? withMore(verdict, atEnd) : verdict;
+  });
 export const parkJob = (seq: JobSeq, lease: Lease, wait: Wait) =>
   ofJob(seq, (slice, at) => job.parkJob(slice, lease, wait, at));
 export const wakeJob = (seq: JobSeq) => ofJob(seq, (slice, at) => job.wakeJob(slice, at));

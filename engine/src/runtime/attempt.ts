@@ -12,7 +12,7 @@ import { expand, expandText, type Scope } from "../core/placeholders.ts";
 import { retryDelayMs } from "../core/retry.ts";
 import { askApproval } from "./approvals.ts";
 import { remember, reuse } from "./cache.ts";
-import { leavingBehind } from "./collect.ts";
+import { errorContext, leavingBehind } from "./collect.ts";
 import { planInstead } from "./dry-run.ts";
 import type { Execution } from "./execution.ts";
 import { passGate } from "./gate.ts";
@@ -31,8 +31,10 @@ import { type AttemptHost, attemptWork, type Result, resultOf } from "./work.ts"
  */
 export async function attemptJob(host: AttemptHost, scope: Execution, data: Scope): Promise<Result> {
   const result = await attemptLayers(host, scope, data);
-  const { compensates } = scope.facts.resolved.spec;
-  return compensates === undefined ? result : asCompensation(compensates.job, result);
+  const { compensates, artifacts } = scope.facts.resolved.spec;
+  if (compensates !== undefined) return asCompensation(compensates.job, result);
+  if (artifacts === undefined || result.kind !== "failed") return result;
+  return { ...result, atEnd: await errorContext(scope, artifacts, result.error) };
 }
 
 /** An answer without any work: from the run that this one comes from, or, in a dry run, what would be done. */
@@ -137,7 +139,7 @@ export function reportChange(scope: AttemptScope, lease: Lease, result: Result) 
       const { retry, onExhausted } = resolved.policy;
       const delayMs = retryDelayMs(retry, job.failures + 1, job.seq, result.error.retryAfterMs);
       const policy = { maxRetries: retry.maxRetries, delayMs, onExhausted };
-      return changes.failJob(job.seq, lease, result.error, policy, result.effects);
+      return changes.failJob(job.seq, lease, result.error, policy, result.effects, result.atEnd);
     }
     case "stopped":
       return scope.aborted === "cancel"

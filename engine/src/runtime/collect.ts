@@ -7,6 +7,7 @@
  */
 import { type ArtifactsSpec, artifactParts } from "../core/artifact.ts";
 import type { Effect } from "../core/decision.ts";
+import type { StoredError } from "../core/errors.ts";
 import { expandText, type Scope } from "../core/placeholders.ts";
 import type { Baseline } from "../ports/artifacts.ts";
 import type { Execution } from "./execution.ts";
@@ -74,4 +75,27 @@ async function collected(
     type: "artifact",
     row: { run: run.seq, job: job.seq, attempt, item: -1, offered, at, ...found },
   }));
+}
+
+/** What a job that ends as failed leaves to those that depend on its failure. */
+export async function errorContext(execution: Execution, spec: ArtifactsSpec, error: StoredError): Promise<Effect[]> {
+  const { run, job, attempt } = execution.facts;
+  const { store, clock } = execution.parts;
+  const { stack: _, ...told } = error;
+  const text = JSON.stringify({ job: job.id, attempt, failures: job.failures + 1, error: told }, null, 2);
+  try {
+    const stored = await store.put(new TextEncoder().encode(`${text}\n`));
+    const offered = spec.offer === "none" ? 0 : 1;
+    const facts = { name: "error_context.json", type: "error_context", mediaType: "application/json", ...stored };
+    return [
+      {
+        type: "artifact",
+        row: { run: run.seq, job: job.seq, attempt, item: -1, offered, at: clock.now(), ...facts },
+      },
+    ];
+  } catch (fault) {
+    // The failure itself is in the ledger; that it can't be handed on must not hide it.
+    execution.log("WARNING", `the error could not be stored as an artifact: ${(fault as Error).message}`);
+    return [];
+  }
 }

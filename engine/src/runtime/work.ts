@@ -22,7 +22,7 @@ import { type AttemptScope, SkipSignal } from "./scope.ts";
 export type Result =
   | { kind: "completed"; json: string | null; reusedFrom?: string; planned?: true; effects?: readonly Effect[] }
   | { kind: "skipped"; reason: string }
-  | { kind: "failed"; error: StoredError; effects?: readonly Effect[] }
+  | { kind: "failed"; error: StoredError; effects?: readonly Effect[]; atEnd?: readonly Effect[] }
   | { kind: "deferred"; waitMs: number; reason: string }
   | { kind: "stopped" };
 

@@ -310,3 +310,41 @@ it("a damaged artifact fails the job that would use it, and says which", async (
   expect(end).toMatchObject({ state: "failed", error: { code: "artifact_corrupt" } });
   expect(end.error?.message).toContain(row?.sha256);
 });
+
+it("a job that ends as failed leaves its error to what depends on the failure, once", async () => {
+  const failing = defineAgent({
+    name: "test/failing",
+    run: (_input, ctx) => {
+      throw Object.assign(new Error(`attempt ${ctx.attempt} failed`), { category: "retryable", details: { line: 7 } });
+    },
+  });
+  const pipeline = definePipeline({
+    name: "failing",
+    jobs: [
+      {
+        id: "a",
+        agent: failing,
+        allowFailure: true,
+        retry: { maxRetries: 1, baseSeconds: 0 },
+        artifacts: { strategy: "files" },
+      },
+      {
+        id: "fix",
+        needs: [{ job: "a", on: "failure" }],
+        command: node(reply(`JSON.parse(fs.readFileSync('inputs/a/error_context.json', 'utf8'))`)),
+      },
+    ],
+  });
+  const tenuto = await place([pipeline]).open();
+  const { run, output, uses } = await finished(tenuto, "failing");
+  expect(output("fix")).toMatchObject({
+    job: "a",
+    attempt: 2,
+    failures: 2,
+    error: { category: "retryable", message: "attempt 2 failed" },
+  });
+  expect(output("fix").error.stack).toBeUndefined();
+  const all = await tenuto.engine.parts.ledger.artifactsOfRun(run.seq, true);
+  expect(all.map(({ name, type }) => `${name} ${type}`)).toEqual(["error_context.json error_context"]);
+  expect(await uses("fix")).toEqual(["offered a/error_context.json"]);
+});
