@@ -12,7 +12,7 @@ import type { FakeClock } from "../../src/testing/clock.ts";
 import { dumpSqlite } from "../../src/testing/sqlite-dump.ts";
 import { type Held, World } from "../../src/testing/world.ts";
 import { answerAll, ask, decide } from "./people.ts";
-import { type Action, GRAPHS, type Stage } from "./stage.ts";
+import { type Action, GRAPHS, type Stage, stillHeld } from "./stage.ts";
 
 const LIMITER = { name: "db", key: "", spec: { concurrency: 2 } };
 const MAX_OPEN_RUNS = 4;
@@ -63,7 +63,7 @@ export class Simulation {
   async settle(): Promise<void> {
     for (const boot of [...this.workers, ...this.dead]) await this.world.bury(boot, MAX_CRASHES);
     const boot = await this.world.boot();
-    // A window may have been leased to a boot that had been taken over before; the sweeper comes again.
+    // Leases of boots that had been taken over before: the sweeper comes again.
     for (const { seq } of await this.ledger.abandoned()) await this.world.bury(seq, MAX_CRASHES);
     for (let round = 0; round < 20; round++) {
       await this.world.finish(boot);
@@ -389,7 +389,7 @@ export class Simulation {
     else await this.attempt(`lose ${boot}`, this.world.bury(boot, MAX_CRASHES));
     const mine = this.held.filter((one) => one.lease.boot === boot);
     this.held = this.held.filter((one) => one.lease.boot !== boot);
-    if (x % 2 === 1) this.past.push(...mine);
+    if (x % 2 === 1) for (const one of mine) if (!(await stillHeld(this.ledger, one))) this.past.push(one);
     this.log.push(`die ${boot}`);
   }
 

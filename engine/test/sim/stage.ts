@@ -1,6 +1,8 @@
 /** What histories are made of, and the ledger that they are played on. */
 import { openSqliteLedger, type SqliteLedger } from "../../src/ledger/sqlite/index.ts";
+import type { Ledger } from "../../src/ports/ledger.ts";
 import { FakeClock } from "../../src/testing/clock.ts";
+import type { Held } from "../../src/testing/world.ts";
 
 export interface Action {
   kind: (typeof KINDS)[number];
@@ -33,6 +35,18 @@ export const GRAPHS = [
   "a b(c) c(b)",
   "p | q",
 ] as const;
+
+/** True if a boot that is dead has it yet: it was leased in the very moment in which the boot was taken over. */
+export async function stillHeld(ledger: Ledger, held: Held): Promise<boolean> {
+  const { job, window, lease } = held;
+  const rows = window === null ? [await ledger.job(job)] : await ledger.windows(job);
+  return rows.some(
+    (row) =>
+      row?.boot === lease.boot &&
+      row.epoch === lease.epoch &&
+      (window === null || ("start" in row && row.start === window.start)),
+  );
+}
 
 /** A ledger that many histories are played on, one after the other, each beginning with nothing. */
 export class Stage {
