@@ -57,10 +57,8 @@ export class ProviderSession {
     this.ctx = ctx;
     this.name = name;
     const access = accessTo(name, env);
-    if ("missing" in access) {
-      this.access = null;
-      this.leaveOut(`no key: set ${access.missing.join(" and ")}`, "info");
-    } else this.access = access;
+    this.access = "reason" in access ? null : access;
+    if ("reason" in access) this.leaveOut(access.reason, "info");
   }
 
   get usable(): boolean {

@@ -4,7 +4,7 @@
  *   validated/final_dataset.jsonl   records with at least `min_score`          validated/summary.json
  *   validated/final_dataset.csv     the same, for spreadsheets                 validated/quality_report.md
  *   validated/below_minimum.jsonl   the others: left out, not lost             validated/quality_report.html
- *   validated/duplicates.jsonl      who was merged, and why
+ *   validated/duplicates.jsonl      who was merged, and why                    validated/salesforce_*.csv, hubspot_*.csv
  */
 import { join } from "node:path";
 import type { ArtifactRef, Context } from "tenuto";
@@ -12,6 +12,8 @@ import { z } from "zod";
 import { writeJson, writeJsonl, writeLines } from "../adapters/files.ts";
 import type { AnyRecord } from "../adapters/records.ts";
 import { datasetSchema, openRecords, recordsSchema } from "../adapters/records.ts";
+import type { CrmExport } from "../domain/quality/crm-exports.ts";
+import { CRM_EXPORTS, crmHeader, crmLines } from "../domain/quality/crm-exports.ts";
 import { csvHeader, csvLine } from "../domain/quality/csv.ts";
 import { htmlReport, markdownReport } from "../domain/quality/report.ts";
 import { SummaryBuilder } from "../domain/quality/summary.ts";
@@ -73,6 +75,7 @@ async function run(
   );
   const records = await writeJsonl(path("final_dataset.jsonl"), filtered(source, passes));
   await writeLines(path("final_dataset.csv"), csvLines(filtered(source, passes)));
+  for (const one of CRM_EXPORTS) await writeLines(path(one.file), crmExportLines(one, filtered(source, passes)));
   if (input.groups !== null)
     await writeJsonl(path("duplicates.jsonl"), Array.isArray(input.groups) ? input.groups : ctx.open(input.groups));
   const summary = builder.build(services.now());
@@ -114,4 +117,9 @@ async function* filtered(
 async function* csvLines(records: AsyncIterable<AnyRecord>): AsyncGenerator<string> {
   yield csvHeader();
   for await (const record of records) yield csvLine(record);
+}
+
+async function* crmExportLines(one: CrmExport, records: AsyncIterable<AnyRecord>): AsyncGenerator<string> {
+  yield crmHeader(one);
+  for await (const record of records) yield* crmLines(one, record);
 }

@@ -142,6 +142,24 @@ describe("firmographic", () => {
     expect(none.records.map(({ company_name }: any) => company_name)).toEqual(["Company 0", "Company 1"]);
   });
 
+  test("a key with a line end is tidied, one with other signs is left out, an address that is none is refused", async () => {
+    const server = await serve(() => ({ body: clearbitBody }));
+    const ask = (env: Record<string, string>) =>
+      call(
+        firmographic({ now, env: { ...server.env, ...env } }),
+        { records: companies(1), providers: ["clearbit"] },
+        providerContext().ctx,
+      );
+    expect((await ask({ CLEARBIT_API_KEY: "abc\n" })).match_rate).toBe(1);
+    expect(server.asked[0]?.headers.authorization).toBe("Bearer abc");
+    const unfit = await ask({ CLEARBIT_API_KEY: "abc\u0000d\u00e9f" });
+    expect(unfit.providers.clearbit?.left_out).toBe("CLEARBIT_API_KEY holds signs that no key has");
+    await expect(ask({ CLEARBIT_BASE_URL: "not an address" })).rejects.toMatchObject({
+      code: "invalid_config",
+      message: "CLEARBIT_BASE_URL is no http(s) address",
+    });
+  });
+
   test("500 twice, then an answer: waits one and five seconds", async () => {
     let calls = 0;
     const server = await serve(() => (++calls <= 2 ? { status: 500 } : { body: clearbitBody }));

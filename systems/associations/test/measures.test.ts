@@ -6,6 +6,8 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
 import { PROVIDER_NAMES, providerLimiters, providerSettings } from "../adapters/providers/settings.ts";
+import { csvCell } from "../domain/quality/csv.ts";
+import { madeCompanies } from "../fixtures/companies-at-scale.ts";
 
 const HOME = join(import.meta.dirname, "..");
 const execute = promisify(execFile);
@@ -37,6 +39,25 @@ test("dedupe:pairs prints F1 and every error", async () => {
     const text = await script("dedupe:pairs", path);
     expect(text).toContain("train.txt: 2 pairs, 1 found, 1 wrong, 0 missed, F1 0.6667");
     expect(text).toContain('not the same, but 1.000: {"name":"Quindle"}');
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
+test("dedupe-companies finds again what it added to a list", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "companies-"));
+  try {
+    const path = join(folder, "companies.csv");
+    const lines = [...madeCompanies({ count: 300, duplicates: 0 })].map(
+      ({ company_name, street, city, state, postal_code, phone, website }) =>
+        [company_name, street, city, state, postal_code, phone, website].map(csvCell).join(","),
+    );
+    await writeFile(path, `name,address_1,city,state_province,postal_code,phone,website_url\n${lines.join("\n")}\n`);
+    const program = join(HOME, "dev", "dedupe-companies.ts");
+    const { stdout } = await execute(process.execPath, ["--conditions=source", program, path, "100"]);
+    expect(stdout).toContain("300 companies, 0 groups by themselves; 100 added");
+    expect(Number(/found again (\d+)/.exec(stdout)?.[1])).toBeGreaterThan(94);
+    expect(stdout).toMatch(/, 0 of them not the same/);
   } finally {
     await rm(folder, { recursive: true });
   }

@@ -3,6 +3,7 @@ import { load } from "cheerio";
 import { parse } from "csv-parse/sync";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { CRM_EXPORTS, crmHeader, crmLines } from "../domain/quality/crm-exports.ts";
 import { CSV_COLUMNS, csvCell, csvHeader, csvLine } from "../domain/quality/csv.ts";
 import { htmlReport, markdownReport } from "../domain/quality/report.ts";
 import {
@@ -223,6 +224,35 @@ describe("CSV", () => {
         expect(row![0]!.replace(/^'/, "")).toBe(text.replace(/^'/, ""));
       }),
     );
+  });
+});
+
+describe("exports for CRM systems", () => {
+  test("each company once, each contact once, in the columns they import", () => {
+    const record = {
+      ...four,
+      website: "https://www.acme.com/x",
+      employee_count_min: 51,
+      associations: ["NEMA", "PMA"],
+      contacts: [
+        { name: "Ann Mary Lee", title: "CIO", email: "ann@acme.com", source: "apollo" },
+        { name: "=Bo", title: "COO" },
+      ],
+    };
+    const read = (at: number, records: object[]) =>
+      parse<Record<string, string>>(
+        crmHeader(CRM_EXPORTS[at]!) + records.flatMap((one) => crmLines(CRM_EXPORTS[at]!, one as never)).join(""),
+        { columns: true },
+      );
+    expect(read(0, [record, four])).toMatchObject([
+      { Name: "Acme", BillingCity: "Toledo", NumberOfEmployees: "51", AccountSource: "NEMA; PMA" },
+      { Name: "Acme", NumberOfEmployees: "" },
+    ]);
+    expect(read(1, [record, four])).toMatchObject([
+      { FirstName: "Ann Mary", LastName: "Lee", Title: "CIO", "Account.Name": "Acme", LeadSource: "apollo" },
+      { FirstName: "", LastName: "'=Bo", Email: "" },
+    ]);
+    expect(read(2, [record])).toMatchObject([{ "Company name": "Acme", "Company domain name": "acme.com" }]);
   });
 });
 

@@ -4,6 +4,8 @@
  * Keys come from the environment only. `<NAME>_BASE_URL` sends requests elsewhere: to a proxy, or to a test's own server.
  */
 
+import { ConfigError } from "../../domain/errors.ts";
+
 export interface ProviderSettings {
   name: ProviderName;
   baseUrl: string;
@@ -63,16 +65,23 @@ export interface Access {
   keys: string[];
 }
 
-/** Access to a provider, or which variables are missing. */
-export function accessTo(name: ProviderName, env: Environment): Access | { missing: string[] } {
+/** Access to a provider, or why there is none, as a sentence that says what to do. */
+export function accessTo(name: ProviderName, env: Environment): Access | { reason: string } {
   const settings = providerSettings(name);
-  const missing = settings.keyEnv.filter((variable) => !env[variable]);
-  if (missing.length > 0) return { missing };
-  return {
-    settings,
-    baseUrl: env[`${name.toUpperCase()}_BASE_URL`] || settings.baseUrl,
-    keys: settings.keyEnv.map((variable) => env[variable]!),
-  };
+  const missing = settings.keyEnv.filter((variable) => !env[variable]?.trim());
+  if (missing.length > 0) return { reason: `no key: set ${missing.join(" and ")}` };
+  // Files and copying leave line ends on keys.
+  const keys = settings.keyEnv.map((variable) => env[variable]!.trim());
+  const unfit = settings.keyEnv.filter((_, index) => !/^[\x21-\x7e]+$/.test(keys[index]!));
+  if (unfit.length > 0) return { reason: `${unfit.join(" and ")} holds signs that no key has` };
+  const variable = `${name.toUpperCase()}_BASE_URL`;
+  const baseUrl = env[variable]?.trim() || settings.baseUrl;
+  if (!/^https?:\/\/[^\s@]+$/.test(baseUrl) || URL.parse(baseUrl) === null) {
+    throw new ConfigError(`${variable} is no http(s) address`, {
+      hint: `Unset ${variable}, or give the whole address.`,
+    });
+  }
+  return { settings, baseUrl, keys };
 }
 
 /** What a limiter of the engine needs to keep a provider's terms. */
