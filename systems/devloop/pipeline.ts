@@ -91,7 +91,8 @@ function agentJob(
         model: "{{ params.model }}",
         logins: "{{ params.agentLogins }}",
       },
-      allowedPaths: "{{ params.allowedPaths }}",
+      // Planner and verifier read everything and write nothing.
+      ...(role === "dev" || role === "tester" ? { allowedPaths: "{{ params.allowedPaths }}" } : {}),
       testCommand: "{{ params.testCommand }}",
       limits: {
         iterations: "{{ params.maxIterations }}",

@@ -6,25 +6,7 @@
  * 2. Tables and columns that are missing are empty; those that nobody knows are counted, never passed over in silence.
  */
 import Database from "better-sqlite3";
-
-export type Row = Record<string, unknown>;
-
-export interface LegacyDatabase {
-  pipelines: Row[];
-  templates: Row[];
-  stages: Row[];
-  jobs: Row[];
-  dependencies: Row[];
-  actions: Row[];
-  artifacts: Row[];
-  consumptions: number;
-  tasks: Row[];
-  agentStates: Row[];
-  /** Tables with rows of which nothing is taken. */
-  leftOut: { table: string; rows: number }[];
-  /** Columns of known tables that nobody reads. */
-  unknownColumns: string[];
-}
+import type { LegacyDatabase, Row } from "../domain/legacy-rows.ts";
 
 const COLUMNS: Record<string, string> = {
   pipelines: "pipeline_id template_id original_prompt status created_at updated_at completed_at metadata schedule_id",

@@ -9,7 +9,8 @@
  * 4. The same rows give the same run, so that a second import is recognised.
  */
 import type { JobToImport, Json, RunToImport } from "tenuto";
-import type { LegacyDatabase, Row } from "../adapters/legacy-database.ts";
+import type { LegacyDatabase, Row } from "./legacy-rows.ts";
+import { cutText, jsonOf, nameOf, plainRow, textOf, timeOf } from "./legacy-rows.ts";
 
 export interface Note {
   /** `pipeline 7`, `artifact 3`. */
@@ -17,18 +18,11 @@ export interface Note {
   why: string;
 }
 
-export interface ArtifactFile {
-  job: string;
-  index: number;
-  path: string;
-}
-
 export interface Translated {
   runs: { what: string; run: RunToImport }[];
   notes: Note[];
 }
 
-const TEXT_MAX = 400_000;
 const TYPES = ["file", "model_output", "error_context", "test_results", "verification_report", "dataset"];
 
 /** Everything that can be taken. `readFile` gives the bytes of an artifact's file, or why there are none. */
@@ -380,48 +374,4 @@ function taskRun(database: LegacyDatabase, task: Row, notes: Note[]): Translated
     jobs: [job],
   };
   return { what, run };
-}
-
-function plainRow(row: Row): Json {
-  return Object.fromEntries(Object.entries(row).map(([key, value]) => [key, jsonOf(value)]));
-}
-
-/** Milliseconds of a time as older databases wrote it: ISO, SQLite's own form (UTC), or seconds since 1970. */
-export function timeOf(value: unknown): number | null {
-  if (typeof value === "number") return Math.round(value > 1e11 ? value : value * 1_000);
-  if (typeof value !== "string" || value.trim() === "") return null;
-  const text = value.trim().replace(" ", "T");
-  const at = Date.parse(/[zZ]$|[+-]\d\d:?\d\d$/.test(text) ? text : `${text}Z`);
-  return Number.isNaN(at) ? null : at;
-}
-
-function nameOf(text: string): string {
-  const name = text
-    .normalize("NFKD")
-    .replaceAll(/[^A-Za-z0-9._-]+/g, "-")
-    .replaceAll(/^[^A-Za-z0-9]+|-+$/g, "")
-    .slice(0, 60);
-  return name === "" ? "unnamed" : name;
-}
-
-function textOf(value: unknown): string {
-  if (value === null || value === undefined) return "";
-  return value instanceof Uint8Array ? Buffer.from(value).toString("utf8") : String(value);
-}
-
-/** Columns with JSON in them become that JSON; anything else stays what it is. */
-function jsonOf(value: unknown): Json {
-  if (value === null || value === undefined || typeof value === "number" || typeof value === "boolean")
-    return value ?? null;
-  const text = textOf(value);
-  if (!/^\s*[[{]/.test(text)) return text;
-  try {
-    return JSON.parse(text) as Json;
-  } catch {
-    return text;
-  }
-}
-
-function cutText(value: Json): Json {
-  return typeof value === "string" && value.length > TEXT_MAX ? `${value.slice(0, TEXT_MAX)}… [cut]` : value;
 }

@@ -137,20 +137,20 @@ export async function removeWorktree(
 /** Puts the allowed paths back to the last commit. What is thrown away is kept as a commit under `refs/tenuto/left-over/`. */
 export async function cleanStart(tree: string, allowed: readonly string[], label: string): Promise<boolean> {
   return await withLock(`${tree}.lock`, async () => {
-    const dirty = await git(tree, ["status", "--porcelain", "--untracked-files=all", "--", ...allowed]);
-    if (dirty === "") return false;
+    const paths = await changedPaths(tree, allowed);
+    if (paths.length === 0) return false;
     const index = `${tree}.${randomUUID()}.index`;
     try {
       const env = { GIT_INDEX_FILE: index };
       await git(tree, ["read-tree", "HEAD"], env);
-      await git(tree, ["add", "-A", "--", ...allowed], env);
+      await git(tree, ["add", "-A", "--", ...paths], env);
       const content = await git(tree, ["write-tree"], env);
       const commit = await git(tree, ["commit-tree", content, "-p", "HEAD", "-m", `Left over by ${label}`]);
       await git(tree, ["update-ref", `refs/tenuto/left-over/${refName(label)}`, commit]);
     } finally {
       await rm(index, { force: true });
     }
-    await putBack(tree, allowed);
+    await putBack(tree, paths);
     return true;
   });
 }
@@ -172,9 +172,7 @@ async function putBack(tree: string, paths: readonly string[]): Promise<void> {
 async function knownOf(tree: string, paths: readonly string[]): Promise<readonly string[]> {
   if (paths.includes(".")) return ["."];
   const tracked = (await git(tree, ["ls-tree", "-r", "-z", "--name-only", "HEAD", "--", ...paths])).split("\0");
-  return paths.filter((path) =>
-    tracked.some((file) => file === path || file.startsWith(`${path.replace(/\/+$/, "")}/`)),
-  );
+  return paths.filter((path) => tracked.some((file) => isBelow(path, file)));
 }
 
 function refName(label: string): string {
@@ -198,21 +196,44 @@ export async function commitChanges(
 
 async function outsideOf(tree: string, allowed: readonly string[]): Promise<string[]> {
   if (allowed.includes(".")) return [];
-  const status = await git(tree, ["status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=all"]);
+  return (await changedIn(tree, [])).filter((path) => !allowed.some((part) => isBelow(part, path)));
+}
+
+/** Changed, new and deleted files below the paths; without paths, anywhere. */
+async function changedIn(tree: string, paths: readonly string[]): Promise<string[]> {
+  const status = await git(tree, [
+    "status",
+    "--porcelain=v1",
+    "-z",
+    "--no-renames",
+    "--untracked-files=all",
+    "--",
+    ...paths,
+  ]);
   return status
     .split("\0")
     .filter((entry) => entry !== "")
-    .map((entry) => entry.slice(3))
-    .filter((path) => !allowed.some((part) => path === part || path.startsWith(`${part.replace(/\/+$/, "")}/`)));
+    .map((entry) => entry.slice(3));
+}
+
+function isBelow(folder: string, path: string): boolean {
+  return folder === "." || path === folder || path.startsWith(`${folder}/`);
+}
+
+/** Git refuses paths where it finds nothing: those that changed are what is left. */
+async function changedPaths(tree: string, paths: readonly string[]): Promise<string[]> {
+  if (paths.length === 0) return [];
+  const changed = await changedIn(tree, paths);
+  return paths.filter((part) => changed.some((path) => isBelow(part, path)));
 }
 
 async function commitAll(
   tree: string,
-  paths: readonly string[],
+  allowed: readonly string[],
   message: string,
 ): Promise<Pick<Changes, "commit" | "files">> {
-  const status = await git(tree, ["status", "--porcelain", "--untracked-files=all", "--", ...paths]);
-  if (status === "") return { commit: null, files: [] };
+  const paths = await changedPaths(tree, allowed);
+  if (paths.length === 0) return { commit: null, files: [] };
   await git(tree, ["add", "-A", "--", ...paths]);
   await git(tree, ["commit", "--quiet", "--no-verify", "--only", "-m", message, "--", ...paths]);
   const commit = await git(tree, ["rev-parse", "HEAD"]);

@@ -32,11 +32,12 @@ export async function main(env: NodeJS.ProcessEnv = process.env): Promise<number
   const startedAt = performance.timeOrigin;
   const task = readTask(env);
   const context = readContext(env);
+  const runId = env["TENUTO_RUN_ID"] ?? "run";
   const jobId = env["TENUTO_JOB_ID"] ?? task.role;
   const job = jobFromEnvironment(env);
   const workspace = env["TENUTO_WORKSPACE"] ?? process.cwd();
   if (context.attempt > 1) say(`--- Attempt ${context.attempt} ---`);
-  await ensureWorktree(task.repository, task.worktree, env["TENUTO_RUN_ID"] ?? "run");
+  await ensureWorktree(task.repository, task.worktree, runId);
   const failures = await countSteps(job, "devloop/failed");
   const life = await countSteps(job, "devloop/final");
   const record = openRecord(workspace);
@@ -44,6 +45,7 @@ export async function main(env: NodeJS.ProcessEnv = process.env): Promise<number
     const end = await runRole({
       task,
       context,
+      runId,
       jobId,
       job,
       record,

@@ -37,6 +37,7 @@ import { NoTestsError, runTests } from "./tests.ts";
 export interface Desk {
   task: Task;
   context: AttemptContext;
+  runId: string;
   jobId: string;
   job: Job;
   record: ActionsRecord;
@@ -83,7 +84,7 @@ async function work(desk: Desk, role: Role): Promise<Worked> {
   const conversation = `try-${desk.failures}/round-${round}`;
   const readOnly = role === "planner" || role === "verifier";
   const kept = await desk.job.step(`devloop/${conversation}/agent`, async () => {
-    if (!readOnly && (await cleanStart(task.worktree, task.allowedPaths, `${jobId}/${context.attempt}`)))
+    if (!readOnly && (await cleanStart(task.worktree, task.allowedPaths, `${desk.runId}/${jobId}/${context.attempt}`)))
       desk.print("what an earlier attempt left behind was put aside under refs/tenuto/left-over/");
     const prompt = buildPrompt({
       role,

@@ -4,6 +4,7 @@
  * Invariant: unknown fields of the input are refused; the context is the engine's and may grow.
  */
 import { readFileSync } from "node:fs";
+import { posix } from "node:path";
 import type { Json } from "tenuto";
 import { z } from "zod";
 import { issuesOf } from "../domain/actions.ts";
@@ -17,6 +18,15 @@ export const AGENT_KINDS = ["harness", "command", "claude-code", "codex", "none"
 const text = z.string().max(1_000_000);
 const argv = z.array(z.string().max(100_000)).max(200);
 const seconds = z.number().positive().max(86_400);
+
+/** `./src/` is `src`. */
+function tidyPath(path: string): string {
+  return posix.normalize(path).replace(/(?!^)\/+$/, "");
+}
+
+function isInside(path: string): boolean {
+  return !posix.isAbsolute(path) && path !== ".." && !path.startsWith("../");
+}
 
 export const TASK = z.strictObject({
   role: z.enum(["planner", "dev", "tester", "verifier", "runner"]),
@@ -35,8 +45,9 @@ export const TASK = z.strictObject({
     /** Variables with logins that it may see, beside those that its kind needs. */
     logins: z.array(z.string().max(200)).max(50).default([]),
   }),
+  /** Relative to the worktree; none means all. */
   allowedPaths: z
-    .array(z.string().min(1).max(1_000))
+    .array(z.string().min(1).max(1_000).transform(tidyPath).refine(isInside, "must lie inside the worktree"))
     .max(1_000)
     .default(["."])
     .transform((paths) => (paths.length === 0 ? ["."] : paths)),

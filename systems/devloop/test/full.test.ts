@@ -1,9 +1,13 @@
 /** A whole run with real git, a real test runner and a scripted agent: the tester sends the work back once. */
 import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterEach, expect, test } from "vitest";
 import { PROMPT } from "../fixtures/repository.ts";
-import { type Bench, openBench } from "./bench.ts";
+import { tidyWorktrees } from "../programs/worktrees.ts";
+import { type Bench, endedRun, openBench } from "./bench.ts";
 
 let bench: Bench | null = null;
 afterEach(async () => {
@@ -45,4 +49,39 @@ test("plan, dev, test, back to dev, test, verify", async () => {
   expect(git("worktree", "list", "--porcelain").match(/^worktree /gm)).toHaveLength(1);
   const { params } = await bench.tenuto.client.run(id);
   expect(JSON.parse(params).originalPrompt).toBe(PROMPT);
+});
+
+test("a run that failed is opened again by a person: a new round of regressions, a new worktree, earlier work kept", async () => {
+  bench = await openBench();
+  const agent = join(bench.folder, "agent.sh");
+  const good = fileURLToPath(new URL("../fixtures/scripted-agent.ts", import.meta.url));
+  await writeFile(
+    agent,
+    `prompt=$(cat); case "$prompt" in *"the dev of"*) echo nothing done;; *) echo "$prompt" | ${process.execPath} ${good};; esac\n`,
+  );
+  const first = await bench.run("devloop-dev-test", { agentCommand: ["sh", agent], maxRegressions: 1 });
+  expect([first.end.state, first.job("tester").state, first.job("cleanup").state]).toEqual([
+    "failed",
+    "failed",
+    "completed",
+  ]);
+  await writeFile(agent, `exec ${process.execPath} ${good}\n`);
+  await bench.tenuto.client.retry(first.id);
+  const run = await bench.tenuto.client.attach(first.id);
+  const second = await endedRun(bench.tenuto, first.id, await run.wait({ timeoutMs: 150_000 }));
+  expect(second.end.state).toBe("completed");
+  expect(second.output("tester")).toMatchObject({ gate: { verdict: "PASSED" }, rounds: 2 });
+  expect(second.jobs.map((job) => job.id)).toEqual([
+    "workspace",
+    "dev",
+    "tester",
+    "cleanup",
+    "tester/0-regression",
+    "tester/1-regression",
+  ]);
+  const home = join(bench.folder, "home");
+  await bench.tenuto.close();
+  expect(await tidyWorktrees({ repositories: [bench.repository], home })).toMatchObject([
+    { run: first.id, removed: true },
+  ]);
 });

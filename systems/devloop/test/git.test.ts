@@ -63,6 +63,17 @@ test("changes are committed with what they are; what is outside the allowed path
   expect(await commitChanges(tree, ["src"], "again")).toEqual({ commit: null, files: [], outside: [] });
 });
 
+test("an allowed path where nothing is yet, or nothing changed, stands in nobody's way", async () => {
+  await ensureWorktree(repository, tree, "run-1");
+  await writeFile(join(tree, "src", "slug.ts"), "changed");
+  execFileSync("mkdir", [join(tree, "empty")]);
+  const allowed = ["src", "docs", "test", "empty"];
+  expect((await commitChanges(tree, allowed, "dev: dev")).files).toEqual([{ path: "src/slug.ts", change: "changed" }]);
+  await writeFile(join(tree, "src", "slug.ts"), "left");
+  expect(await cleanStart(tree, allowed, "run-1/dev/2")).toBe(true);
+  expect(await readFile(join(tree, "src", "slug.ts"), "utf8")).toBe("changed");
+});
+
 test("where nothing is allowed, everything is put back", async () => {
   await ensureWorktree(repository, tree, "run-1");
   await writeFile(join(tree, "src", "slug.ts"), "changed");

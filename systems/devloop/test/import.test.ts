@@ -8,7 +8,7 @@ import Database from "better-sqlite3";
 import { openTenuto } from "tenuto";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { LegacyError, readLegacy } from "../adapters/legacy-database.ts";
-import { timeOf } from "../domain/legacy.ts";
+import { timeOf } from "../domain/legacy-rows.ts";
 import { importDatabase } from "../programs/import.ts";
 
 let folder: string;
