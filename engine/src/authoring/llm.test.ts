@@ -41,6 +41,7 @@ it("fills in every default; nothing is allowed that is not named", () => {
     approve: [],
     budget: {},
     maxTurns: 50,
+    maxToolCalls: 500,
     corrections: 2,
     result: null,
   });

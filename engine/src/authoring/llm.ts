@@ -82,6 +82,7 @@ export interface LlmDefinition extends WorkPolicy {
   approve?: readonly string[];
   budget?: LlmBudget;
   maxTurns?: number;
+  maxToolCalls?: number;
   corrections?: number;
 }
 
@@ -130,6 +131,7 @@ const KEYS: Readonly<Record<string, Shape>> = {
   approve: list(text()),
   budget: MODEL_BUDGET,
   maxTurns: whole(1, 10_000),
+  maxToolCalls: whole(1, 100_000),
   corrections: whole(0, 20),
 };
 export const LLM_KEYS = ["skill", "file", "model", "tools", ...Object.keys(KEYS)];
@@ -150,6 +152,7 @@ export function llmSpec(form: Record<string, any>, problems: Problem[]): { llm: 
     approve: Array.isArray(form["approve"]) ? [...form["approve"]] : [],
     budget: form["budget"] ?? {},
     maxTurns: form["maxTurns"] ?? LLM_DEFAULTS.maxTurns,
+    maxToolCalls: form["maxToolCalls"] ?? LLM_DEFAULTS.maxToolCalls,
     corrections: form["corrections"] ?? LLM_DEFAULTS.corrections,
     result: resultOf(form["output"], problems),
   };

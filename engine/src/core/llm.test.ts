@@ -38,6 +38,7 @@ const spec = (more: Partial<LlmSpec>): LlmSpec => ({
   approve: [],
   budget: {},
   maxTurns: 1,
+  maxToolCalls: 1,
   corrections: 1,
   result: null,
   ...more,

@@ -102,6 +102,8 @@ export interface LlmSpec {
   approve: string[];
   budget: LlmBudget;
   maxTurns: number;
+  /** Calls of tools in one conversation. */
+  maxToolCalls: number;
   /** How often a result that does not match the output schema is sent back to the model. */
   corrections: number;
   /** JSON Schema of the result; null: the last text is the result. */
@@ -131,8 +133,11 @@ export const FINISH = "finish";
 
 /** Levels of jobs below a declared one that a model may reach by spawning, whatever is declared. */
 export const LLM_MAX_DEPTH = 3;
+/** Calls of tools in one answer that are carried out; the others are refused to the model. */
+export const CALLS_PER_ANSWER = 32;
 export const LLM_DEFAULTS = {
   maxTurns: 50,
+  maxToolCalls: 500,
   corrections: 2,
   maxOutputTokens: 4_096,
   callTimeoutSeconds: 300,

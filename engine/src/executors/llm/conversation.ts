@@ -9,7 +9,7 @@
  *    attempt that is to do new work begins the next one. One that was cut off (budget, provider, crash) goes on.
  */
 import { TenutoError } from "../../core/errors.ts";
-import { FINISH, WRAPPED } from "../../core/llm.ts";
+import { CALLS_PER_ANSWER, FINISH, WRAPPED } from "../../core/llm.ts";
 import type { Json } from "../../core/model.ts";
 import type { LlmAttempt } from "../../ports/llm.ts";
 import { faultOf, modelFailure } from "./failure.ts";
@@ -39,6 +39,7 @@ export class Conversation {
   private readonly mask: Mask;
   private readonly circles = new Circles();
   private corrections = 0;
+  private toolCalls = 0;
   /** Begins every key of this conversation; empty for the first one. */
   private prefix: Key = [];
 
@@ -112,6 +113,7 @@ export class Conversation {
     if (reply.calls.length > 0 || reply.text.trim() !== "") this.messages.push(reply.message as Message);
     this.circles.look(reply);
     if (reply.calls.length === 0) return await this.finishByText(reply);
+    this.countCalls(reply.calls.length);
     const outcomes: { call: ToolCall; outcome: ToolOutcome }[] = [];
     let result: { value: Json } | undefined;
     for (let index = 0; index < reply.calls.length; ) {
@@ -119,14 +121,14 @@ export class Conversation {
       const keyOf = (offset: number): Key => [...this.prefix, "tool", turn, index + offset];
       const made = await Promise.all(
         together.map(async (call, offset) => {
+          if (index + offset >= CALLS_PER_ANSWER)
+            return { text: `only ${CALLS_PER_ANSWER} calls of one answer are carried out`, failed: true };
           if (call.name !== FINISH || this.attempt.agent.llm.result === null)
             return await this.toolbox.call(call, keyOf(offset));
           const checked = await this.check(call.fault === undefined ? unwrapped(call.input, this.attempt) : undefined);
-          if ("value" in checked) {
-            result ??= checked;
-            return { text: "accepted", failed: false };
-          }
-          return this.rejected(checked.problem);
+          if ("problem" in checked) return this.rejected(checked.problem);
+          result ??= checked;
+          return { text: "accepted", failed: false };
         }),
       );
       together.forEach((call, offset) => outcomes.push({ call, outcome: made[offset]! }));
@@ -142,6 +144,15 @@ export class Conversation {
       })),
     });
     return result;
+  }
+
+  private countCalls(more: number): void {
+    const { maxToolCalls } = this.attempt.agent.llm;
+    this.toolCalls += Math.min(more, CALLS_PER_ANSWER);
+    if (this.toolCalls <= maxToolCalls) return;
+    throw new TenutoError("loop_limit", `the model has asked for more than ${maxToolCalls} calls of tools`, {
+      hint: "Raise maxToolCalls of the agent, or make the task smaller. A retry begins the conversation anew.",
+    });
   }
 
   /** Jobs that are spawned one after the other run at the same time; everything else in the order of the calls. */

@@ -278,3 +278,43 @@ it("works as the items of a fan-out as well, with steps and usage of each", asyn
   const items = await ledger.items(job!.seq, { limit: 10 });
   expect(items.map(({ result }) => JSON.parse(result ?? ""))).toEqual(["a", "b", "c"]);
 });
+
+it("R-38: a model that spawns itself, calls a thousand tools at once and never ends, ends at every cap", async () => {
+  let calls = 0;
+  const tick = defineTool({
+    name: "tick",
+    description: "Counts.",
+    input: z.object({ n: z.number() }),
+    run: () => ++calls,
+  });
+  const { server, tenuto } = await open((asked) => ({
+    calls: [
+      spawned("llm/worker", { prompt: `${asked.task} ${asked.turn}` }),
+      ...Array.from({ length: 1_000 }, (_, n) => ({ name: "tick", args: { n: asked.turn * 1_000 + n } })),
+    ],
+    usage: { input: 1_000, output: 1_000 },
+  }));
+  const worker = agentOn(server, {
+    tools: ["spawn_job", tick],
+    spawns: { agents: ["llm/worker"], children: 2, depth: 2 },
+    budget: { tokens: 1_000_000, calls: 40 },
+    maxTurns: 1_000,
+    maxToolCalls: 100,
+    model: { maxOutputTokens: 100 },
+  });
+  const run = await tenuto.start(
+    definePipeline({ name: "runaway", jobs: [{ id: "work", agent: worker, input: "go" }] }),
+    {},
+  );
+  const end = await run.wait({ timeoutMs: 50_000 });
+  expect(end.state).toBe("failed");
+  const jobs = await tenuto.client.jobs(run.id);
+  expect(jobs.length).toBeLessThanOrEqual(7);
+  expect(server.asked.length).toBeLessThanOrEqual(40);
+  // 31 of the first answer, as many of the second and third: then the cap of each conversation.
+  expect(calls).toBeLessThanOrEqual(jobs.length * 100);
+  expect(server.asked.some(({ results }) => results.at(-1) === "only 32 calls of one answer are carried out")).toBe(
+    true,
+  );
+  for (const { error } of jobs) expect(["loop_limit", "budget_exhausted"]).toContain(JSON.parse(error ?? "{}").code);
+});
