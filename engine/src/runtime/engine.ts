@@ -12,7 +12,7 @@ export interface Service {
   /** Whether it starts runs of its own: left out where the work ends with certain runs. */
   readonly startsRuns: boolean;
   start(): Promise<void>;
-  /** Called before the worker stops by those that start runs, after it by the others. */
+  /** Those that start runs begin after the worker and stop before it, the others the other way round. */
   stop(): Promise<void>;
   onFault: (error: unknown) => void;
 }
@@ -62,12 +62,18 @@ export class Engine {
     if (this.state === "closed") throw new TenutoError("conflict", "the engine is closed");
     this.state = "working";
     await this.sweeper.start();
+    // Who tells of runs listens before any goes on.
+    await this.begin(this.services.filter((service) => !service.startsRuns));
     await this.worker.start(options.run ?? null);
-    const schedules = options.schedules ?? options.run === undefined;
-    for (const service of this.services) {
-      if (service.startsRuns && !schedules) continue;
+    if (options.schedules ?? options.run === undefined)
+      await this.begin(this.services.filter((service) => service.startsRuns));
+  }
+
+  /** A service that can't start harms nothing else. */
+  private async begin(services: readonly Service[]): Promise<void> {
+    for (const service of services) {
       this.begun.push(service);
-      await service.start();
+      await service.start().catch((error) => service.onFault(error));
     }
   }
 
