@@ -27,6 +27,11 @@ export class StdoutTail {
     return this.#given > this.#cap;
   }
 
+  /** Forgets what was written so far. */
+  begin(): void {
+    this.#given = 0;
+  }
+
   write(chunk: Uint8Array): void {
     if (this.#cap === 0) {
       this.#given += chunk.length;

@@ -288,6 +288,9 @@ describe("stdout_final and composite", () => {
     const found = await baseline.collect('"the output"', []);
     expect(found.artifacts[0]).toMatchObject({ name: "final_output.txt", type: "model_output" });
     expect(await textOf(found.artifacts[0]?.sha256 as string)).toBe("abcdäefgh".slice(-9));
+    baseline.beginStdout();
+    baseline.stdout(Buffer.from("again"));
+    expect(await textOf((await baseline.collect(null, [])).artifacts[0]?.sha256 as string)).toBe("again");
     baseline.close();
     const cut = await begin([{ strategy: "stdout_final", maxBytes: 5 }]);
     cut.stdout(Buffer.from("ääääefgh"));

@@ -113,6 +113,10 @@ class JobBaseline implements Baseline {
     this.#tail = stdout.length === 0 ? null : new StdoutTail(tailPath, cap);
   }
 
+  beginStdout(): void {
+    this.#tail?.begin();
+  }
+
   stdout(chunk: Uint8Array): void {
     this.#tail?.write(chunk);
   }

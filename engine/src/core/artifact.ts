@@ -127,7 +127,7 @@ const UNSAFE = /[^A-Za-z0-9._ @+=,()[\]{}~#%&-]/g;
  * given out before, in lower case; a path that is taken, or that another one needs as a folder, gets a suffix of the hash.
  */
 export function inputPath(job: string, name: string, sha256: string, taken: Map<string, "file" | "folder">): string {
-  const parts = [...job.split("/"), ...name.split("/")].map(safePart).filter((part) => part !== "");
+  const parts = [...safeParts(job), ...safeParts(name)];
   for (let attempt = 0; ; attempt++) {
     const last = parts.length - 1;
     const tried = parts.map((part, at) =>
@@ -152,6 +152,14 @@ export function inputPath(job: string, name: string, sha256: string, taken: Map<
     for (const folder of folders) taken.set(folder, "folder");
     return path;
   }
+}
+
+function safeParts(text: string): string[] {
+  const parts = text
+    .split("/")
+    .map(safePart)
+    .filter((part) => part !== "");
+  return parts.length === 0 ? ["_"] : parts;
 }
 
 function safePart(part: string): string {

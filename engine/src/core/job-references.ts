@@ -77,10 +77,12 @@ function lookAtPeople(spec: JobSpec, look: Look): void {
   const { approval, gate, multiply, compensate, artifacts } = spec;
   for (const part of artifacts === undefined ? [] : artifactParts(artifacts))
     look(part.folder, ["artifacts", "folder"], false);
-  look(compensate?.input, ["compensate", "input"], true, ["output"]);
+  // A fan-out is undone as a whole; what a multiplied job became is undone one by one.
+  const perItem = spec.forEach === undefined;
+  look(compensate?.input, ["compensate", "input"], perItem, ["output"]);
   const { argv, env, cwd, stdin } = compensate?.command ?? {};
   for (const [name, value] of Object.entries({ argv, env, cwd, stdin }))
-    look(value, ["compensate", "command", name], true, ["output"]);
+    look(value, ["compensate", "command", name], perItem, ["output"]);
   look(approval?.title, ["approval", "title"], true, ["input"]);
   look(approval?.show, ["approval", "show"], true, ["input"]);
   look(gate?.verdict, ["gate", "verdict"], true, ["input", "output"]);

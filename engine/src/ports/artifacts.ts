@@ -49,6 +49,8 @@ export interface ArtifactReads {
 
 /** What an attempt of a job is about to change, remembered from the start of the job on. */
 export interface Baseline {
+  /** A program begins: what an earlier one wrote is not the last word. */
+  beginStdout(): void;
   /** Takes the last bytes of standard output, for `stdout_final`; synchronous, bounded memory. */
   stdout(chunk: Uint8Array): void;
   /** Stores what the strategies find. The output is what `stdout_final` takes where no program wrote. */

@@ -23,7 +23,7 @@ export async function leavingBehind(
   work: () => Promise<Result>,
 ): Promise<Result> {
   const baseline = await begin(execution, spec, data);
-  execution.stdout = (chunk) => baseline.stdout(chunk);
+  execution.stdout = { begin: () => baseline.beginStdout(), write: (chunk) => baseline.stdout(chunk) };
   try {
     const result = await work();
     if (result.kind !== "completed" || execution.aborted !== null) return result;

@@ -91,6 +91,7 @@ async function runCommand(
   const scratch = memory ?? (await parts.files.folder("scratch", name));
   const artifacts = await linkArtifacts(scope, input, scratch);
   const offer = await offerTo(scope);
+  scope.stdout?.begin();
   const log = parts.logs.output(run.id, job.id, attempt, item, command.logBytes ?? 64 * 1024 * 1024);
   try {
     return await parts.commands.run({
@@ -108,7 +109,7 @@ async function runCommand(
       artifacts,
       output: (stream, chunk) => {
         log.write(stream, chunk);
-        if (stream === "stdout") scope.stdout?.(chunk);
+        if (stream === "stdout") scope.stdout?.write(chunk);
       },
       timeoutMs: resolved.policy.timeoutMs,
       api: host.apiOf(scope),

@@ -87,8 +87,8 @@ export abstract class AttemptScope {
   }
   leave(): void {}
 
-  /** Takes what a program of this attempt writes to standard output, while somebody wants it. */
-  stdout: ((chunk: Uint8Array) => void) | null = null;
+  /** Takes what a program of this attempt writes to standard output, while somebody wants it; `begin` forgets an earlier one. */
+  stdout: { begin(): void; write(chunk: Uint8Array): void } | null = null;
 
   /** Set by whoever watches the time of this attempt. */
   time: { hold(): void; start(): void } = { hold: () => {}, start: () => {} };

@@ -239,6 +239,8 @@ it("wrong compensations are refused where they are written", () => {
   expect(wrong({ command: ["true"], agent: "no/such" })).toThrow(/needs one thing to do/);
   expect(wrong({ command: ["undo", "{{ jobs.b.output }}"] })).toThrow(/no job of this pipeline/);
   expect(wrong({ command: ["undo"], onExhausted: "skip" })).toThrow(/can't be skip/);
+  const fanout = { id: "a", command: ["true"], forEach: [1], compensate: { command: ["undo", "{{ item }}"] } };
+  expect(() => definePipeline({ name: "x", jobs: [fanout] })).toThrow(/has no item here/);
   expect(wrong({ shell: "undo {{ output }}" })).toThrow(/placeholder inside shell text/);
   expect(() => definePipeline({ name: "x", jobs: [{ id: "a", command: ["x", "{{ output }}"] }] })).toThrow(
     /not known here/,
