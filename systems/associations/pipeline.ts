@@ -24,7 +24,10 @@ import { realServices } from "./jobs/web.ts";
 import { discoveryJobs, enrichStage, extractionJobs, MODES, outputJobs, summaryJobs, validateStage } from "./stages.ts";
 
 export interface AssociationsOptions {
-  /** Requests a second to one host, at most. Default 0.5. Slower wishes of an association or its robots.txt are kept as well. */
+  /**
+   * Requests a second to one site, at most. Default 0.5; above 1000 there is no limit. Slower wishes of an association or its
+   * robots.txt are kept as well.
+   */
   ratePerSecond?: number;
   services?: Services;
 }

@@ -95,7 +95,7 @@ async function measureKills(kills: number, seed: number): Promise<void> {
       const child = startChild(disturbed);
       const ended = new Promise<number | null>((resolve) => child.once("exit", resolve));
       // Anywhere from the start of the process to well into its work.
-      const at = total + Math.floor(random() * (2 * 1180) / kills);
+      const at = total + Math.floor((random() * (2 * 1180)) / kills);
       const killer = setInterval(() => total >= at && child.kill("SIGKILL"), 5);
       const latest = setTimeout(() => child.kill("SIGKILL"), 500 + random() * 6_000);
       done = (await ended) === 0;
@@ -105,7 +105,8 @@ async function measureKills(kills: number, seed: number): Promise<void> {
       for (const [path, when] of asked) if (now - when > IN_FLIGHT_MS) complete.add(path);
       console.log(`  kill ${kill}: ${total} requests so far`);
     }
-    if (!done && (await new Promise((resolve) => startChild(disturbed).once("exit", resolve))) !== 0) throw new Error("the last process failed");
+    if (!done && (await new Promise((resolve) => startChild(disturbed).once("exit", resolve))) !== 0)
+      throw new Error("the last process failed");
     const records = await recordsOf(disturbed);
     const same = records.length === expected.length && records.every((record, at) => record === expected[at]);
     console.log(
@@ -132,7 +133,9 @@ async function measureRate(ratePerSecond: number): Promise<void> {
     const seconds = (times.at(-1)! - times[0]!) / 1000;
     const measured = (times.length - 1) / seconds;
     const off = (100 * (measured - ratePerSecond)) / ratePerSecond;
-    console.log(`rate: ${ratePerSecond}/s configured, ${measured.toFixed(2)}/s measured over ${seconds.toFixed(1)} s (${off.toFixed(1)} %)`);
+    console.log(
+      `rate: ${ratePerSecond}/s configured, ${measured.toFixed(2)}/s measured over ${seconds.toFixed(1)} s (${off.toFixed(1)} %)`,
+    );
   } finally {
     await site.close();
     await rm(folder, { recursive: true, force: true });
@@ -158,11 +161,14 @@ async function measureSpeed(): Promise<void> {
       const startedAt = performance.now();
       let next = 0;
       const loop = async () => {
-        for (let at = next++; at < paths.length; at = next++) await (await fetch(site.url + paths[at], { dispatcher: agent })).text();
+        for (let at = next++; at < paths.length; at = next++)
+          await (await fetch(site.url + paths[at], { dispatcher: agent })).text();
       };
       await Promise.all(Array.from({ length: 5 }, loop));
       const bare = paths.length / ((performance.now() - startedAt) / 1000);
-      console.log(`speed: crawl and extraction ${crawl.toFixed(0)}/s, bare loop ${bare.toFixed(0)}/s, ${((100 * crawl) / bare).toFixed(0)} %`);
+      console.log(
+        `speed: crawl and extraction ${crawl.toFixed(0)}/s, bare loop ${bare.toFixed(0)}/s, ${((100 * crawl) / bare).toFixed(0)} %`,
+      );
     }
   } finally {
     await agent.close();

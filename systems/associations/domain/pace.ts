@@ -32,6 +32,9 @@ function spacings(): number[] {
   return [...all].sort((a, b) => a - b);
 }
 
+/** A rate above this is no limit: nothing is booked, so that a site of one's own is read as fast as it answers. */
+export const UNLIMITED_ABOVE = 1000;
+
 export interface PaceWishes {
   /** Rate of `host:*`. */
   ratePerSecond: number;
@@ -43,7 +46,7 @@ export interface PaceWishes {
 /** The slower limiter that all wishes need, or null when `host:*` is slow enough. */
 export function slowerSpacing({ ratePerSecond, rateLimit, crawlDelaySeconds }: PaceWishes): number | null {
   const wantedMs = Math.max(rateLimit === null ? 0 : 1000 / rateLimit, (crawlDelaySeconds ?? 0) * 1000);
-  if (wantedMs <= 1000 / ratePerSecond + 0.001) return null;
+  if (wantedMs < 1 || wantedMs <= 1000 / ratePerSecond + 0.001) return null;
   return SPACINGS_MS.find((ms) => ms >= wantedMs - 0.001) ?? SPACINGS_MS.at(-1)!;
 }
 
@@ -52,9 +55,10 @@ export function paceKey(url: string): string {
   return registrableDomain(url) ?? new URL(url).host;
 }
 
-/** The limiters to pass before a request to this address. */
-export function limitersFor(url: string, spacingMs: number | null): string[] {
+/** The limiters to pass before a request to this address. `unlimited`: the pipeline itself sets no pace. */
+export function limitersFor(url: string, spacingMs: number | null, { unlimited = false } = {}): string[] {
   const host = paceKey(url);
+  if (unlimited) return spacingMs === null ? [] : [`spaced-${spacingMs}:${host}`];
   return spacingMs === null ? [`host:${host}`] : [`host:${host}`, `spaced-${spacingMs}:${host}`];
 }
 

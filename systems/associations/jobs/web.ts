@@ -66,7 +66,12 @@ export const storedPageSchema = z.object({
 export type StoredPage = z.infer<typeof storedPageSchema>;
 
 /** What the jobs after the site mapper must know to go out politely. */
-export const politenessSchema = z.object({ robots: z.array(robotsFileSchema), spacing_ms: z.number().nullable() });
+export const politenessSchema = z.object({
+  robots: z.array(robotsFileSchema),
+  spacing_ms: z.number().nullable(),
+  /** The pipeline's own pace is off. */
+  unlimited: z.boolean().optional(),
+});
 export type Politeness = z.infer<typeof politenessSchema>;
 
 export interface Web {
@@ -104,7 +109,7 @@ export function openWeb(ctx: Context, { services, configDir, politeness }: WebOp
   robotsOf.set(http, cache);
 
   const pass = async (url: string) => {
-    for (const name of limitersFor(url, politeness.spacing_ms)) await ctx.limit(name);
+    for (const name of limitersFor(url, politeness.spacing_ms, politeness)) await ctx.limit(name);
   };
 
   const fetchText = (robotsUrl: string) =>

@@ -24,7 +24,7 @@ import {
   RefusedError,
 } from "../../domain/errors.ts";
 import { countListed } from "../../domain/listing.ts";
-import { slowerSpacing } from "../../domain/pace.ts";
+import { slowerSpacing, UNLIMITED_ABOVE } from "../../domain/pace.ts";
 import type { Page } from "../../domain/page.ts";
 import type { Pagination } from "../../domain/pagination.ts";
 import { detectPagination } from "../../domain/pagination.ts";
@@ -110,7 +110,8 @@ export function siteMapper(services: Services) {
 async function mapSite(input: Input, ctx: Context, services: Services): Promise<SiteMap> {
   const configDir = configDirOf(input.configDir);
   const association = associationOf(input, configDir);
-  const politeness: Politeness = { robots: [], spacing_ms: null };
+  const unlimited = input.ratePerSecond > UNLIMITED_ABOVE;
+  const politeness: Politeness = { robots: [], spacing_ms: null, ...(unlimited ? { unlimited } : {}) };
   const web = openWeb(ctx, { services, configDir: input.configDir, politeness });
   const target = input.directoryUrl || association.directory_url || association.url;
   const rateLimit = association.rate_limit ?? null;
