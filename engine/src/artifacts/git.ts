@@ -3,7 +3,7 @@
  *
  * Owner: artifacts. Invariants:
  * 1. Configuration of user and system is not read. Of the repository's own, what starts programs is switched off: hooks,
- *    file-system monitors, external diffs, and every filter that it names.
+ *    file-system monitors, external diffs, every filter that it names, and fetching of any kind.
  * 2. Objects are written into a folder of ours; the repository's own are only read.
  */
 import { spawn } from "node:child_process";
@@ -35,6 +35,10 @@ export class Git {
       GIT_ATTR_NOSYSTEM: "1",
       GIT_TERMINAL_PROMPT: "0",
       GIT_OPTIONAL_LOCKS: "0",
+      // A repository may say that what it lacks is to be fetched, and by which program.
+      GIT_NO_LAZY_FETCH: "1",
+      GIT_ALLOW_PROTOCOL: "none",
+      GIT_SSH_COMMAND: "false",
     };
     const settings: [string, string][] = [
       ["safe.directory", "*"],

@@ -251,6 +251,29 @@ describe("git_diff", () => {
     expect(existsSync(join(root, "sprung"))).toBe(false);
   });
 
+  it("what the repository lacks is not fetched, whatever it says about where from", async () => {
+    repository(workspace);
+    put("trap.sh", `#!/bin/sh\ntouch ${root}/sprung\n`, root);
+    chmodSync(join(root, "trap.sh"), 0o755);
+    const baseline = await begin([{ strategy: "git_diff" }]);
+    const blob = git(workspace, "rev-parse", "HEAD:a.txt").trim();
+    rmSync(join(workspace, ".git/objects", blob.slice(0, 2), blob.slice(2)));
+    for (const [name, value] of [
+      ["core.repositoryFormatVersion", "1"],
+      ["extensions.partialClone", "origin"],
+      ["remote.origin.url", "ssh://nowhere/x"],
+      ["remote.origin.promisor", "true"],
+      ["core.sshCommand", join(root, "trap.sh")],
+    ] as const)
+      git(workspace, "config", name, value);
+    put("a.txt", "changed\n");
+    await expect(baseline.collect(null, [])).rejects.toMatchObject({ code: "command_failed" });
+    expect(existsSync(join(root, "sprung"))).toBe(false);
+    // The trap works: git itself walks into it.
+    expect(() => git(workspace, "cat-file", "-p", blob)).toThrow();
+    expect(existsSync(join(root, "sprung"))).toBe(true);
+  });
+
   it("a worktree that the job has bent elsewhere is refused", async () => {
     repository(workspace);
     const baseline = await begin([{ strategy: "git_diff" }]);
