@@ -81,29 +81,18 @@ export const HANDLERS: Handlers = {
   live: async (call) => {
     const { hub, limits } = call.services;
     const { outgoing, principal, query } = call;
-    const stream = new EventStream(outgoing);
+    const stream = new EventStream(outgoing, Math.min(2_000, limits.heartbeatMs));
+    const after = query["after"] ?? (call.header("last-event-id") || undefined);
+    if (after !== undefined && !/^\d{1,16}(-\d{1,9})?$/.test(after))
+      throw new HttpProblem(422, "invalid_input", "Last-Event-ID is no cursor of this server");
     const listener = hub.join(principal, stream);
     outgoing.on("close", () => listener.ended());
-    const after = query["after"] ?? (call.header("last-event-id") || undefined);
     try {
-      if (after !== undefined && !/^\d{1,16}(-\d{1,9})?$/.test(after))
-        throw new HttpProblem(422, "invalid_input", "Last-Event-ID is no cursor of this server");
-      outgoing.writeHead(200, {
-        "content-type": "text/event-stream",
-        "cache-control": "no-store",
-        "x-content-type-options": "nosniff",
-        "x-accel-buffering": "no",
-      });
-      outgoing.write(`retry: ${Math.min(2_000, limits.heartbeatMs)}\n\n`);
       await listener.add("stream", { ...(query as { topic: "all" }), after });
     } catch (error) {
-      if (!outgoing.headersSent) {
-        listener.ended();
-        throw error;
-      }
-      const { problem } = tellProblem(error, "/api/live", hub.onFault);
-      stream.say({ type: "error", id: "stream", problem });
-      listener.close(1008, problem.detail);
+      listener.ended();
+      if (!outgoing.headersSent) throw error;
+      outgoing.destroy();
     }
     return { taken: true };
   },

@@ -52,12 +52,14 @@ export class Listener {
       throw new HttpProblem(403, "forbidden", `this token is good for run ${this.principal.run} only`);
     const subscription = await subscribe(this.hub.sources, asked);
     if (this.closed) return;
+    this.remove(id);
     this.subscriptions.set(id, subscription);
     this.sink.send(subscribed(subscription.position), id);
     this.wake();
   }
 
   remove(id: string): void {
+    this.subscriptions.get(id)?.close?.();
     this.subscriptions.delete(id);
   }
 
@@ -122,6 +124,7 @@ export class Listener {
   /** The connection is gone. */
   ended(): void {
     this.closed = true;
+    for (const subscription of this.subscriptions.values()) subscription.close?.();
     this.subscriptions.clear();
     this.hub.forget(this);
   }
@@ -223,12 +226,14 @@ export class Hub {
     for (const listener of [...this.listeners]) {
       if (!(await this.still(listener.principal))) {
         listener.close(4401, "the token is no longer valid");
-      } else if (listener.isBlocked() && performance.now() - (listener.blockedAt ?? 0) > this.limits.stuckMs) {
+      } else if (listener.isBlocked()) {
+        // Whoever does not read does not answer either.
+        if (performance.now() - (listener.blockedAt ?? 0) <= this.limits.stuckMs) continue;
         this.figures.slow += 1;
         listener.close(4409, "too slow: resume at the last cursor");
       } else if (!listener.sink.alive()) {
         listener.close(4408, "no answer");
-      } else if (!listener.isBlocked()) {
+      } else {
         listener.sink.say({ type: "heartbeat", at: new Date().toISOString() });
       }
     }

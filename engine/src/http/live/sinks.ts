@@ -8,20 +8,39 @@ import { HttpProblem, invalid, tellProblem } from "../problems.ts";
 import type { Hub, Listener, Sink } from "./hub.ts";
 import type { Frame } from "./subscription.ts";
 
+/** Time in which a client may take what was sent before the end. */
+const CLOSE_MS = 2_000;
+
 export class EventStream implements Sink {
   private readonly response: ServerResponse;
+  private readonly retryMs: number;
 
-  constructor(response: ServerResponse) {
+  constructor(response: ServerResponse, retryMs: number) {
     this.response = response;
+    this.retryMs = retryMs;
+  }
+
+  /** What is refused before the first frame is answered as any other request. */
+  private begin(): void {
+    if (this.response.headersSent) return;
+    this.response.writeHead(200, {
+      "content-type": "text/event-stream",
+      "cache-control": "no-store",
+      "x-content-type-options": "nosniff",
+      "x-accel-buffering": "no",
+    });
+    this.response.write(`retry: ${this.retryMs}\n\n`);
   }
 
   send(frame: Frame, id: string): void {
+    this.begin();
     this.response.write(
       `id: ${frame.cursor}\nevent: ${frame.type}\ndata: {"id":${JSON.stringify(id)},${frame.fields}}\n\n`,
     );
   }
 
   say(fields: Record<string, unknown>): void {
+    this.begin();
     this.response.write(`event: ${String(fields["type"])}\ndata: ${JSON.stringify(fields)}\n\n`);
   }
 
@@ -36,8 +55,10 @@ export class EventStream implements Sink {
 
   close(code: number, reason: string): void {
     const last = `event: close\ndata: ${JSON.stringify({ type: "close", code, reason })}\n\n`;
-    if (this.buffered() > 0) this.response.destroy();
+    this.begin();
+    if (code === 4409) this.response.destroy();
     else this.response.end(last);
+    setTimeout(() => this.response.destroy(), CLOSE_MS).unref();
   }
 }
 
@@ -80,7 +101,8 @@ export class SocketSink implements Sink {
   close(code: number, reason: string): void {
     this.socket.close(code, reason);
     // Whoever does not read does not answer a close either.
-    if (this.buffered() > 0 || code === 4408) this.socket.terminate();
+    if (code === 4409 || code === 4408) this.socket.terminate();
+    else setTimeout(() => this.socket.terminate(), CLOSE_MS).unref();
   }
 }
 

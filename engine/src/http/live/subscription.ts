@@ -8,7 +8,7 @@
 import type { LogLine } from "../../contract/index.ts";
 import { TenutoError } from "../../core/errors.ts";
 import type { Ledger } from "../../ports/ledger.ts";
-import type { LogSink } from "../../ports/log-sink.ts";
+import type { LogSink, LogLine as PortLine } from "../../ports/log-sink.ts";
 import type { Masker } from "../mask.ts";
 import { eventShape, lineShape, runShape } from "../shapes.ts";
 import type { Feed } from "./feed.ts";
@@ -43,6 +43,7 @@ export interface Subscription {
   readonly polled: boolean;
   /** Where it stands, as a cursor. */
   readonly position: string;
+  close?(): void;
 }
 
 const frame = (type: Frame["type"], cursor: string, more: string): Frame => ({
@@ -214,6 +215,7 @@ class LogSubscription implements Subscription {
   private readonly run: string;
   private readonly asked: Asked;
   private cursor: number;
+  private reader: AsyncIterator<PortLine & { number: number }> | null = null;
 
   constructor(sources: Sources, run: string, asked: Asked, cursor: number) {
     this.sources = sources;
@@ -228,16 +230,26 @@ class LogSubscription implements Subscription {
 
   async next(): Promise<Frame | null> {
     const { job, level = "INFO" } = this.asked;
+    // Kept from frame to frame, so that a long log is read once.
+    this.reader ??= this.sources.logs.read(this.run, { after: this.cursor })[Symbol.asyncIterator]();
     const lines: LogLine[] = [];
     let chars = 0;
-    for await (const line of this.sources.logs.read(this.run, { after: this.cursor })) {
+    while (lines.length < LINES && chars < FRAME_CHARS) {
+      const { value: line, done } = await this.reader.next();
+      if (done === true) {
+        this.reader = null;
+        break;
+      }
       this.cursor = line.number;
       if ((job !== undefined && line.job !== job) || RANK[line.level] < RANK[level]) continue;
       lines.push(lineShape(line));
       chars += line.message.length;
-      if (lines.length >= LINES || chars > FRAME_CHARS) break;
     }
     if (lines.length === 0) return null;
     return frame("log", String(this.cursor), this.sources.masker.text(`"lines":${JSON.stringify(lines)}`));
+  }
+
+  close(): void {
+    void this.reader?.return?.()?.catch(() => {});
   }
 }
