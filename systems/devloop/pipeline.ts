@@ -11,6 +11,7 @@ import type { Pipeline } from "tenuto";
 import { definePipeline } from "tenuto";
 import { z } from "zod";
 import { devloopAgents } from "./agents.ts";
+import { SET_UP_SECONDS } from "./harness/set-up.ts";
 import { AGENT_KINDS } from "./harness/task.ts";
 
 type StageForm = NonNullable<Parameters<typeof definePipeline>[0]["stages"]>[number];
@@ -48,6 +49,10 @@ export const devloopParams = z.object({
     .array(z.string())
     .default(["."])
     .describe("What dev and tester may change, relative to the repository"),
+  setupCommand: z
+    .array(z.string())
+    .default([])
+    .describe("Run in the new worktree, for example npm ci: what Git ignores is not there"),
   testCommand: z.array(z.string()).default([]).describe("How to test; empty: found by what the repository holds"),
   maxIterations: z.number().int().min(1).max(10_000).default(50).describe("Most turns of an agent"),
   maxRegressions: z.number().int().min(0).max(20).default(5).describe("How often the tester may send the work back"),
@@ -93,6 +98,7 @@ function agentJob(
       },
       // Planner and verifier read everything and write nothing.
       ...(role === "dev" || role === "tester" ? { allowedPaths: "{{ params.allowedPaths }}" } : {}),
+      setupCommand: "{{ params.setupCommand }}",
       testCommand: "{{ params.testCommand }}",
       limits: {
         iterations: "{{ params.maxIterations }}",
@@ -114,7 +120,8 @@ const PREPARE: StageForm = {
       id: "workspace",
       agent: "workspace/open",
       summary: "A worktree of {{ params.workspacePath }}",
-      input: { repository: "{{ params.workspacePath }}" },
+      timeoutSeconds: SET_UP_SECONDS + 60,
+      input: { repository: "{{ params.workspacePath }}", setupCommand: "{{ params.setupCommand }}" },
     },
   ],
 };

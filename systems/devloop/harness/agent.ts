@@ -26,6 +26,8 @@ import type { Job } from "./socket.ts";
 import type { Task } from "./task.ts";
 
 const LOG_MAX_BYTES = 8 * 1024 * 1024;
+/** Of an agent's last message. */
+const TEXT_MAX_CHARS = 256 * 1024;
 const ADAPTERS: Record<string, Adapter> = { "claude-code": claudeCode, codex, command: plain };
 /** Logins that a model command may need. */
 const MODEL_LOGINS = ["ANTHROPIC_API_KEY", "OPENAI_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_BASE_URL"];
@@ -93,7 +95,13 @@ async function runOwn(run: AgentRun): Promise<AgentResult> {
 
 function resultOfEnd(end: End): AgentResult {
   if (end.kind === "finish")
-    return { ok: true, text: end.summary, data: (end.output ?? null) as Json, spawns: [], usage: NO_USAGE };
+    return {
+      ok: true,
+      text: end.summary.slice(-TEXT_MAX_CHARS),
+      data: (end.output ?? null) as Json,
+      spawns: [],
+      usage: NO_USAGE,
+    };
   if (end.kind === "spawn") return { ok: true, text: "", data: null, spawns: end.requests, usage: NO_USAGE };
   return failed(endText(end), exitCodeOf(end) === 75);
 }
@@ -148,7 +156,13 @@ async function runForeign(run: AgentRun): Promise<AgentResult> {
   if (result.ended === "timeout" && !outcome.ok)
     return failed(endText({ kind: "timeout_exceeded", seconds: task.limits.seconds }), true, outcome.usage);
   if (!outcome.ok) return failed(outcome.error ?? "the agent failed", outcome.retryable, outcome.usage);
-  return { ok: true, text: outcome.text, data: outcome.data ?? null, spawns: [], usage: outcome.usage };
+  return {
+    ok: true,
+    text: outcome.text.slice(-TEXT_MAX_CHARS),
+    data: outcome.data ?? null,
+    spawns: [],
+    usage: outcome.usage,
+  };
 }
 
 function limitedPrint(print: (line: string) => void): (line: string) => void {

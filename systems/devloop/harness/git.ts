@@ -16,6 +16,9 @@ import { runProgram } from "./program.ts";
 
 export class GitError extends Error {}
 
+/** There is nothing to work in, and no other try will change that. */
+export class NoRepositoryError extends GitError {}
+
 export interface Worktree {
   path: string;
   branch: string;
@@ -74,23 +77,36 @@ export function branchOf(runId: string): string {
   return `tenuto/${runId}`;
 }
 
-/** The worktree of a run, made where it is not there yet. @throws GitError */
-export async function ensureWorktree(repository: string, path: string, runId: string): Promise<Worktree> {
+/**
+ * The worktree of a run, made where it is not there yet; `setUp` is run in a new one, and the worktree counts as made only
+ * after it. @throws GitError, and what setUp throws
+ */
+export async function ensureWorktree(
+  repository: string,
+  path: string,
+  runId: string,
+  setUp: (tree: string) => Promise<void> = async () => {},
+): Promise<Worktree> {
   const before = await readReady(path);
   if (before !== null) return before;
-  if (!existsSync(repository)) throw new GitError(`there is no folder ${repository}`);
+  if (!existsSync(repository)) throw new NoRepositoryError(`there is no folder ${repository}`);
   await git(repository, ["rev-parse", "--verify", "--quiet", "HEAD"]).catch(() => {
     const hint = "make one with: git init && git add -A && git commit -m start";
-    throw new GitError(`${repository} is no Git repository with a commit; ${hint}`);
+    throw new NoRepositoryError(`${repository} is no Git repository with a commit; ${hint}`);
   });
   await mkdir(dirname(path), { recursive: true });
   return await withLock(
     `${path}.lock`,
-    async () => (await readReady(path)) ?? (await makeWorktree(repository, path, runId)),
+    async () => (await readReady(path)) ?? (await makeWorktree(repository, path, runId, setUp)),
   );
 }
 
-async function makeWorktree(repository: string, path: string, runId: string): Promise<Worktree> {
+async function makeWorktree(
+  repository: string,
+  path: string,
+  runId: string,
+  setUp: (tree: string) => Promise<void>,
+): Promise<Worktree> {
   const branch = branchOf(runId);
   // Left by an attempt that died while Git was filling it.
   await rm(path, { recursive: true, force: true });
@@ -99,6 +115,9 @@ async function makeWorktree(repository: string, path: string, runId: string): Pr
   const where = known === "" ? ["-b", branch, path, "HEAD"] : [path, branch];
   await git(repository, ["worktree", "add", "--quiet", ...where]);
   const base = await git(repository, ["merge-base", "HEAD", branch]);
+  await setUp(path);
+  // What it left and Git does not ignore is nobody's change but its own.
+  await commitAll(path, ["."], "Set up");
   const worktree = { path, branch, base };
   await writeFile(`${path}.ready.draft`, JSON.stringify(worktree));
   await rename(`${path}.ready.draft`, `${path}.ready`);

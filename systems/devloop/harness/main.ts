@@ -13,9 +13,10 @@
 import { renameSync, writeFileSync } from "node:fs";
 import type { Json } from "tenuto";
 import { EXIT_DONE, EXIT_FAILED, EXIT_RETRYABLE } from "../domain/ends.ts";
-import { ensureWorktree, GitError } from "./git.ts";
+import { ensureWorktree, NoRepositoryError } from "./git.ts";
 import { openRecord } from "./record.ts";
 import { runRole } from "./roles.ts";
+import { setUpWith } from "./set-up.ts";
 import type { Job } from "./socket.ts";
 import { jobFromEnvironment } from "./socket.ts";
 import { readContext, readTask, TaskError } from "./task.ts";
@@ -37,7 +38,7 @@ export async function main(env: NodeJS.ProcessEnv = process.env): Promise<number
   const job = jobFromEnvironment(env);
   const workspace = env["TENUTO_WORKSPACE"] ?? process.cwd();
   if (context.attempt > 1) say(`--- Attempt ${context.attempt} ---`);
-  await ensureWorktree(task.repository, task.worktree, runId);
+  await ensureWorktree(task.repository, task.worktree, runId, setUpWith(task.setupCommand, say));
   const failures = await countSteps(job, "devloop/failed");
   const life = await countSteps(job, "devloop/final");
   const record = openRecord(workspace);
@@ -106,7 +107,7 @@ if (import.meta.main) {
     process.exitCode = await main();
   } catch (error) {
     complain(error instanceof Error ? error.message : String(error));
-    process.exitCode = error instanceof TaskError || error instanceof GitError ? EXIT_FAILED : EXIT_RETRYABLE;
+    process.exitCode = error instanceof TaskError || error instanceof NoRepositoryError ? EXIT_FAILED : EXIT_RETRYABLE;
   }
   // Whoever still holds a pipe of ours must not keep the job open.
   process.exit();

@@ -9,6 +9,7 @@
 import { writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Json } from "tenuto";
+import { cut } from "../domain/context.ts";
 import type { Role } from "../domain/outputs.ts";
 import {
   EXPECTED,
@@ -135,7 +136,7 @@ async function commit(desk: Desk, role: Role, readOnly: boolean): Promise<Change
     const shown = changes.outside.slice(0, 5).join(", ");
     await desk.job.log("WARNING", `the agent changed what it may not, which was put back: ${shown}`);
   }
-  return changes;
+  return { ...changes, files: changes.files.slice(0, NAMED_FILES), outside: changes.outside.slice(0, NAMED_FILES) };
 }
 
 function failedWork(error: unknown): RoleEnd {
@@ -144,6 +145,12 @@ function failedWork(error: unknown): RoleEnd {
 }
 
 const json = (value: unknown) => value as Json;
+
+/** Outputs of jobs are at most 1 MB: of long lists the beginning is named. */
+const NAMED_FILES = 500;
+const SHOWN_FINDINGS = 200;
+const FINDING_CHARS = 1_000;
+const PLAN_MAX_BYTES = 500_000;
 
 async function runPlanner(desk: Desk): Promise<RoleEnd> {
   const worked = await work(desk, "planner").catch(failedWork);
@@ -159,6 +166,8 @@ async function runPlanner(desk: Desk): Promise<RoleEnd> {
     { text: JSON.stringify(plan.value, null, 2) },
     "application/json",
   );
+  if (Buffer.byteLength(JSON.stringify(plan.value)) > PLAN_MAX_BYTES)
+    return { kind: "failed", error: "validation_error: the plan is larger than 500 KB", retryable: true };
   const order = plan.value.execution_order ?? orderOf(plan.value.tasks)!;
   const tasks = order.map((id) => plan.value.tasks.find((task) => task.id === id)!);
   return {
@@ -178,7 +187,6 @@ async function runDev(desk: Desk): Promise<RoleEnd> {
     output: json({
       summary: lastPart(result.text),
       ...changes,
-      files: changes.files.slice(0, 500),
       usage: result.usage,
     }),
   };
@@ -219,8 +227,9 @@ async function runRunner(desk: Desk): Promise<RoleEnd> {
 function outputOf(verdict: Verdict, tests: TestResults | null, rest: object): Json {
   const { verdict: word, findings, decidedBy } = verdict;
   const { passing: _, ...shown } = tests ?? { passing: [] };
+  const named = findings.slice(0, SHOWN_FINDINGS).map((one) => ({ ...one, message: cut(one.message, FINDING_CHARS) }));
   return json({
-    gate: { verdict: word, findings },
+    gate: { verdict: word, findings: named },
     decided_by: decidedBy,
     tests: tests === null ? null : shown,
     ...rest,

@@ -53,6 +53,8 @@ export const TASK = z.strictObject({
     .transform((paths) => (paths.length === 0 ? ["."] : paths)),
   /** Other jobs work in the same worktree at the same time, each in paths of its own. */
   shared: z.boolean().default(false),
+  /** Run in a worktree that has just been made. */
+  setupCommand: argv.default([]),
   /** Default: found by what the repository holds. */
   testCommand: argv.default([]),
   /** Folder below the worktree in which the tests are run. */

@@ -8,17 +8,19 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import { ensureWorktree, GitError, removeWorktree } from "../harness/git.ts";
+import { ensureWorktree, NoRepositoryError, removeWorktree } from "../harness/git.ts";
+import { setUpWith } from "../harness/set-up.ts";
 
-const OPEN = z.strictObject({ repository: z.string().min(1) });
+const OPEN = z.strictObject({ repository: z.string().min(1), setupCommand: z.array(z.string()).default([]) });
 const CLOSE = z.strictObject({ repository: z.string().min(1), path: z.string().min(1) });
 
 async function run(verb: string | undefined, env: NodeJS.ProcessEnv): Promise<object> {
   const input: unknown = JSON.parse(readFileSync(env["TENUTO_INPUT"]!, "utf8"));
   const runId = env["TENUTO_RUN_ID"]!;
   if (verb === "open") {
-    const { repository } = OPEN.parse(input);
-    return { ...(await ensureWorktree(repository, join(env["TENUTO_WORKSPACE"]!, "tree"), runId)), repository };
+    const { repository, setupCommand } = OPEN.parse(input);
+    const setUp = setUpWith(setupCommand, (line) => process.stdout.write(`${line}\n`));
+    return { ...(await ensureWorktree(repository, join(env["TENUTO_WORKSPACE"]!, "tree"), runId, setUp)), repository };
   }
   const { repository, path } = CLOSE.parse(input);
   return await removeWorktree(repository, path, runId);

@@ -123,3 +123,17 @@ test("mock: three jobs that do nothing, and fail at the rate that was asked for"
   const [job] = await bench.tenuto.client.jobs("latest");
   expect(JSON.parse(job!.error!).details.stderr).toBe("[planner] failed by chance, at a rate of 1");
 });
+
+test("a set-up runs in the new worktree before anything else; what it leaves and Git does not ignore is a commit of its own", async () => {
+  bench = await openBench({}, { ".gitignore": "modules/\n" });
+  const setupCommand = ["sh", "-c", "mkdir modules && echo ready > modules/ready && echo lock > lock.txt"];
+  const agentCommand = ["sh", "-c", "cat > /dev/null; cp modules/ready src/ready.txt; echo done"];
+  const ended = await bench.run("devloop-dev-only", { setupCommand, agentCommand });
+  expect(ended.output("dev").files).toEqual([{ path: "src/ready.txt", change: "added" }]);
+  expect(await git(bench.repository, ["log", "--format=%s", `main..tenuto/${ended.id}`])).toBe("dev: dev\nSet up");
+  const failed = await bench.run("devloop-dev-only", { setupCommand: ["sh", "-c", "echo no network; exit 4"] });
+  expect([failed.end.state, failed.job("dev").state]).toEqual(["failed", "skipped"]);
+  expect(JSON.parse(failed.job("workspace").error!).details.stderr).toContain(
+    "setupCommand exited with code 4: no network",
+  );
+});

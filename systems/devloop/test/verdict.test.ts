@@ -218,6 +218,12 @@ describe("test runs", () => {
     expect(feedbackOf({ ...one, output: "y".repeat(10_000) }).length).toBeLessThanOrEqual(3_000);
   });
 
+  test("without names, failures are told apart by the output, but not by its numbers", () => {
+    const unnamed = (output: string) => signatureOf({ ...results("failed", [], []), runner: "command", output });
+    expect(unnamed("1 of 9 failed in 0.31 s: login")).toBe(unnamed("2 of 9 failed in 1.7 s: login"));
+    expect(unnamed("failed: login")).not.toBe(unnamed("failed: logout"));
+  });
+
   test("no text makes the reader throw", () => {
     const pieces = fc.constantFrom(
       "<testcase ",

@@ -25,7 +25,9 @@ export const claudeCode: Adapter = {
     "-p",
     ...["--output-format", "stream-json", "--verbose"],
     // What is not allowed is refused, as there is nobody to ask.
-    ...["--permission-mode", readOnly ? "plan" : "acceptEdits"],
+    ...(readOnly
+      ? ["--permission-mode", "default", "--disallowedTools", "Edit,Write,NotebookEdit"]
+      : ["--permission-mode", "acceptEdits"]),
     "--strict-mcp-config",
     ...(model === undefined ? [] : ["--model", model]),
     ...(maxTurns === undefined ? [] : ["--max-turns", String(maxTurns)]),
