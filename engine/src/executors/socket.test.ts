@@ -55,15 +55,15 @@ describe("the job socket", () => {
     ["/step/save", { key: "k", inputHash: "h", output: null }, {}, ["saveStep", "k", "h", null]],
     [
       "/artifact",
-      { name: "n", path: "a/b", mediaType: "t" },
+      { name: "n", path: "a/b", mediaType: "t", type: "test_results" },
       { sha256: "ab", bytes: 2 },
-      ["artifact", "n", { path: "/srv/a/b" }, "t"],
+      ["artifact", "n", { path: "/srv/a/b" }, "t", "test_results"],
     ],
     [
       "/artifact",
       { name: "n", base64: "AAE=" },
       { sha256: "ab", bytes: 2 },
-      ["artifact", "n", Buffer.from([0, 1]), undefined],
+      ["artifact", "n", Buffer.from([0, 1]), undefined, undefined],
     ],
     ["/limit", { name: "n", key: "k" }, {}, ["limit", "n", "k"]],
     ["/spend", { name: "n", amount: 1.5 }, {}, ["spend", "n", 1.5]],

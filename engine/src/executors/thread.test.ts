@@ -73,7 +73,7 @@ describe("an agent in a thread", () => {
       ["progress", 1, 2, undefined],
       ["step", "a\\/b/1", hash],
       ["saveStep", "a\\/b/1", hash, "r/j/3/a\\/b/1"],
-      ["artifact", "page", new TextEncoder().encode("text"), "text/plain"],
+      ["artifact", "page", new TextEncoder().encode("text"), "text/plain", undefined],
       ["limit", "api", "key:1"],
       ["spend", "money", 2],
       ["spawn", "child", { agent: "test/other", input: 1 }],
