@@ -31,6 +31,5 @@ try {
 } catch (error) {
   process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
   // Git may have been busy or short of something; a wrong folder stays wrong.
-  process.exitCode =
-    error instanceof GitError && !/there is no folder|is no Git repository/.test(error.message) ? 75 : 1;
+  process.exitCode = error instanceof NoRepositoryError || error instanceof z.ZodError ? 1 : 75;
 }
