@@ -13,6 +13,7 @@ import { linkCrawler } from "./jobs/discovery/link_crawler.ts";
 import { siteMapper } from "./jobs/discovery/site_mapper.ts";
 import { enrichmentAgents, providerLimiters } from "./jobs/enrich.ts";
 import { htmlParser } from "./jobs/extraction/html_parser.ts";
+import { pdfParser } from "./jobs/extraction/pdf_parser.ts";
 import { expectedMembers } from "./jobs/gate/expected_members.ts";
 import { associationRunner } from "./jobs/orchestration/association.ts";
 import { planner } from "./jobs/orchestration/planner.ts";
@@ -72,6 +73,7 @@ export function associationsAgents(services: Services = realServices, ratePerSec
     defineAgent(siteMapper(services)),
     defineAgent(linkCrawler(services)),
     defineAgent(htmlParser(services)),
+    defineAgent(pdfParser(services)),
     defineAgent(recordsWriter(services)),
     defineAgent(expectedMembers()),
     defineAgent(summary()),

@@ -49,6 +49,8 @@ export interface Fetched {
   linkHeader: string | null;
   /** All headers, names in lower case; Set-Cookie once for each cookie. */
   headers: [name: string, value: string][];
+  /** The body as it came, for what is no text. */
+  body: Uint8Array;
 }
 
 export interface HttpClient {
@@ -124,6 +126,7 @@ export function createHttpClient(options: HttpOptions): HttpClient {
       contentType,
       linkHeader: response.headers.get("link"),
       headers: [...response.headers],
+      body: bytes,
     };
   }
 

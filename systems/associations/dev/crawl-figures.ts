@@ -26,7 +26,7 @@ const { values: options } = parseArgs({
     only: { type: "string", default: "" },
     /** Set for the child: folder and rate. */
     child: { type: "string" },
-    rate: { type: "string", default: "150" },
+    rate: { type: "string", default: "100000" },
   },
 });
 
@@ -57,7 +57,7 @@ async function extract(folder: string, ratePerSecond: number): Promise<void> {
 
 async function prepared(site: FixtureSite, name: string, ratePerSecond = 100_000): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), `figures-${name}-`));
-  await writeSiteConfig(join(folder, "config"), site.url, { ratePerSecond });
+  await writeSiteConfig(join(folder, "config"), site.url, { ratePerSecond, members: site.members.length });
   return folder;
 }
 
@@ -90,20 +90,22 @@ async function measureKills(kills: number, seed: number): Promise<void> {
       else if (asked.has(path)) again++;
       asked.set(path, performance.now());
     };
+    // Moments spread over the whole work, by what has been asked for so far; the last ones fall into the writing.
+    const points = Array.from({ length: kills }, () => Math.floor(random() * 1_150)).sort(
+      (left, right) => left - right,
+    );
     let done = false;
-    for (let kill = 1; kill <= kills && !done; kill++) {
+    for (const [at, point] of points.entries()) {
+      if (done) break;
       const child = startChild(disturbed);
       const ended = new Promise<number | null>((resolve) => child.once("exit", resolve));
-      // Anywhere from the start of the process to well into its work.
-      const at = total + Math.floor((random() * (2 * 1180)) / kills);
-      const killer = setInterval(() => total >= at && child.kill("SIGKILL"), 5);
-      const latest = setTimeout(() => child.kill("SIGKILL"), 500 + random() * 6_000);
+      const delayMs = random() * 40;
+      const killer = setInterval(() => asked.size >= point && setTimeout(() => child.kill("SIGKILL"), delayMs), 5);
       done = (await ended) === 0;
       clearInterval(killer);
-      clearTimeout(latest);
       const now = performance.now();
       for (const [path, when] of asked) if (now - when > IN_FLIGHT_MS) complete.add(path);
-      console.log(`  kill ${kill}: ${total} requests so far`);
+      console.log(`  kill ${at + 1}: ${asked.size} addresses, ${total} requests so far`);
     }
     if (!done && (await new Promise((resolve) => startChild(disturbed).once("exit", resolve))) !== 0)
       throw new Error("the last process failed");

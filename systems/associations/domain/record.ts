@@ -3,7 +3,7 @@ import type { Fields } from "./field-values.ts";
 
 export interface Provenance {
   source_url: string;
-  source_type: "web";
+  source_type: "web" | "pdf";
   extracted_at: string;
   extracted_by: string;
   association_code: string;
