@@ -13,24 +13,26 @@ const EVENTS_PAGE = 5_000;
 /** Where a run comes from and what has become of its effects. */
 export async function relationOf(tenuto: Tenuto, run: RunRecord) {
   const { ledger } = tenuto.engine.parts;
-  const { relation, from, dryRun } = variantOf(run);
+  const { relation, from, dryRun, excluded = [] } = variantOf(run);
   const origin = run.origin === null ? null : await ledger.run(run.origin);
   return {
     relation: relation ?? null,
     origin: origin?.id ?? null,
     from: typeof from === "string" ? from : null,
     dryRun: dryRun === true,
+    excluded,
     rollback: await rollbackStatus(ledger, run),
   };
 }
 
 /** The same as lines of a run's head. */
 export async function relationLines(tenuto: Tenuto, run: RunRecord): Promise<string[]> {
-  const { relation, origin, from, dryRun, rollback } = await relationOf(tenuto, run);
+  const { relation, origin, from, dryRun, excluded, rollback } = await relationOf(tenuto, run);
   const lines: string[] = [];
   if (relation === "rollback") lines.push(`Undoes    ${origin ?? "a run that has been pruned"}`);
   if (relation === "rerun")
     lines.push(`Rerun of  ${origin ?? "a run that has been pruned"}${from === null ? "" : `, from job ${from}`}`);
+  if (excluded.length > 0) lines.push(`Left out  ${excluded.join(", ")}`);
   if (dryRun) lines.push("Dry run   what changes something outside was planned, not run");
   if (rollback !== null)
     lines.push(

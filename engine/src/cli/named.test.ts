@@ -146,6 +146,30 @@ describe("schedules", () => {
     expect((await line.call("schedules", "enable", "nightly")).out).toContain("is enabled; next at");
   });
 
+  it("trigger starts it now; what was left out is shown, and left out again by a rerun", async () => {
+    await line.call(
+      "schedules",
+      "add",
+      "nightly",
+      "flow",
+      "--cron",
+      "0 2 * * *",
+      "-p",
+      "name=Ann",
+      "--exclude-job",
+      "polish",
+    );
+    const id = (await line.call("schedules", "trigger", "nightly")).out.trim();
+    expect((await line.call("resume", id)).code).toBe(0);
+    const { run, jobs } = (await line.call("runs", "show", id, "--json")).json;
+    expect([run.params, run.excluded, jobs.length]).toEqual([{ name: "Ann" }, ["polish"], 2]);
+    expect((await line.call("runs", "show", id)).out).toContain("Left out  polish\n");
+    expect((await line.call("runs", "report", id)).out).toContain("| Left out | polish |");
+    const again = await line.call("runs", "rerun", id, "--json");
+    expect([again.code, again.json.run.jobs.total]).toEqual([0, 2]);
+    expect(await line.call("schedules", "trigger", "nigthly")).toMatchObject({ code: 3 });
+  });
+
   it("a worker fires it", { timeout: 20_000 }, async () => {
     await line.call("schedules", "add", "often", "flow", "--cron", "* * * * * *", "--missed", "skip");
     const worker = line.start("worker");

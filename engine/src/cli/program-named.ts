@@ -107,6 +107,10 @@ export function addSchedules(program: Command, start: Start): void {
     .option("--count <n>", "this many (default: 5)")
     .action((name, options) => start(async (cli) => (await commands()).schedulesNext(cli, name, options)));
   schedules
+    .command("trigger <name>")
+    .description("Start its pipeline now, beside its times; leaves the work to a worker.")
+    .action((name) => start(async (cli) => (await commands()).schedulesTrigger(cli, name)));
+  schedules
     .command("enable <name>")
     .description("Go on from now; what came while it was disabled is not made up for.")
     .action((name) => start(async (cli) => (await commands()).schedulesEnable(cli, name, true)));

@@ -182,6 +182,21 @@ export class Schedules implements Service {
     return times;
   }
 
+  /** Starts its pipeline now, with its params, beside its times. @throws what a start throws */
+  async trigger(name: string): Promise<{ id: string }> {
+    const row = await this.show(name);
+    const found = await this.host.find(row.pipeline);
+    if (found === null)
+      throw new TenutoError(
+        "unknown_pipeline",
+        `there is no pipeline or template named ${JSON.stringify(row.pipeline)}`,
+        {
+          hint: suggest(row.pipeline, await this.host.names(), "pipeline"),
+        },
+      );
+    return await this.host.start(found.pipeline, JSON.parse(row.params), settingsOf(row));
+  }
+
   /** Removes it; runs that it has started go on. @throws not_found */
   async remove(name: string): Promise<ScheduleRow> {
     return await this.parts.ledger.apply(removeSchedule(name, (await this.show(name)).pipeline));
@@ -288,9 +303,8 @@ export class Schedules implements Service {
   private async startAt(row: ScheduleRow, pipeline: KnownPipeline, nominal: number): Promise<Outcome> {
     const options: StartOptions = {
       idempotencyKey: scheduleKey(row.id, nominal),
+      ...settingsOf(row),
       labels: { schedule: row.id, nominal: new Date(nominal).toISOString() },
-      ...(row.priority === null ? {} : { priority: row.priority }),
-      ...(row.excluded === null ? {} : { exclude: JSON.parse(row.excluded) as Exclusion }),
     };
     try {
       const { id } = await this.host.start(pipeline, JSON.parse(row.params), options);
@@ -308,6 +322,15 @@ export class Schedules implements Service {
       return { run: null, error: { category, code, message, ...(hint === undefined ? {} : { hint }) } };
     }
   }
+}
+
+/** What each of its runs is started with. */
+function settingsOf(row: ScheduleRow): StartOptions {
+  return {
+    labels: { schedule: row.id },
+    ...(row.priority === null ? {} : { priority: row.priority }),
+    ...(row.excluded === null ? {} : { exclude: JSON.parse(row.excluded) as Exclusion }),
+  };
 }
 
 function checkInput({ name, pipeline, priority }: ScheduleInput, missed: MissedPolicy, cap: number): void {

@@ -21,7 +21,7 @@ it("templates-and-schedules.md", async () => {
   expect(plan?.out).toContain("publish  command/inline  needs fetch");
   expect(said.get("tenuto schedules next daily --count 3")?.out).toMatch(/^(.* 02:30:00 Europe\/Berlin\n){3}$/);
   expect(said.get("tenuto schedules show daily")?.out).toContain('params   {"region":"east"}');
-  const report = await line.call("runs", "report", "latest");
+  const report = await line.call("runs", "report", "nightly-3");
   expect(report.out).toContain("**Fetch, check and publish the day's figures: SUCCESS**");
   expect(report.out).toContain("- Fetched: figures of north");
 });

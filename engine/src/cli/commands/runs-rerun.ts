@@ -5,7 +5,7 @@
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { TenutoError } from "../../core/errors.ts";
-import type { Json } from "../../core/model.ts";
+import { type Json, variantOf } from "../../core/model.ts";
 import { usage } from "../failure.ts";
 import type { Cli } from "../main.ts";
 import { loadProject, withLedger } from "../project.ts";
@@ -33,7 +33,13 @@ export async function runsRerun(cli: Cli, id: string, options: RerunOptions): Pr
     ...(from === undefined ? {} : { from }),
     ...(given === undefined ? {} : { input: inputOf(cli, given) }),
   };
-  return await runPipeline(cli, pipeline, { ...rest, rerun }, JSON.parse(run.params) as Record<string, Json>);
+  const excludeJob = [...(options.excludeJob ?? []), ...(variantOf(run).excluded ?? [])];
+  return await runPipeline(
+    cli,
+    pipeline,
+    { ...rest, excludeJob, rerun },
+    JSON.parse(run.params) as Record<string, Json>,
+  );
 }
 
 /** JSON, or `@FILE` with JSON in it. */

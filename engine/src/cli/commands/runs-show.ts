@@ -68,10 +68,10 @@ async function showRun(cli: Cli, tenuto: Tenuto, place: Place, run: RunRecord, l
   }
   const still = await standingStill(cli, place.home, [run], jobs);
   const parents = new Map(jobs.map((job) => [job.seq, job.id]));
-  const { relation, origin, from, dryRun, rollback } = await relationOf(tenuto, run);
+  const { relation, origin, from, dryRun, excluded, rollback } = await relationOf(tenuto, run);
   const models = await tenuto.client.usage(run.id);
   out.document("run.details", {
-    run: { ...runDocument(run), relation, origin, from, dryRun, rollback },
+    run: { ...runDocument(run), relation, origin, from, dryRun, excluded, rollback },
     stages: stages.map((stage) => stageDocument(stage, jobs)),
     jobs: jobs.map((job) => ({
       ...jobDocument(job, stages[job.stage]?.name ?? "", parentOf(job, parents)),

@@ -1,4 +1,4 @@
-/** `tenuto schedules add|list|show|next|enable|disable|remove`: what is started by itself. */
+/** `tenuto schedules add|list|show|next|trigger|enable|disable|remove`: what is started by itself. */
 import { paramsFromText } from "../../authoring/params.ts";
 import type { PipelineDocument } from "../../core/document.ts";
 import type { Json, Priority } from "../../core/model.ts";
@@ -197,6 +197,16 @@ export async function schedulesRemove(cli: Cli, name: string): Promise<number> {
     const row = await schedules.remove(name);
     cli.out.document("schedule.removed", { name: row.id, fired: row.fired, passed: row.passed });
     cli.out.data(`Schedule ${row.id} is removed; the runs that it started stay`);
+    return EXIT.ok;
+  });
+}
+
+export async function schedulesTrigger(cli: Cli, name: string): Promise<number> {
+  return await withProject(cli, async (tenuto) => {
+    const { id } = await tenuto.schedules.trigger(name);
+    cli.out.document("schedule.triggered", { name, run: id });
+    cli.out.data(id);
+    cli.out.say("It is worked on by `tenuto worker`, or now by `tenuto resume`.");
     return EXIT.ok;
   });
 }

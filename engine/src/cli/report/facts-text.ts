@@ -57,11 +57,12 @@ export function factRows(facts: ReportFacts): string[][] {
 }
 
 function relationRows({ relation }: ReportFacts): string[][] {
-  const { origin, from, dryRun, rollback } = relation;
+  const { origin, from, dryRun, excluded, rollback } = relation;
   const rows: string[][] = [];
   const before = origin ?? "a run that has been pruned";
   if (relation.relation === "rollback") rows.push(["Undoes", before]);
   if (relation.relation === "rerun") rows.push(["Rerun of", `${before}${from === null ? "" : `, from job ${from}`}`]);
+  if (excluded.length > 0) rows.push(["Left out", excluded.join(", ")]);
   if (dryRun) rows.push(["Dry run", "what changes something outside was planned, not run"]);
   if (rollback !== null)
     rows.push(["Rollback", `${rollback.state} (${rollback.done} of ${rollback.of}) by run ${rollback.run}`]);
