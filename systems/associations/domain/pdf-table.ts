@@ -42,6 +42,12 @@ interface Cell {
   end: number;
 }
 
+interface Row {
+  cells: Cell[];
+  page: number;
+  y: number;
+}
+
 interface Column {
   field: string | null;
   x: number;
@@ -52,16 +58,17 @@ export function recordsFromPdf(texts: readonly PlacedText[]): PdfRecord[] {
   const rows = rowsOf(texts);
   const records: PdfRecord[] = [];
   let columns: Column[] | null = null;
+  let above: Row | null = null;
   for (const row of rows) {
-    const headings = headingsOf(row);
+    const headings = headingsOf(row.cells);
     if (headings !== null) columns = headings;
-    else if (columns !== null) takeRow(records, row, columns);
+    else if (columns !== null && takeRow(records, row, { columns, above })) above = row;
   }
-  return columns === null ? rows.flatMap(fromLine) : records;
+  return columns === null ? rows.flatMap(({ cells }) => fromLine(cells)) : records;
 }
 
 /** Texts on one height are a row; texts close to each other are a cell. */
-function rowsOf(texts: readonly PlacedText[]): Cell[][] {
+function rowsOf(texts: readonly PlacedText[]): Row[] {
   const sorted = texts
     .filter(({ text }) => text.trim() !== "")
     .toSorted((a, b) => a.page - b.page || b.y - a.y || a.x - b.x);
@@ -71,7 +78,7 @@ function rowsOf(texts: readonly PlacedText[]): Cell[][] {
     if (last !== undefined && last.page === text.page && Math.abs(last.y - text.y) < 3) rows.at(-1)!.push(text);
     else rows.push([text]);
   }
-  return rows.map((row) => cellsOf(row.toSorted((a, b) => a.x - b.x)));
+  return rows.map((row) => ({ cells: cellsOf(row.toSorted((a, b) => a.x - b.x)), page: row[0]!.page, y: row[0]!.y }));
 }
 
 const WORD_GAP = 6;
@@ -98,16 +105,29 @@ function headingsOf(row: readonly Cell[]): Column[] | null {
   return known.length >= 2 && known.some(({ field }) => field === "company_name") ? columns : null;
 }
 
-function takeRow(records: PdfRecord[], row: readonly Cell[], columns: readonly Column[]): void {
+/** A cell goes on in the next line, which is near. Titles and page numbers are further away, or on another page. */
+const LINE_GAP = 14;
+
+/** True when the row was a record or a part of one. */
+function takeRow(
+  records: PdfRecord[],
+  { cells, page, y }: Row,
+  { columns, above }: { columns: readonly Column[]; above: Row | null },
+): boolean {
   const record: PdfRecord = {};
-  for (const { text, x } of row) {
+  for (const { text, x } of cells) {
     const column = columns.findLast((candidate) => candidate.x <= x + WORD_GAP) ?? columns[0]!;
     if (column.field !== null) record[column.field] = cleanText(`${record[column.field] ?? ""} ${text}`);
   }
+  const fields = Object.entries(record);
+  if (record.company_name !== undefined && fields.length >= 2) {
+    records.push(record);
+    return true;
+  }
   const last = records.at(-1);
-  if (record.company_name !== undefined && Object.keys(record).length >= 2) records.push(record);
-  else if (last !== undefined && Object.keys(record).length > 0 && !/^page \d+/i.test(record.company_name ?? ""))
-    for (const [field, text] of Object.entries(record)) last[field] = cleanText(`${last[field] ?? ""} ${text}`);
+  if (last === undefined || above === null || above.page !== page || above.y - y > LINE_GAP) return false;
+  for (const [field, text] of fields) last[field] = cleanText(`${last[field] ?? ""} ${text}`);
+  return true;
 }
 
 /** Without a table: a line that names somebody and says how to reach them. */

@@ -17,7 +17,7 @@ const straight = (text: unknown) => String(text).replaceAll("’", "'");
 
 /** A PDF with these texts, one list a page. */
 function pdfOf(pages: { x: number; y: number; text: string }[][]): Buffer {
-  const escape = (text: string) => text.replace(/[\\()]/g, "\\$&");
+  const quoted = (text: string) => text.replace(/[\\()]/g, "\\$&");
   const objects: string[] = [
     "<< /Type /Catalog /Pages 2 0 R >>",
     "",
@@ -25,7 +25,7 @@ function pdfOf(pages: { x: number; y: number; text: string }[][]): Buffer {
   ];
   const kids: string[] = [];
   for (const texts of pages) {
-    const stream = texts.map(({ x, y, text }) => `BT /F1 9 Tf ${x} ${y} Td (${escape(text)}) Tj ET`).join("\n");
+    const stream = texts.map(({ x, y, text }) => `BT /F1 9 Tf ${x} ${y} Td (${quoted(text)}) Tj ET`).join("\n");
     objects.push(`<< /Length ${stream.length} >>\nstream\n${stream}\nendstream`);
     objects.push(
       `<< /Type /Page /Parent 2 0 R /MediaBox [0 0 800 800] /Contents ${objects.length} 0 R /Resources << /Font << /F1 3 0 R >> >> >>`,
