@@ -45,6 +45,8 @@ export const dedupeInput = z
 
 const groupSchema = z.object({
   group: z.string(),
+  size: z.number(),
+  /** The first of them. */
   members: z.array(
     z.object({
       record: z.number(),
@@ -75,6 +77,7 @@ export const dedupeOutput = z.object({
 });
 
 const PAIRS_SHOWN = 20;
+const MEMBERS_SHOWN = 200;
 
 export function dedupe(services: Pick<Services, "now">) {
   return {
@@ -217,14 +220,17 @@ function* describeGroups(
   for (let at = 0; at < pairs.left.length; at++) {
     const number = groupOf.get(pairs.left[at]!);
     if (number === undefined || groupOf.get(pairs.right[at]!) !== number) continue;
-    pairsOf.set(number, [...(pairsOf.get(number) ?? []), at]);
+    const known = pairsOf.get(number);
+    if (known === undefined) pairsOf.set(number, [at]);
+    else known.push(at);
   }
   const text = (value: unknown) => (typeof value === "string" ? value : null);
   for (const [number, group] of groups.entries()) {
     const best = (pairsOf.get(number) ?? []).sort((a, b) => pairs.score[b]! - pairs.score[a]!).slice(0, PAIRS_SHOWN);
     yield {
       group: groupName(number),
-      members: group.map((member) => {
+      size: group.length,
+      members: group.slice(0, MEMBERS_SHOWN).map((member) => {
         const { company_name, association, source_url } = held.get(member) ?? {};
         return {
           record: member,

@@ -354,6 +354,13 @@ describe("groups", () => {
     expect(score({ name: "Zorbel Gears", address: "12 Main St., Toledo, OH 43601" }, ours)).toBe(1);
   });
 
+  test("one company twenty thousand times is one group, in no more than its share of time", () => {
+    const records = Array.from({ length: 20_000 }, () => ({ company_name: "Zorbel Gears", phone: "419-555-0100" }));
+    const { groups, stats } = drain(findDuplicates(profilesOf(records)));
+    expect(groups.map((group) => group.length)).toEqual([20_000]);
+    expect(stats.candidates).toBeLessThan(20_000 * 50);
+  });
+
   test("made-up lists of 3,000: nothing wrong put together, nearly all found", () => {
     const records = [...madeCompanies({ count: 3_000, seed: 11 })];
     const groups = groupsOf(records.map(({ entity: _, ...rest }) => rest));

@@ -52,6 +52,25 @@ describe("merging", () => {
     });
   });
 
+  test("a default of the schema gives way to what a page said, and is no conflict", () => {
+    const assumed = {
+      company_name: "Zorbel",
+      country: "United States",
+      provenance: { fields: { country: "default" } },
+    };
+    const said = { company_name: "Zorbel", country: "Canada", provenance: { fields: { country: "label country" } } };
+    expect(mergeRecords([assumed, said, assumed], facts)).toMatchObject({
+      country: "Canada",
+      merged_fields: { country: [1] },
+      merge_conflicts: {},
+    });
+    expect(mergeRecords([said, assumed], facts)).toMatchObject({
+      country: "Canada",
+      merged_fields: {},
+      merge_conflicts: {},
+    });
+  });
+
   test("a single record stays as it is", () => {
     expect(mergeRecords([one], facts)).toEqual({ ...one, associations: ["PMA"] });
   });

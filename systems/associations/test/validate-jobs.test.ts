@@ -226,6 +226,21 @@ describe("dedupe", () => {
     );
   });
 
+  test("one company five thousand times is one record of a bearable size", async () => {
+    const records = Array.from({ length: 5_000 }, (_, id) => ({
+      id,
+      company_name: "Zorbel Gears",
+      phone: "419-555-0100",
+    }));
+    const result = await call(dedupe({ now }), { records }, providerContext().ctx);
+    expect(result).toMatchObject({
+      duplicates_found: 4_999,
+      groups: [{ size: 5_000 }],
+      records: [{ id: 0, merged_from_count: 5_000 }],
+    });
+    expect(JSON.stringify(result).length).toBeLessThan(100_000);
+  });
+
   test("a file that is not there is named, with what to do", async () => {
     const missing = join(await folder(), "none.jsonl");
     await expect(collect(fromFiles([missing]))).rejects.toMatchObject({

@@ -41,7 +41,11 @@ export function clusterPairs(count: number, pairs: MatchedPairs, { clash }: { cl
   const find = (record: number): number => {
     let root = record;
     while (parent[root] !== root) root = parent[root]!;
-    for (let at = record; parent[at] !== root; ) [at, parent[at]] = [parent[at]!, root];
+    for (let at = record; at !== root; ) {
+      const next = parent[at]!;
+      parent[at] = root;
+      at = next;
+    }
     return root;
   };
   const membersOf = (root: number) => members.get(root) ?? [root];
@@ -54,15 +58,16 @@ export function clusterPairs(count: number, pairs: MatchedPairs, { clash }: { cl
       refused.push({ left, right, score: pairs.score[at]!, because });
       continue;
     }
-    const [root, other] = a < b ? [a, b] : [b, a];
+    // The smaller group goes into the larger one, so that a group of n costs n log n, however it grows.
+    const larger = membersOf(a).length >= membersOf(b).length;
+    const [root, other] = larger ? [a, b] : [b, a];
+    const joined = membersOf(root);
+    for (const member of membersOf(other)) joined.push(member);
     parent[other] = root;
-    members.set(
-      root,
-      [...membersOf(root), ...membersOf(other)].sort((x, y) => x - y),
-    );
+    members.set(root, joined);
     members.delete(other);
   }
-  const groups = [...members.values()].sort((x, y) => x[0]! - y[0]!);
+  const groups = [...members.values()].map((group) => group.sort((x, y) => x - y)).sort((x, y) => x[0]! - y[0]!);
   return { groups, refused };
 }
 

@@ -1,7 +1,8 @@
 /**
  * One record out of several that are the same, and where each value of it came from.
  *
- * 1. The first record is the base: what it says stays. Empty fields are filled from the others, in their order.
+ * 1. The first record is the base: what it says stays. Fields that are empty, or hold a schema's default, are filled from the others, in
+ *    their order.
  * 2. Lists of people and technologies are united; of counts and scores the larger is kept; `associations` is the sorted union.
  * 3. Nothing is invented: every value stood in one of the records. What another record said differently is kept in `merge_conflicts`.
  * 4. The records themselves are not changed.
@@ -15,7 +16,7 @@ export interface MergedFacts {
   merged_from_count: number;
   /** Number of the group, as in the list of groups. */
   duplicate_group: string;
-  /** What the records were, in order. */
+  /** What the records were, in order; the first two hundred. */
   merged_from: RecordSource[];
   /** For fields that do not come from the base alone: the numbers in `merged_from` of those they come from. */
   merged_fields: Record<string, number[]>;
@@ -48,6 +49,7 @@ const OF_THE_RECORD = new Set([
   "_meta",
 ]);
 const MAX_CONFLICTS = 10;
+const MAX_SOURCES = 200;
 
 /** The records in order as one. A single record comes out as it is, with its `associations`. */
 export function mergeRecords<T extends MergeableRecord>(
@@ -64,6 +66,8 @@ export function mergeRecords<T extends MergeableRecord>(
   others.forEach((other, index) => {
     for (const [field, value] of Object.entries(other)) {
       if (field === "associations" || isEmpty(value)) continue;
+      // A default of another record is no news where there is a value.
+      if (isDefault(other, field) && !isEmpty(merged[field])) continue;
       takeValue({ merged, fields, conflicts, field, value, from: index + 1 });
     }
   });
@@ -71,7 +75,7 @@ export function mergeRecords<T extends MergeableRecord>(
     merged_at: facts.mergedAt,
     merged_from_count: records.length,
     duplicate_group: facts.group,
-    merged_from: records.map(sourceOf),
+    merged_from: records.slice(0, MAX_SOURCES).map(sourceOf),
     merged_fields: fields,
     merge_conflicts: conflicts,
   };
@@ -89,7 +93,7 @@ interface Taking {
 
 function takeValue({ merged, fields, conflicts, field, value, from }: Taking): void {
   const own = merged[field];
-  if (isEmpty(own)) {
+  if (isEmpty(own) || (isDefault(merged, field) && !fields[field])) {
     merged[field] = value;
     fields[field] = [from];
     return;
@@ -111,6 +115,12 @@ function takeValue({ merged, fields, conflicts, field, value, from }: Taking): v
   }
   const others = (conflicts[field] ??= []);
   if (others.length < MAX_CONFLICTS && !others.some((known) => same(known, value))) others.push(value);
+}
+
+/** True for a value that no page said: the schema filled it in. */
+function isDefault({ provenance }: MergeableRecord, field: string): boolean {
+  const said = (provenance as { fields?: Record<string, unknown> } | null | undefined)?.fields;
+  return said?.[field] === "default";
 }
 
 /** Both lists, each element once: people by mail address, else by name; others by their value. */
