@@ -1,7 +1,7 @@
 /** Templates in real engines: pushed, started without a file, with jobs left out, removed. */
 import { expect, it } from "vitest";
 import * as z from "zod";
-import { defineAgent, definePipeline, type Json, type Tenuto } from "../../src/index.ts";
+import { defineAgent, definePipeline, type Json, loadYamlPipeline, type Tenuto } from "../../src/index.ts";
 import { FakeClock } from "../../src/testing/clock.ts";
 import { place, seen } from "../people/open.ts";
 
@@ -160,4 +160,67 @@ it("what can't be kept or can't run is refused", async () => {
   await expect(tenuto.templates.push({} as never)).rejects.toMatchObject({ code: "invalid_definition" });
   expect(await tenuto.templates.list()).toEqual([]);
   await expect(tenuto.templates.remove("flow")).rejects.toMatchObject({ code: "not_found" });
+});
+
+it("a job with needs and `afterStage` waits for both, also when the run is retried", async () => {
+  let broken = true;
+  const flaky = defineAgent({
+    name: "test/flaky",
+    run: () => {
+      if (broken) throw new Error("not yet");
+      return "ok";
+    },
+  });
+  const pipeline = loadYamlPipeline(
+    `
+name: both
+stages:
+  - name: one
+    jobs:
+      - { id: slow, agent: test/flaky }
+      - { id: quick, agent: test/echo, input: 1 }
+  - name: two
+    jobs:
+      - { id: free, agent: test/echo, needs: [quick], input: 2 }
+      - { id: both, agent: test/echo, needs: [free], afterStage: true, input: 3 }
+`,
+    { file: "both.yaml" },
+  );
+  const tenuto = await place([pipeline], [echo, flaky]).open();
+  const run = await tenuto.start("both");
+  expect((await run.wait()).state).toBe("failed");
+  const states = async () => (await tenuto.client.jobs(run.id)).map((job) => `${job.id}:${job.state}`).join(" ");
+  expect(await states()).toBe("slow:failed quick:completed free:completed both:skipped");
+  broken = false;
+  await tenuto.client.retry(run.id);
+  expect((await (await tenuto.client.attach(run.id)).wait()).state).toBe("completed");
+  expect(await states()).toBe("slow:completed quick:completed free:completed both:completed");
+  expect((await order(tenuto, run.id)).at(-1)).toBe("both");
+});
+
+it("a barrier that was implied by an excluded job holds in a real run", async () => {
+  const tenuto = await place(
+    [
+      definePipeline({
+        name: "implied",
+        stages: [
+          { name: "one", jobs: [{ id: "a", agent: echo, input: 1 }] },
+          {
+            name: "two",
+            jobs: [
+              { id: "b", agent: echo, input: 2 },
+              { id: "x", agent: echo, needs: [], input: 3 },
+            ],
+          },
+          { name: "three", jobs: [{ id: "c", agent: echo, input: 4 }] },
+        ],
+      }),
+    ],
+    [echo],
+  ).open({ concurrency: 1 });
+  const run = await tenuto.start("implied", {}, { exclude: { jobs: ["b"] } });
+  await run.wait();
+  const ended = await order(tenuto, run.id);
+  expect(ended.at(-1)).toBe("c");
+  expect([...ended].sort()).toEqual(["a", "c", "x"]);
 });
