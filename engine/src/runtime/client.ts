@@ -17,6 +17,7 @@ import { type Exclusion, excludeJobs, excludes } from "../core/template.ts";
 import type { EventRow } from "../core/unit.ts";
 import type { JobRecord, RunFilter, RunRecord } from "../ports/ledger.ts";
 import type { Definitions } from "./definitions.ts";
+import { checkDryRun } from "./dry-run.ts";
 import { importRun, type RunToImport } from "./import.ts";
 import { referencedHashes } from "./offer.ts";
 import type { KnownPipeline, Params, Parts } from "./parts.ts";
@@ -142,6 +143,7 @@ export class Client {
     await this.makeKnown(version, name, document);
     const plan = (await this.definitions.load(version)).plan ?? planOf(document);
     const { rerun } = options;
+    if (options.dryRun === true) checkDryRun(document, this.definitions.agentsOf(plan, given.agents));
     const again =
       rerun === undefined ? null : await rerunStart(this.parts.ledger, plan, await this.run(rerun.run), rerun);
     const variant = { ...reduced, ...again?.variant, ...(options.dryRun === true ? { dryRun: true as const } : {}) };

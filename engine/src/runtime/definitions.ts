@@ -114,6 +114,12 @@ export class Definitions {
     return this.agents.get(reference);
   }
 
+  /** Agents that a run of this plan may use, as far as they are known here. */
+  agentsOf(plan: Plan, own: readonly Agent[]): Agent[] {
+    const named = plan.jobs.map((job) => this.agents.get(job.agent)).filter((agent) => agent !== undefined);
+    return [...own, ...named];
+  }
+
   offers(reference: string): boolean {
     return this.agents.has(reference) || reference === INLINE_COMMAND || reference === MULTIPLY_AGENT;
   }

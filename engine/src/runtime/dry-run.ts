@@ -4,12 +4,31 @@
  *
  * Invariant: what is planned says so, in the job's reason and under `$planned` in its output; nothing takes it for a result.
  */
+import type { Agent } from "../core/agent.ts";
 import { evaluate } from "../core/condition.ts";
+import type { PipelineDocument } from "../core/document.ts";
+import { TenutoError } from "../core/errors.ts";
 import { isDryRun, type Json } from "../core/model.ts";
 import { expand, requiredOutputs, type Scope } from "../core/placeholders.ts";
 import { declaredValues, PLANNED, type Planned, unknownReferences } from "../core/rerun.ts";
 import type { Execution } from "./execution.ts";
 import type { Result } from "./work.ts";
+
+/** Whether any job, or any agent that may be used, declares that it changes something outside. */
+export function saysWhatIsOutside(document: PipelineDocument, agents: Iterable<Agent>): boolean {
+  const jobs = document.stages.flatMap((stage) => stage.jobs);
+  if (jobs.some((job) => job.effects === "outside")) return true;
+  for (const agent of agents) if (agent.effects === "outside") return true;
+  return false;
+}
+
+/** Refuses a dry run in which everything would be run. Durable code is left to itself: it can ask `ctx.dryRun`. */
+export function checkDryRun(document: PipelineDocument, agents: Iterable<Agent>): void {
+  if (document.kind === "code" || saysWhatIsOutside(document, agents)) return;
+  throw new TenutoError("invalid_input", `a dry run of pipeline ${document.name} would run all of it`, {
+    hint: "No job and no agent says effects: outside, so nothing would be left out.",
+  });
+}
 
 /** The plan of the job if it is not to be run; null if it is. */
 export async function planInstead(scope: Execution, data: Scope): Promise<Result | null> {

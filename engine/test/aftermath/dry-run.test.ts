@@ -131,3 +131,14 @@ it("children of an agent that is outside are planned too; durable code and progr
   expect(real?.state).toBe("failed");
   expect(did).toEqual(["deploy"]);
 });
+
+it("is refused where nothing says what is outside: it would be no dry run", async () => {
+  const { did, compute } = world();
+  const pipeline = definePipeline({ name: "plain", jobs: [{ id: "a", agent: compute, input: { n: 1 } }] });
+  const tenuto = await place([pipeline]).open();
+  await expect(tenuto.start("plain", {}, { dryRun: true })).rejects.toMatchObject({
+    code: "invalid_input",
+    hint: expect.stringContaining("effects: outside"),
+  });
+  expect([did, await tenuto.client.runs()]).toEqual([[], []]);
+});

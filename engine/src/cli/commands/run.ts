@@ -12,6 +12,7 @@ import { planOf } from "../../core/plan.ts";
 import { DEFAULT_RUN_ID } from "../../core/run-id.ts";
 import { type Excluded, type Exclusion, excludeJobs, excludes } from "../../core/template.ts";
 import type { StartOptions } from "../../runtime/client.ts";
+import { saysWhatIsOutside } from "../../runtime/dry-run.ts";
 import type { RerunRequest } from "../../runtime/rerun.ts";
 import { type AttendOptions, attend, checkTimes, exitCodeOfRuns } from "../attend.ts";
 import { runDocument } from "../documents.ts";
@@ -56,7 +57,10 @@ export async function runPipeline(
   if (left !== null) tellLeftOut(cli, left);
   const rest = left === null ? pipeline : reduced(pipeline, left.document);
   // Where nobody says what is outside, nothing can be left out: then nothing is run.
-  if (options.plan === true || (options.dryRun === true && !saysWhatIsOutside(project, rest)))
+  if (
+    options.plan === true ||
+    (options.dryRun === true && !saysWhatIsOutside(rest.document, agentsUsed(project, rest)))
+  )
     return showPlan(cli, project, rest, params);
   checkTimes(options);
   if (options.detach !== true) checkAgents(project, rest);
@@ -178,16 +182,9 @@ function checkAgents(project: Project, pipeline: Pipeline): void {
   );
 }
 
-/** Whether any job, or any agent that may be used, declares that it changes something outside. */
-function saysWhatIsOutside(project: Project, { document, agents }: Pipeline): boolean {
-  const jobs = document.stages.flatMap((stage) => stage.jobs);
-  const used = new Set(jobs.map((job) => job.agent));
-  const outside = (agent: Agent) => agent.effects === "outside";
-  return (
-    jobs.some((job) => job.effects === "outside") ||
-    agents.some(outside) ||
-    project.agents.some((agent) => used.has(agent.name) && outside(agent))
-  );
+function agentsUsed(project: Project, { document, agents }: Pipeline): Agent[] {
+  const used = new Set(document.stages.flatMap((stage) => stage.jobs.map((job) => job.agent)));
+  return [...agents, ...project.agents.filter((agent) => used.has(agent.name))];
 }
 
 /** Checks what a start would check, and shows what it would do. */
