@@ -107,11 +107,18 @@ export class Webhooks {
   private readonly tenuto: Tenuto;
   private readonly secrets: Secrets;
   private readonly onFault: (error: unknown) => void;
+  private readonly allowPrivate: boolean;
   private present: Notifiers | null = null;
   private last: Promise<void> = Promise.resolve();
   private stopped = false;
 
-  constructor(tenuto: Tenuto, key: Uint8Array, onFault: (error: unknown) => void) {
+  constructor(
+    tenuto: Tenuto,
+    key: Uint8Array,
+    onFault: (error: unknown) => void,
+    options: { allowPrivate?: boolean } = {},
+  ) {
+    this.allowPrivate = options.allowPrivate === true;
     this.tenuto = tenuto;
     this.secrets = new Secrets(key);
     this.onFault = onFault;
@@ -157,7 +164,11 @@ export class Webhooks {
       on: JSON.parse(row.occasions),
       ...(row.pipeline === null ? {} : { pipelines: [row.pipeline] }),
       everySeconds: row.intervalMs / 1_000,
-      webhook: { url: row.url, secret: this.secrets.secrets("webhook", row, now) },
+      webhook: {
+        url: row.url,
+        secret: this.secrets.secrets("webhook", row, now),
+        ...(this.allowPrivate ? { allowPrivate: true } : {}),
+      },
     };
   }
 }
@@ -176,8 +187,8 @@ export function featuresOf(tenuto: Tenuto, cwd: string, webhooks: Webhooks, allo
         });
       return await engine.client.startKnown(known, params, options);
     },
-    report: async (run, format) => {
-      const facts = await factsOf(tenuto, run);
+    report: async (run, format, mask) => {
+      const facts = JSON.parse(mask(JSON.stringify(await factsOf(tenuto, run)))) as Awaited<ReturnType<typeof factsOf>>;
       if (format === "json") return JSON.stringify({ schema: "tenuto.report/1", ...facts });
       return format === "html" ? reportHtml(facts) : reportMarkdown(facts);
     },

@@ -23,7 +23,8 @@ export interface Backend {
 export interface Features {
   /** Starts with the checks of prerequisites. */
   start?(pipeline: KnownPipeline, params: unknown, options: StartOptions): Promise<RunHandle>;
-  report?(run: RunRecord, format: "json" | "md" | "html"): Promise<string>;
+  /** `mask` takes secrets out of texts, before they are written in the form asked for. */
+  report?(run: RunRecord, format: "json" | "md" | "html", mask: (text: string) => string): Promise<string>;
   retry?(run: RunRecord, how: { job?: string; items?: readonly number[] }): Promise<{ jobs: number }>;
   lineage?(artifact: ArtifactRecord): Promise<Lineage>;
   /** Webhooks were made, changed or removed. */

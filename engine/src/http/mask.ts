@@ -59,11 +59,17 @@ export function maskerOf(secrets: ReadonlyMap<string, string>): Masker {
   const names = new Map<string, string>();
   for (const [name, value] of secrets) for (const form of formsOf(value)) if (!names.has(form)) names.set(form, name);
   if (names.size === 0) return NOTHING;
+  const text = replacerOf(names);
+  // Bytes are looked at as Latin-1, in which a secret beyond ASCII has another text.
+  const latin = new Map([...names].map(([form, name]) => [Buffer.from(form).toString("latin1"), name]));
+  const longest = Math.max(...[...latin.keys()].map((form) => form.length));
+  return { text, stream: (pieces) => masked(pieces, replacerOf(latin), longest) };
+}
+
+function replacerOf(names: ReadonlyMap<string, string>): (given: string) => string {
   const forms = [...names.keys()].sort((a, b) => b.length - a.length);
   const pattern = new RegExp(forms.map((form) => form.replaceAll(/[\\^$.*+?()[\]{}|/-]/g, "\\$&")).join("|"), "g");
-  const text = (given: string) => given.replace(pattern, (found) => `[${names.get(found)}]`);
-  const longest = Math.max(...forms.map((form) => Buffer.byteLength(form)));
-  return { text, stream: (pieces) => masked(pieces, text, longest) };
+  return (given) => given.replace(pattern, (found) => `[${names.get(found)}]`);
 }
 
 /** Bytes are looked at as Latin-1, in which each byte is one character, so that nothing is lost. */

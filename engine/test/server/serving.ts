@@ -131,7 +131,7 @@ export interface Place {
   close(): Promise<void>;
 }
 
-export async function openPlace(options: Partial<ServerOptions> = {}): Promise<Place> {
+export async function openPlace(options: Partial<ServerOptions> & { privateWebhooks?: boolean } = {}): Promise<Place> {
   const home = mkdtempSync(join(tmpdir(), "tenuto-server-"));
   const latch = new Latch();
   const faults: unknown[] = [];
@@ -139,13 +139,15 @@ export async function openPlace(options: Partial<ServerOptions> = {}): Promise<P
   const tenuto = await openTenuto({ home, cwd: home, pipelines: pipelines(latch), onFault });
   secureHome(home);
   const key = serverKey(home);
-  const webhooks = new Webhooks(tenuto, key, onFault);
+  const webhooks = new Webhooks(tenuto, key, onFault, { allowPrivate: options.privateWebhooks === true });
+  const features = featuresOf(tenuto, home, webhooks, false);
+  if (options.privateWebhooks === true) features.isPrivate = () => false;
   const begin = (port: number) =>
     startServer(tenuto, {
       port,
       key,
       version: "0.0.0-test",
-      features: featuresOf(tenuto, home, webhooks, false),
+      features,
       onFault,
       ...options,
       limits: { perSecond: 100_000, burst: 100_000, inFlight: 1_000, loginsPerMinute: 1_000, ...options.limits },

@@ -253,7 +253,8 @@ export const runHandlers: Handlers = {
     const run = await runOf(call);
     const { format } = call.query as { format: "json" | "md" | "html" };
     if (call.services.features.report === undefined) throw absent("reporting");
-    const body = call.services.masker.text(await call.services.features.report(run, format));
+    const { text } = call.services.masker;
+    const body = text(await call.services.features.report(run, format, text));
     const types = { json: "application/json", md: "text/markdown; charset=utf-8", html: "text/html; charset=utf-8" };
     // A report in HTML is a document of its own, without scripts and without our cookies.
     const headers: Record<string, string> =
