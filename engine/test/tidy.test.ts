@@ -94,7 +94,14 @@ const TABLE: Record<string, readonly string[]> = {
   testing: ["core", "ports", "runtime", "node:", "better-sqlite3"],
   calendar: ["type:ports", "croner"],
   notify: ["core", "type:ports", "node:"],
-  mcp: ["core", "type:ports", "type:runtime", "node:", "zod", "@modelcontextprotocol/server"],
+  mcp: [
+    "core",
+    "type:ports",
+    "type:runtime",
+    "zod",
+    "@modelcontextprotocol/server",
+    "@modelcontextprotocol/server/stdio",
+  ],
   cli: ["*"],
   outermost: ["*"],
 };
