@@ -7,6 +7,8 @@
  * 3. A provider is left out for the rest of the batch, and said to be, when its quota or budget is used up, when its account may not do
  *    this, or after three companies in a row failed. A refused key (401) stops the run instead: a person must act.
  * 4. One company is asked about once in a batch.
+ * 5. A provider that failed a batch is met with little patience in the next ones of that run: one company, one try. With its first good
+ *    answer it has its credit back. So a dead provider costs a minute a batch, and a pause of it only the batches meanwhile.
  */
 import type { Context } from "tenuto";
 import { TenutoError } from "tenuto";
@@ -40,6 +42,9 @@ const FAILURES_IN_A_ROW = 3;
 /** Longer waits than this are not worth holding a batch for. */
 const LONGEST_WAIT_MS = 300_000;
 
+/** Providers that failed a batch, by run; per environment, which a process has one of. Lost with the process, which costs only time. */
+const failedBefore = new WeakMap<Environment, Set<string>>();
+
 type Stored<T> =
   | { data: T | null }
   | { trouble: { code: string; message: string; retryAfterMs: number | null; retryable: boolean } };
@@ -50,12 +55,15 @@ export class ProviderSession {
   private readonly ctx: Context;
   private readonly access: Access | null;
   private readonly answers = new Map<string, Promise<Answer<unknown>>>();
+  private readonly failed: Set<string>;
   private failures = 0;
   private troubled = false;
 
   constructor(ctx: Context, name: ProviderName, env: Environment) {
     this.ctx = ctx;
     this.name = name;
+    this.failed = failedBefore.get(env) ?? new Set();
+    failedBefore.set(env, this.failed);
     const access = accessTo(name, env);
     this.access = "reason" in access ? null : access;
     if ("reason" in access) this.leaveOut(access.reason, "info");
@@ -103,7 +111,7 @@ export class ProviderSession {
         this.leaveOut(`${trouble.message}; it asks for ${Math.round(waitMs / 1000)} s of patience`, "warn");
         return { state: "failed", reason: trouble.code };
       }
-      if (!trouble.retryable || attempt >= MAX_RETRIES) return this.fail(trouble);
+      if (!trouble.retryable || !this.patient || attempt >= MAX_RETRIES) return this.fail(trouble);
       this.stats.retried++;
       await this.ctx.sleep(["wait", this.name, identity, attempt], waitMs);
     }
@@ -142,8 +150,17 @@ export class ProviderSession {
     await this.ctx.outcome(limiterOf(this.name), ok);
   }
 
+  private get patient(): boolean {
+    return !this.failed.has(this.credit);
+  }
+
+  private get credit(): string {
+    return `${this.ctx.runId} ${this.name}`;
+  }
+
   private count<T>(data: T | null): Answer<T> {
     this.failures = 0;
+    this.failed.delete(this.credit);
     if (data === null) return { state: "unknown" };
     this.stats.found++;
     return { state: "found", data };
@@ -152,8 +169,10 @@ export class ProviderSession {
   private fail({ code, message }: { code: string; message: string }): Answer<never> {
     this.stats.failed++;
     this.ctx.log.warn(message, { provider: this.name, code });
-    if (++this.failures >= FAILURES_IN_A_ROW)
+    if (++this.failures >= (this.patient ? FAILURES_IN_A_ROW : 1)) {
+      this.failed.add(this.credit);
       this.leaveOut(`${this.failures} failures in a row, the last: ${message}`, "warn");
+    }
     return { state: "failed", reason: code };
   }
 

@@ -194,6 +194,27 @@ describe("firmographic", () => {
     expect(told.waits.every((ms) => [1_000, 5_000, 25_000].includes(ms))).toBe(true);
   });
 
+  test("a provider that failed a batch is tried once in the next, and has its credit back with a good answer", async () => {
+    let up = false;
+    const server = await serve(() => (up ? { body: clearbitBody } : { status: 500 }));
+    const batch = async () => {
+      const { ctx, told } = providerContext();
+      const before = server.asked.length;
+      const records = companies(20);
+      const result = await call(firmographic({ now, env: server.env }), { records, providers: ["clearbit"] }, ctx);
+      return { asked: server.asked.length - before, waits: told.waits.length, found: result.match_rate };
+    };
+    expect((await batch()).waits).toBeGreaterThanOrEqual(9);
+    const second = await batch();
+    // Four at a time were under way.
+    expect(second).toMatchObject({ waits: 0, found: 0 });
+    expect(second.asked).toBeLessThanOrEqual(4);
+    up = true;
+    expect(await batch()).toEqual({ asked: 20, waits: 0, found: 1 });
+    up = false;
+    expect((await batch()).waits).toBeGreaterThanOrEqual(9);
+  });
+
   test("429 waits as long as it says, else a minute; an hour is not waited for", async () => {
     const answers: FakeAnswer[] = [
       { status: 429, headers: { "retry-after": "7" } },
