@@ -27,6 +27,8 @@ export interface DevloopOptions {
   maxRetries?: number;
   /** Delay before the first retry. Default 2. */
   retrySeconds?: number;
+  /** A person must agree to the plan before `devloop-full` goes on to dev. Default false. */
+  approvePlan?: boolean;
 }
 
 export const devloopParams = z.object({
@@ -278,13 +280,30 @@ const TEMPLATES: readonly Template[] = [
   },
 ];
 
+/** A gate that passes no plan without a person; not an approval of dev, which would be asked for at each regression. */
+const AGREED = {
+  gate: {
+    checks: [
+      { when: { exists: "{{ output.plan }}" }, level: "warning" as const, message: "a person must agree to the plan" },
+    ],
+    onWarnings: "approve" as const,
+  },
+};
+
+function withApproval(stages: StageForm[]): StageForm[] {
+  return stages.map((stage) =>
+    stage.name === "plan" ? { ...stage, jobs: stage.jobs.map((job) => ({ ...job, ...AGREED })) } : stage,
+  );
+}
+
 /** All templates, complete with their agents. */
 export function devloopPipelines(options: DevloopOptions = {}): Pipeline<any>[] {
   const { maxRetries = 2, retrySeconds = 2, testSeconds = 120, finalGraceSeconds = 5 } = options;
   const retry = { maxRetries, baseSeconds: retrySeconds, factor: 2, capSeconds: 60 };
   const pipelines = TEMPLATES.map(({ name, description, stages, timeoutSeconds: own = 300 }) => {
     const timeoutSeconds = options.timeoutSeconds ?? own;
-    const work = stages({ timeoutSeconds, testSeconds: Math.min(testSeconds, timeoutSeconds), finalGraceSeconds });
+    const made = stages({ timeoutSeconds, testSeconds: Math.min(testSeconds, timeoutSeconds), finalGraceSeconds });
+    const work = options.approvePlan === true && name === "devloop-full" ? withApproval(made) : made;
     return definePipeline({
       name,
       description,

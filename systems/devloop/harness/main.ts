@@ -16,6 +16,7 @@ import { EXIT_DONE, EXIT_FAILED, EXIT_RETRYABLE } from "../domain/ends.ts";
 import { ensureWorktree, NoRepositoryError } from "./git.ts";
 import { openRecord } from "./record.ts";
 import { runRole } from "./roles.ts";
+import { SecurityError } from "./sandbox.ts";
 import { setUpWith } from "./set-up.ts";
 import type { Job } from "./socket.ts";
 import { jobFromEnvironment } from "./socket.ts";
@@ -107,7 +108,8 @@ if (import.meta.main) {
     process.exitCode = await main();
   } catch (error) {
     complain(error instanceof Error ? error.message : String(error));
-    process.exitCode = error instanceof TaskError || error instanceof NoRepositoryError ? EXIT_FAILED : EXIT_RETRYABLE;
+    const forGood = [TaskError, NoRepositoryError, SecurityError].some((kind) => error instanceof kind);
+    process.exitCode = forGood ? EXIT_FAILED : EXIT_RETRYABLE;
   }
   // Whoever still holds a pipe of ours must not keep the job open.
   process.exit();

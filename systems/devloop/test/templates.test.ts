@@ -1,10 +1,15 @@
 /** Each template in a whole run. */
+import { spawnSync } from "node:child_process";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { definePipeline } from "tenuto";
 import { afterEach, expect, test } from "vitest";
+import { devloopAgents } from "../agents.ts";
+import { PROMPT } from "../fixtures/repository.ts";
 import { git } from "../harness/git.ts";
 import { devloopPipelines } from "../pipeline.ts";
-import { type Bench, openBench } from "./bench.ts";
+import { type Bench, openBench, SCRIPTED } from "./bench.ts";
 
 let bench: Bench | null = null;
 afterEach(async () => {
@@ -136,4 +141,63 @@ test("a set-up runs in the new worktree before anything else; what it leaves and
   expect(JSON.parse(failed.job("workspace").error!).details.stderr).toContain(
     "setupCommand exited with code 4: no network",
   );
+});
+
+test("with approvePlan a person agrees to the plan, once, before dev begins; a developer that comes back is not asked for again", async () => {
+  bench = await openBench({ approvePlan: true });
+  const { tenuto, repository } = bench;
+  const params = { originalPrompt: PROMPT, workspacePath: repository, agent: "command", agentCommand: SCRIPTED };
+  const run = await tenuto.start("devloop-full", params);
+  await expect.poll(async () => (await tenuto.client.approvals({ run: run.id })).length, { timeout: 60_000 }).toBe(1);
+  const [approval] = await tenuto.client.approvals({ run: run.id });
+  expect(approval).toMatchObject({ state: "open", title: expect.stringContaining("a person must agree to the plan") });
+  expect(JSON.parse(approval!.shown).output.plan.execution_order).toEqual(["slugify"]);
+  expect((await tenuto.client.job(run.id, "dev")).state).toBe("pending");
+  const decisions = await Promise.allSettled(
+    Array.from({ length: 50 }, (_, at) =>
+      tenuto.client.decide(approval!.id, { approve: true, by: `person-${at}`, hash: approval!.hash }),
+    ),
+  );
+  expect(decisions.filter((decision) => decision.status === "fulfilled")).toHaveLength(1);
+  expect((await run.wait({ timeoutMs: 150_000 })).state).toBe("completed");
+  expect(await tenuto.client.approvals({ run: run.id })).toHaveLength(1);
+});
+
+test("tester/run in a pipeline of one's own: the tests of a repository, with a verdict for a gate", async () => {
+  bench = await openBench();
+  const place = { repository: bench.repository, worktree: "{{ jobs.workspace.output.path }}" };
+  const input = { role: "runner", originalPrompt: "test", agent: { kind: "none" }, ...place };
+  const pipeline = definePipeline({
+    name: "only-tests",
+    agents: devloopAgents,
+    stages: [
+      {
+        name: "prepare",
+        jobs: [{ id: "workspace", agent: "workspace/open", input: { repository: bench.repository } }],
+      },
+      { name: "test", jobs: [{ id: "tests", agent: "tester/run", input, gate: { verdict: "{{ output.gate }}" } }] },
+    ],
+  });
+  const run = await bench.tenuto.start(pipeline);
+  expect(await run.wait({ timeoutMs: 150_000 })).toMatchObject({
+    state: "completed",
+    output: { gate: { verdict: "PASSED" }, tests: { runner: "node", counts: { passed: 1, failed: 0, skipped: 0 } } },
+  });
+});
+
+test("the mock runs a command or Python, passes its exit code on, and reads what it is told on its command line", () => {
+  const program = fileURLToPath(new URL("../programs/mock.ts", import.meta.url));
+  const mock = (...args: string[]) =>
+    spawnSync(process.execPath, ["--conditions=source", program, "--failure-rate", "0", ...args], { encoding: "utf8" });
+  expect(mock("--agent-type", "dev", "--prompt", "hello").stdout).toBe("[dev] attempt 1: hello\n");
+  expect(mock("--command", '["sh", "-c", "echo out; exit 7"]')).toMatchObject({
+    status: 7,
+    stdout: expect.stringContaining("out\n"),
+  });
+  expect(mock("--python", "print(1 + 1)")).toMatchObject({ status: 0, stdout: expect.stringContaining("2\n") });
+  expect(mock("--command", '["no-such-program"]')).toMatchObject({
+    status: 1,
+    stderr: expect.stringContaining("no such program"),
+  });
+  expect(mock("--failure-rate", "2")).toMatchObject({ status: 1 });
 });
