@@ -1,5 +1,6 @@
 /** Configuration from YAML files: associations, crawler, schemas. */
 import { join } from "node:path";
+import { stringify } from "yaml";
 import { z } from "zod";
 import type { Association } from "../domain/association.ts";
 import { readAssociations } from "../domain/association.ts";
@@ -7,6 +8,7 @@ import { configError, issuesOf } from "../domain/config-issues.ts";
 import { ConfigError } from "../domain/errors.ts";
 import type { Schema, SchemaFile } from "../domain/schema.ts";
 import { readSchemaFile, resolveSchema } from "../domain/schema.ts";
+import { writeLines } from "./files.ts";
 import type { YamlFile } from "./yaml.ts";
 import { checked, readYamlFile } from "./yaml.ts";
 
@@ -55,19 +57,32 @@ export function userAgentOf({ product, contact }: CrawlerConfig): string {
 
 /** A schema with all it inherits, from `configDir/schemas`, else the shipped ones. @throws ConfigError */
 export function loadSchema(configDir: string, name: string): Schema {
-  return resolveSchema(name, (wanted) => schemaFile(configDir, wanted));
+  return resolveSchema(name, (wanted) => schemaFileIn(configDir, wanted));
 }
 
 /** True when there is a schema of that name. */
 export function hasSchema(configDir: string, name: string): boolean {
-  return schemaFile(configDir, name) !== null;
+  return schemaFileIn(configDir, name) !== null;
 }
 
-function schemaFile(configDir: string, name: string): SchemaFile | null {
+/** The file of a schema, unresolved; null where there is none. @throws ConfigError */
+export function schemaFileIn(configDir: string, name: string): SchemaFile | null {
   if (!/^[A-Za-z0-9_-]+$/.test(name)) throw new ConfigError(`${name} is no name of a schema`);
   for (const folder of [configDir, DEFAULT_CONFIG_DIR]) {
     const file = readYamlFile(join(folder, "schemas", `${name}.yaml`));
     if (file !== null) return checked(file, (content) => readSchemaFile(name, content));
   }
   return null;
+}
+
+/** Stores a schema of an association's own; one that is there already is left alone. @throws ConfigError when it is there */
+export async function writeSchema(configDir: string, name: string, file: SchemaFile): Promise<string> {
+  const path = join(configDir, "schemas", `${name}.yaml`);
+  if (readYamlFile(path) !== null) {
+    throw new ConfigError(`${path} is there already`, { hint: "Remove it first, if it is to be written anew." });
+  }
+  await writeLines(path, [
+    `# Proposed by a model, replayed and found right on pages of the directory.\n${stringify(file)}`,
+  ]);
+  return path;
 }
