@@ -27,22 +27,36 @@ const ofItems = new WeakMap<object, Promise<Offer>>();
 /** What an attempt has been recorded to have read. */
 const alreadyRead = new WeakMap<object, Set<string>>();
 
-/** Links what the job is offered into its workspace and records it. Again after each wait, when children have ended. */
-export async function offerTo(scope: AttemptScope): Promise<Offer> {
+/** What an attempt was handed last. Calls at the same time must not lay out one folder twice. */
+const handed = new WeakMap<AttemptScope, { ids: string; offer: Promise<Offer> }>();
+
+/**
+ * Links what the job is offered into its workspace and records it. Nothing is done twice while the offer is the same, unless
+ * `anew` asks for it: each program finds its inputs as they were made, whatever the one before has done to them.
+ */
+export async function offerTo(scope: AttemptScope, anew = false): Promise<Offer> {
   const { item, resolved } = scope.facts;
-  if (item === null) return await handOver(scope);
+  if (item === null) {
+    const found = await offeredTo(scope);
+    const ids = found.map((record) => record.id).join();
+    const last = handed.get(scope);
+    if (last !== undefined && last.ids === ids && !anew) return await last.offer;
+    const offer = (last?.offer ?? Promise.resolve()).catch(() => {}).then(() => handOver(scope, found));
+    handed.set(scope, { ids, offer });
+    offer.catch(() => handed.delete(scope));
+    return await offer;
+  }
   let shared = ofItems.get(resolved);
   if (shared === undefined) {
-    shared = handOver(scope);
+    shared = offeredTo(scope).then((found) => handOver(scope, found));
     ofItems.set(resolved, shared);
     shared.catch(() => ofItems.delete(resolved));
   }
   return await shared;
 }
 
-async function handOver(scope: AttemptScope): Promise<Offer> {
+async function handOver(scope: AttemptScope, found: readonly ArtifactRecord[]): Promise<Offer> {
   const { parts, facts } = scope;
-  const found = await offeredTo(scope);
   if (found.length === 0) return NOTHING;
   if (found.length > MAX_OFFERED) {
     scope.log(

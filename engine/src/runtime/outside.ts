@@ -90,7 +90,7 @@ async function runCommand(
   const memory = referencedHashes(input).next().done === true ? parts.commands.scratch(name) : null;
   const scratch = memory ?? (await parts.files.folder("scratch", name));
   const artifacts = await linkArtifacts(scope, input, scratch);
-  const offer = await offerTo(scope);
+  const offer = await offerTo(scope, true);
   scope.stdout?.begin();
   const log = parts.logs.output(run.id, job.id, attempt, item, command.logBytes ?? 64 * 1024 * 1024);
   try {

@@ -28,7 +28,7 @@ it("are collected by strategy, offered along all dependencies, linked, told and 
   const read = defineAgent({
     name: "test/read",
     run: async (_input, ctx) => {
-      const offered = await ctx.artifacts();
+      const [offered] = await Promise.all([ctx.artifacts(), ctx.artifacts({ job: "dev" }), ctx.artifacts()]);
       const plan = (await ctx.artifacts({ name: "final_output.txt", job: "plan" }))[0] as (typeof offered)[number];
       let text = "";
       for await (const chunk of ctx.readArtifact(plan)) text += Buffer.from(chunk).toString();
