@@ -126,6 +126,18 @@ describe("dns", () => {
     expect(told.spent.get("provider-google_places")).toBeCloseTo(0.006);
   });
 
+  test("a namesake in another state is not the company", async () => {
+    const address = "1 Main St, Reno, NV 89501, USA";
+    const places = await startProviders(() => ({
+      body: { places: [{ displayName: { text: "Acme" }, formattedAddress: address }] },
+    }));
+    cleanups.push(places.close);
+    const records = ["OH", "Nevada", "", "Somewhere"].map((state) => ({ company_name: "Acme", city: "Toledo", state }));
+    const input = { records, validators: ["google_places"] };
+    const result = await call(crossref({ now, env: places.env }), input, providerContext().ctx);
+    expect(result.records.map(({ validation }: any) => validation.places_match)).toEqual([false, true, true, true]);
+  });
+
   test("without a key Places is left out, and says nothing about anybody", async () => {
     const records = [{ company_name: "Acme", city: "Toledo" }];
     const dns = () => ({ check: async () => ({ valid: true, method: "mx" as const, mail_servers: [], reason: null }) });

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import type { CompanyQuery } from "../../domain/enrichment/company.ts";
 import { similarCompanyName } from "../../domain/matching/same-name.ts";
+import { stateCode } from "../../domain/places.ts";
 import type { RequestOptions } from "./request.ts";
 import { requestJson } from "./request.ts";
 import type { Access } from "./settings.ts";
@@ -54,10 +55,20 @@ export async function findPlace(
   );
   const found = (answer?.places ?? [])
     .slice(0, TOP_RESULTS)
-    .find((place) => similarCompanyName(place.displayName?.text ?? "", name ?? ""));
+    .find(
+      ({ displayName, formattedAddress }) =>
+        similarCompanyName(displayName?.text ?? "", name ?? "") && !isElsewhere(formattedAddress ?? "", state),
+    );
   return {
     match: found !== undefined,
     name: found?.displayName?.text ?? null,
     address: found?.formattedAddress ?? null,
   };
+}
+
+/** True when the address names another state: a search falls back to namesakes far away. */
+function isElsewhere(address: string, state: string | null): boolean {
+  const wanted = state === null ? null : stateCode(state);
+  const found = /,\s*([A-Z]{2})\s+(?:\d{5}|[A-Z]\d[A-Z])/.exec(address)?.[1];
+  return wanted !== null && found !== undefined && stateCode(found) !== null && found !== wanted;
 }
