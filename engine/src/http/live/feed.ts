@@ -13,7 +13,7 @@ import { eventShape, runShape } from "../shapes.ts";
 
 const FEED_MARK = "feed";
 const KEPT = 1_024;
-const KEPT_CHARS = 16 * 1_048_576;
+const KEPT_CHARS = 8 * 1_048_576;
 const PAGE = 100;
 
 export interface Batch {
