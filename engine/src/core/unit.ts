@@ -20,6 +20,7 @@ import type {
 } from "./decision.ts";
 import type { FanoutRow, JobRow, JobSeq, Json, RunRow, RunSeq, StageRow, WindowRow } from "./model.ts";
 import { type Records, type RecordTable, recordKey } from "./records.ts";
+import { RowCache } from "./row-cache.ts";
 import { settleRun } from "./run.ts";
 
 export interface EventRow {
@@ -97,46 +98,6 @@ function assignChanged<T extends object>(dirty: Map<T, Set<string>>, row: T, pat
 export const windowKey = (job: JobSeq, start: number): string => `${job}:${start}`;
 export const stageKey = (run: RunSeq, ordinal: number): string => `${run}:${ordinal}`;
 export const limiterKey = (name: string, key: string): string => `${name}\u0000${key}`;
-
-/**
- * Rows as of the last commit of this process. They may be kept from one transaction to the next as long as nobody else
- * has written in between and no transaction has failed.
- */
-export class RowCache {
-  readonly runs = new Map<RunSeq, RunRow>();
-  readonly stages = new Map<string, StageRow>();
-  readonly jobs = new Map<JobSeq, JobRow>();
-  readonly fanouts = new Map<JobSeq, FanoutRow | null>();
-  readonly windows = new Map<string, WindowRow | null>();
-  readonly limiters = new Map<string, LimiterState | null>();
-  /** Edges of jobs that were inserted lately, all of them; edges never change. */
-  readonly edges = new Map<JobSeq, EdgeRow[]>();
-  /** Whether commits are told to the feed of all commits; null if that is not known. */
-  feed: boolean | null = null;
-
-  get size(): number {
-    return (
-      this.runs.size +
-      this.stages.size +
-      this.jobs.size +
-      this.fanouts.size +
-      this.windows.size +
-      this.limiters.size +
-      this.edges.size
-    );
-  }
-
-  clear(): void {
-    this.runs.clear();
-    this.stages.clear();
-    this.jobs.clear();
-    this.fanouts.clear();
-    this.windows.clear();
-    this.limiters.clear();
-    this.edges.clear();
-    this.feed = null;
-  }
-}
 
 export class Unit {
   readonly at: number;

@@ -7,7 +7,8 @@
  */
 import { TenutoError } from "../../core/errors.ts";
 import { PROPAGATION_BATCH } from "../../core/limits.ts";
-import { type Hints, RowCache } from "../../core/unit.ts";
+import { RowCache } from "../../core/row-cache.ts";
+import type { Hints } from "../../core/unit.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { Change, Claimed, ClaimRequest, ClaimTicket, SliceOf } from "../../ports/ledger.ts";
 import { ClaimMemory, type Committed, execute, type Outcome } from "./commit.ts";
