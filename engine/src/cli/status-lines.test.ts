@@ -19,7 +19,7 @@ function view(state: string, jobs: object[], more: object = {}): RunView {
 it("tells each job's state when one changes, at most once a second, and always at the end", () => {
   vi.useFakeTimers({ toFake: ["Date", "performance"], now: 0 });
   try {
-    const io = new MemoryIo();
+    const io = new MemoryIo("/");
     const lines = new StatusLines(new Output(io, {}));
     const show = (seen: RunView, text?: string) =>
       lines.tell([{ view: seen, news: text === undefined ? [] : [{ at: 0, weight: "error", text }] }]);
