@@ -82,6 +82,9 @@ function shown(record: ArtifactRecord, path: string | null): OfferedArtifact {
 export async function offeredTo(scope: AttemptScope): Promise<ArtifactRecord[]> {
   const { run, job, resolved } = scope.facts;
   const { ledger } = scope.parts;
+  // A compensation finds what the job left behind that it undoes.
+  const { compensates } = resolved.spec;
+  if (compensates !== undefined) return await ledger.offeredOf([compensates.seq], MAX_OFFERED + 1);
   if (!(await ledger.anyOffered(run.seq))) return [];
   const above = await ancestors(scope, job);
   const root = above.at(-1) ?? job;

@@ -216,6 +216,38 @@ it("children and multiplied jobs are undone one by one; commands are expanded wi
   expect(readFileSync(file, "utf8")).toBe("undone bcd\n");
 });
 
+it("a compensation finds what the job that it undoes left behind", async () => {
+  const node = (code: string) => [process.execPath, "-e", code];
+  const pipeline = definePipeline({
+    name: "left",
+    jobs: [
+      {
+        id: "make",
+        command: node("console.log('made')"),
+        artifacts: { strategy: "stdout_final" },
+        compensate: {
+          command: {
+            argv: node(
+              "process.stdout.write(require('fs').readFileSync('inputs/make/final_output.txt', 'utf8').trim())",
+            ),
+            output: "stdout-text",
+          },
+        },
+      },
+    ],
+  });
+  const tenuto = await place([pipeline]).open();
+  const { run } = await ended(tenuto, "left", {});
+  const rollback = await tenuto.client.rollback(run.id);
+  expect((await rollback.wait({ timeoutMs: 60_000 })).output).toBe("made");
+  const { ledger } = tenuto.engine.parts;
+  const [undo] = await tenuto.client.jobs(rollback.id);
+  const used = await ledger.consumedBy(undo?.seq as number);
+  expect(used.map(({ record }) => `${record?.runId}/${record?.jobId}/${record?.name}`)).toEqual([
+    `${run.id}/make/final_output.txt`,
+  ]);
+});
+
 it("a run stays in the ledger while its rollback may still need it", async () => {
   const { failing, act, undo } = world();
   const tenuto = await place([release(act as never, undo as never)]).open();
