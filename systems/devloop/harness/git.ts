@@ -119,6 +119,7 @@ async function makeWorktree(
   // What it left and Git does not ignore is nobody's change but its own.
   await commitAll(path, ["."], "Set up");
   const worktree = { path, branch, base };
+  await writeTip(path);
   await writeFile(`${path}.ready.draft`, JSON.stringify(worktree));
   await rename(`${path}.ready.draft`, `${path}.ready`);
   return worktree;
@@ -140,10 +141,11 @@ export async function removeWorktree(
   const branch = branchOf(runId);
   return await withLock(`${path}.lock`, async () => {
     if (existsSync(join(path, ".git"))) {
+      await dropLocks(path);
       await commitAll(path, ["."], "Left over at the end of the run");
       await git(repository, ["worktree", "remove", "--force", path]);
     }
-    await rm(`${path}.ready`, { force: true });
+    for (const mark of ["ready", "tip"]) await rm(`${path}.${mark}`, { force: true });
     await rm(path, { recursive: true, force: true });
     await git(repository, ["worktree", "prune"]);
     if ((await git(repository, ["branch", "--list", branch])) === "") return { branch: null };
@@ -153,25 +155,83 @@ export async function removeWorktree(
   });
 }
 
-/** Puts the allowed paths back to the last commit. What is thrown away is kept as a commit under `refs/tenuto/left-over/`. */
+/**
+ * Where several jobs share a worktree: puts the allowed paths back to the last commit. What is thrown away is kept as a commit
+ * under `refs/tenuto/left-over/`.
+ */
 export async function cleanStart(tree: string, allowed: readonly string[], label: string): Promise<boolean> {
   return await withLock(`${tree}.lock`, async () => {
     const paths = await changedPaths(tree, allowed);
     if (paths.length === 0) return false;
-    const index = `${tree}.${randomUUID()}.index`;
-    try {
-      const env = { GIT_INDEX_FILE: index };
-      await git(tree, ["read-tree", "HEAD"], env);
-      await git(tree, ["add", "-A", "--", ...paths], env);
-      const content = await git(tree, ["write-tree"], env);
-      const commit = await git(tree, ["commit-tree", content, "-p", "HEAD", "-m", `Left over by ${label}`]);
-      await git(tree, ["update-ref", `refs/tenuto/left-over/${refName(label)}`, commit]);
-    } finally {
-      await rm(index, { force: true });
-    }
+    await putAside(tree, paths, label);
     await putBack(tree, paths);
     return true;
   });
+}
+
+/**
+ * Where a job has the worktree for itself: the whole of it is brought to the last commit that the harness made, whatever an
+ * earlier attempt did to files, commits or branches. What is thrown away is kept, as above.
+ */
+export async function beginAtTip(tree: string, branch: string, label: string): Promise<boolean> {
+  return await withLock(`${tree}.lock`, async () => {
+    await dropLocks(tree);
+    const tip = await readTip(tree);
+    const paths = await changedPaths(tree, ["."]);
+    if (paths.length === 0 && (await standsAt(tree, branch, tip))) return false;
+    await putAside(tree, paths, label);
+    await git(tree, ["symbolic-ref", "HEAD", `refs/heads/${branch}`]);
+    await git(tree, ["reset", "--quiet", "--hard", tip]);
+    await git(tree, ["clean", "-fdq"]);
+    return true;
+  });
+}
+
+/** Agents like to commit, and to make branches: back to the run's branch, with their changes as changes of files. */
+export async function takeOver(tree: string, branch: string): Promise<void> {
+  await withLock(`${tree}.lock`, async () => {
+    await dropLocks(tree);
+    const tip = await readTip(tree);
+    if (await standsAt(tree, branch, tip)) return;
+    await git(tree, ["symbolic-ref", "HEAD", `refs/heads/${branch}`]);
+    await git(tree, ["reset", "--quiet", "--mixed", tip]);
+  });
+}
+
+async function standsAt(tree: string, branch: string, tip: string): Promise<boolean> {
+  const on = await git(tree, ["symbolic-ref", "--quiet", "HEAD"]).catch(() => "");
+  return on === `refs/heads/${branch}` && (await git(tree, ["rev-parse", "HEAD"])) === tip;
+}
+
+/** The newest commit of the harness, kept beside the worktree: the branch itself is within the agent's reach. */
+async function readTip(tree: string): Promise<string> {
+  return (await readFile(`${tree}.tip`, "utf8").catch(() => "")).trim() || (await git(tree, ["rev-parse", "HEAD"]));
+}
+
+async function writeTip(tree: string): Promise<void> {
+  await writeFile(`${tree}.tip.draft`, await git(tree, ["rev-parse", "HEAD"]));
+  await rename(`${tree}.tip.draft`, `${tree}.tip`);
+}
+
+/** Locks that a killed Git left; nobody else works here while this is called. */
+async function dropLocks(tree: string): Promise<void> {
+  const folder = await git(tree, ["rev-parse", "--absolute-git-dir"]);
+  for (const name of ["index.lock", "HEAD.lock"]) await rm(join(folder, name), { force: true });
+}
+
+/** Keeps changed paths, and commits that are about to be left, as a commit of their own. */
+async function putAside(tree: string, paths: readonly string[], label: string): Promise<void> {
+  const index = `${tree}.${randomUUID()}.index`;
+  try {
+    const env = { GIT_INDEX_FILE: index };
+    await git(tree, ["read-tree", "HEAD"], env);
+    if (paths.length > 0) await git(tree, ["add", "-A", "--", ...paths], env);
+    const content = await git(tree, ["write-tree"], env);
+    const commit = await git(tree, ["commit-tree", content, "-p", "HEAD", "-m", `Left over by ${label}`]);
+    await git(tree, ["update-ref", `refs/tenuto/left-over/${refName(label)}`, commit]);
+  } finally {
+    await rm(index, { force: true });
+  }
 }
 
 const PATHS_AT_ONCE = 200;
@@ -256,6 +316,7 @@ async function commitAll(
   await git(tree, ["add", "-A", "--", ...paths]);
   await git(tree, ["commit", "--quiet", "--no-verify", "--only", "-m", message, "--", ...paths]);
   const commit = await git(tree, ["rev-parse", "HEAD"]);
+  await writeTip(tree);
   return { commit, files: await filesOf(tree, commit) };
 }
 

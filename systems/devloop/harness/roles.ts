@@ -27,7 +27,7 @@ import { decide, type Verdict } from "../domain/verdict.ts";
 import type { AgentResult } from "./agent.ts";
 import { runAgent } from "./agent.ts";
 import type { Changes } from "./git.ts";
-import { cleanStart, commitChanges } from "./git.ts";
+import { beginAtTip, branchOf, cleanStart, commitChanges, takeOver } from "./git.ts";
 import type { ActionsRecord } from "./record.ts";
 import type { Job } from "./socket.ts";
 import type { AttemptContext, Task } from "./task.ts";
@@ -80,12 +80,12 @@ interface Worked {
 
 /** Runs the agent once per round, from a clean start, and commits what it did. */
 async function work(desk: Desk, role: Role): Promise<Worked> {
-  const { task, context, jobId } = desk;
+  const { task, context } = desk;
   const round = context.round;
   const conversation = `try-${desk.failures}/round-${round}`;
   const readOnly = role === "planner" || role === "verifier";
   const kept = await desk.job.step(`devloop/${conversation}/agent`, async () => {
-    if (!readOnly && (await cleanStart(task.worktree, task.allowedPaths, `${desk.runId}/${jobId}/${context.attempt}`)))
+    if (await cleanUp(desk, readOnly))
       desk.print("what an earlier attempt left behind was put aside under refs/tenuto/left-over/");
     const prompt = buildPrompt({
       role,
@@ -118,6 +118,13 @@ async function work(desk: Desk, role: Role): Promise<Worked> {
   return kept as unknown as Worked;
 }
 
+/** What an earlier attempt, or a test run, left behind. */
+async function cleanUp({ task, runId, jobId, context }: Desk, readOnly: boolean): Promise<boolean> {
+  const label = `${runId}/${jobId}/${context.attempt}`;
+  if (!task.shared) return await beginAtTip(task.worktree, branchOf(runId), label);
+  return readOnly ? false : await cleanStart(task.worktree, task.allowedPaths, label);
+}
+
 class AgentFailed extends Error {
   readonly result: AgentResult & { ok: false };
 
@@ -130,6 +137,7 @@ class AgentFailed extends Error {
 async function commit(desk: Desk, role: Role, readOnly: boolean): Promise<Changes> {
   const { task, jobId } = desk;
   if (readOnly && task.shared) return { commit: null, files: [], outside: [] };
+  if (!task.shared) await takeOver(task.worktree, branchOf(desk.runId));
   const allowed = readOnly ? [] : task.allowedPaths;
   const changes = await commitChanges(task.worktree, allowed, `${role}: ${jobId}`, { others: task.shared });
   if (changes.outside.length > 0) {

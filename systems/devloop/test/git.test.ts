@@ -5,7 +5,16 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { makeRepository } from "../fixtures/repository.ts";
-import { cleanStart, commitChanges, ensureWorktree, GitError, git, removeWorktree } from "../harness/git.ts";
+import {
+  beginAtTip,
+  cleanStart,
+  commitChanges,
+  ensureWorktree,
+  GitError,
+  git,
+  removeWorktree,
+  takeOver,
+} from "../harness/git.ts";
 
 let folder: string;
 let repository: string;
@@ -103,6 +112,40 @@ test("what an attempt left is put aside, not lost, and the next one starts clean
   expect(await git(tree, ["status", "--porcelain"])).toBe("");
   expect(await git(repository, ["show", "refs/tenuto/left-over/dev/2:src/slug.ts"])).toBe("half done");
   expect(await git(repository, ["show", "refs/tenuto/left-over/dev/2:junk.txt"])).toBe("junk");
+});
+
+test("what an agent did to commits and branches becomes changes of files again", async () => {
+  await ensureWorktree(repository, tree, "run-1");
+  const as = (...args: string[]) =>
+    execFileSync("git", ["-c", "user.name=a", "-c", "user.email=a@b", ...args], { cwd: tree, stdio: "ignore" });
+  await writeFile(join(tree, "src", "slug.ts"), "by the agent");
+  as("checkout", "-b", "my-own");
+  as("commit", "-am", "Mine");
+  await writeFile(join(tree, "new.txt"), "not committed");
+  await writeFile(
+    execFileSync("git", ["rev-parse", "--git-path", "index.lock"], { cwd: tree, encoding: "utf8" }).trim(),
+    "",
+  );
+  await takeOver(tree, "tenuto/run-1");
+  const changes = await commitChanges(tree, ["."], "dev: dev");
+  expect(changes.files).toEqual([
+    { path: "new.txt", change: "added" },
+    { path: "src/slug.ts", change: "changed" },
+  ]);
+  expect(await git(repository, ["log", "--format=%s", "main..tenuto/run-1"])).toBe("dev: dev");
+});
+
+test("an attempt begins at the last commit of the harness, whatever the one before did; its work is put aside", async () => {
+  await ensureWorktree(repository, tree, "run-1");
+  await writeFile(join(tree, "kept.txt"), "kept");
+  await commitChanges(tree, ["."], "dev: dev");
+  execFileSync("git", ["reset", "--quiet", "--hard", "HEAD~1"], { cwd: tree });
+  await writeFile(join(tree, "half.txt"), "half");
+  expect(await beginAtTip(tree, "tenuto/run-1", "run-1/dev/2")).toBe(true);
+  expect(await readFile(join(tree, "kept.txt"), "utf8")).toBe("kept");
+  expect(await git(tree, ["status", "--porcelain"])).toBe("");
+  expect(await git(repository, ["show", "refs/tenuto/left-over/run-1/dev/2:half.txt"])).toBe("half");
+  expect(await beginAtTip(tree, "tenuto/run-1", "run-1/dev/3")).toBe(false);
 });
 
 test("hooks and configuration that somebody put into the repository are not run", async () => {

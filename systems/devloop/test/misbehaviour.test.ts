@@ -145,3 +145,34 @@ test("a verdict of pass beside failing tests is FAILED", async () => {
     await bench.close();
   }
 });
+
+test("an agent that commits, makes branches and changes what it may not: its allowed changes are one commit, the rest is put back and named", async () => {
+  await within({}, async (bench, mark) => {
+    const script = `cat > /dev/null # ${mark}
+git -c user.name=x -c user.email=x@y checkout -q -b elsewhere
+echo 'export const mine = 1;' > src/mine.ts
+echo owned > README.md
+git add -A && git -c user.name=x -c user.email=x@y commit -q -m mine
+echo done`;
+    const params = { agentCommand: ["sh", "-c", script], allowedPaths: ["./src/"] };
+    const ended = await bench.run("devloop-dev-only", params);
+    expect(ended.output("dev")).toMatchObject({
+      files: [{ path: "src/mine.ts", change: "added" }],
+      outside: ["README.md"],
+    });
+    expect(ended.output("cleanup").branch).toBe(`tenuto/${ended.id}`);
+  });
+});
+
+test("a planner that writes: nothing of it stays", async () => {
+  await within({}, async (bench, mark) => {
+    const plan = '{"tasks": [{"id": "a", "description": "a", "type": "dev"}]}';
+    const script = `cat > /dev/null # ${mark}\necho owned > src/slug.ts; echo owned > new.txt; echo '${plan}'`;
+    const ended = await bench.run("devloop-plan-only", { agentCommand: ["sh", "-c", script] });
+    expect([ended.end.state, ended.output("planner").outside.sort()]).toEqual([
+      "completed",
+      ["new.txt", "src/slug.ts"],
+    ]);
+    expect(ended.output("cleanup")).toEqual({ branch: null });
+  });
+});
