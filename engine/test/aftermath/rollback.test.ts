@@ -40,8 +40,8 @@ function release(act: never, undo: never) {
   const job = (id: string, more: object = {}) => ({
     id,
     agent: act,
-    input: { what: "{{ params.prefix }}-" + id, fail: true },
-    compensate: compensate("{{ params.prefix }}-" + id),
+    input: { what: `{{ params.prefix }}-${id}`, fail: true },
+    compensate: compensate(`{{ params.prefix }}-${id}`),
     ...more,
   });
   return definePipeline<any>({
