@@ -132,12 +132,8 @@ export const Started = z
   .meta({ id: "Started" });
 
 export const CancelRun = z.strictObject({ reason: text(10_000).optional() }).meta({ id: "CancelRun" });
-export const RetryRun = z
-  .strictObject({
-    job: JobId.optional().meta({ description: "Only this job, and what could not run because of it." }),
-    items: z.array(Count).max(10_000).optional().meta({ description: "Of that fan-out, only these items." }),
-  })
-  .meta({ id: "RetryRun" });
+/** Completed jobs and items stay; there is nothing to choose. */
+export const RetryRun = z.strictObject({}).meta({ id: "RetryRun" });
 export const Reopened = z
   .object({ id: z.string(), jobs: Count.meta({ description: "To be done again." }) })
   .meta({ id: "Reopened" });

@@ -6,6 +6,7 @@
  * 2. No TENUTO_* of the engine gets through, not even by `passEnv`: the engine's own token and database stay with it.
  * 3. The attempt's variables win over everything else.
  */
+import { hash } from "node:crypto";
 import type { CommandSpec } from "../core/document.ts";
 import { MARKER_VARIABLE } from "./procfs.ts";
 
@@ -70,6 +71,7 @@ export function commandEnvironment(
     TENUTO_ARTIFACTS: variables.artifacts,
     TENUTO_URL: variables.url,
     TENUTO_TOKEN: variables.token,
+    TRACEPARENT: traceParent(variables),
   };
   if (variables.context !== null) own.TENUTO_CONTEXT = variables.context;
   if (variables.item !== null) own.TENUTO_ITEM = String(variables.item);
@@ -82,6 +84,20 @@ export function commandEnvironment(
   if (variables.item === null) delete result.TENUTO_ITEM;
   if (variables.context === null) delete result.TENUTO_CONTEXT;
   return result;
+}
+
+/**
+ * W3C trace context: one trace a run, one span an attempt. Both follow from the ids, so that whoever looks at a run finds its
+ * trace without anything being stored. It wins over a TRACEPARENT of the engine, whose span is none of the program's.
+ */
+export function traceParent({
+  runId,
+  jobId,
+  attempt,
+  item,
+}: Pick<AttemptVariables, "runId" | "jobId" | "attempt" | "item">): string {
+  const span = hash("sha256", JSON.stringify([runId, jobId, attempt, item]));
+  return `00-${hash("sha256", runId).slice(0, 32)}-${span.slice(0, 16)}-01`;
 }
 
 function isAlwaysPassed(name: string): boolean {

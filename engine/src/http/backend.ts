@@ -25,7 +25,6 @@ export interface Features {
   start?(pipeline: KnownPipeline, params: unknown, options: StartOptions): Promise<RunHandle>;
   /** `mask` takes secrets out of texts, before they are written in the form asked for. */
   report?(run: RunRecord, format: "json" | "md" | "html", mask: (text: string) => string): Promise<string>;
-  retry?(run: RunRecord, how: { job?: string; items?: readonly number[] }): Promise<{ jobs: number }>;
   lineage?(artifact: ArtifactRecord): Promise<Lineage>;
   /** Webhooks were made, changed or removed. */
   webhooksChanged?(): Promise<void>;

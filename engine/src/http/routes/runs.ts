@@ -226,14 +226,7 @@ export const runHandlers: Handlers = {
   },
   retryRun: async (call) => {
     const run = await runOf(call);
-    const { job, items } = call.body;
-    const { features, backend } = call.services;
-    if (job === undefined && items === undefined) {
-      const { jobs } = await backend.client.retry(run.id);
-      return { json: { id: run.id, jobs }, status: 202 };
-    }
-    if (features.retry === undefined) throw absent("retrying single jobs or items");
-    const { jobs } = await features.retry(run, { job, items });
+    const { jobs } = await call.services.backend.client.retry(run.id);
     return { json: { id: run.id, jobs }, status: 202 };
   },
   rerunRun: async (call) => {
