@@ -108,6 +108,8 @@ async function makeWorktree(
   setUp: (tree: string) => Promise<void>,
 ): Promise<Worktree> {
   const branch = branchOf(runId);
+  refuseForeign(path);
+  await writeFile(`${path}.making`, runId);
   // Left by an attempt that died while Git was filling it.
   await rm(path, { recursive: true, force: true });
   await git(repository, ["worktree", "prune"]);
@@ -122,7 +124,14 @@ async function makeWorktree(
   await writeTip(path);
   await writeFile(`${path}.ready.draft`, JSON.stringify(worktree));
   await rename(`${path}.ready.draft`, `${path}.ready`);
+  await rm(`${path}.making`, { force: true });
   return worktree;
+}
+
+/** A folder without the marks beside it was not made here, and is never removed. */
+function refuseForeign(path: string): void {
+  if (!existsSync(path) || existsSync(`${path}.ready`) || existsSync(`${path}.making`)) return;
+  throw new NoRepositoryError(`${path} is there already and is no worktree of a run; give another place`);
 }
 
 /** Says that a worktree is complete; Git makes its own mark before it has filled it. */
@@ -140,13 +149,14 @@ export async function removeWorktree(
 ): Promise<{ branch: string | null }> {
   const branch = branchOf(runId);
   return await withLock(`${path}.lock`, async () => {
+    refuseForeign(path);
     if (existsSync(join(path, ".git"))) {
       await dropLocks(path);
       await commitAll(path, ["."], "Left over at the end of the run");
       await git(repository, ["worktree", "remove", "--force", path]);
     }
-    for (const mark of ["ready", "tip"]) await rm(`${path}.${mark}`, { force: true });
     await rm(path, { recursive: true, force: true });
+    for (const mark of ["ready", "tip", "making"]) await rm(`${path}.${mark}`, { force: true });
     await git(repository, ["worktree", "prune"]);
     if ((await git(repository, ["branch", "--list", branch])) === "") return { branch: null };
     if ((await git(repository, ["rev-list", "--count", `HEAD..${branch}`])) !== "0") return { branch };
@@ -184,6 +194,13 @@ export async function beginAtTip(tree: string, branch: string, label: string): P
     await git(tree, ["reset", "--quiet", "--hard", tip]);
     await git(tree, ["clean", "-fdq"]);
     return true;
+  });
+}
+
+/** Throws away what a test run left; everything that counts is committed before tests are run. */
+export async function discardChanges(tree: string): Promise<void> {
+  await withLock(`${tree}.lock`, async () => {
+    if ((await changedPaths(tree, ["."])).length > 0) await putBack(tree, ["."]);
   });
 }
 

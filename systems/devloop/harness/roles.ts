@@ -27,7 +27,7 @@ import { decide, type Verdict } from "../domain/verdict.ts";
 import type { AgentResult } from "./agent.ts";
 import { runAgent } from "./agent.ts";
 import type { Changes } from "./git.ts";
-import { beginAtTip, branchOf, cleanStart, commitChanges, takeOver } from "./git.ts";
+import { beginAtTip, branchOf, cleanStart, commitChanges, discardChanges, takeOver } from "./git.ts";
 import type { ActionsRecord } from "./record.ts";
 import type { Job } from "./socket.ts";
 import type { AttemptContext, Task } from "./task.ts";
@@ -210,6 +210,7 @@ async function test(desk: Desk): Promise<TestResults | NoTestsError> {
       signal: desk.signal,
       onLine: desk.print,
     });
+    if (!task.shared) await discardChanges(task.worktree);
     desk.print(resultsText(results));
     const text = JSON.stringify(results, null, 2);
     await desk.job.artifact(`test_results-${desk.context.round}.json`, "test_results", { text }, "application/json");

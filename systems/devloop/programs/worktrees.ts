@@ -25,6 +25,8 @@ export interface FoundWorktree {
   /** State of its run; null if the ledger does not know it. */
   state: string | null;
   removed: boolean;
+  /** Why it could not be removed. */
+  problem?: string;
 }
 
 export interface WorktreeOptions {
@@ -51,8 +53,15 @@ export async function tidyWorktrees({
       const record = await tenuto?.client.run(run).catch(() => null);
       const state = record?.id === run ? record.state : null;
       const goes = state === null ? unknown : ENDED.has(state);
-      if (goes && !dryRun) await removeWorktree(repository, path, run);
-      found.push({ repository, path, run, state, removed: goes && !dryRun });
+      const entry: FoundWorktree = { repository, path, run, state, removed: false };
+      found.push(entry);
+      if (!goes || dryRun) continue;
+      try {
+        await removeWorktree(repository, path, run);
+        entry.removed = true;
+      } catch (error) {
+        entry.problem = error instanceof Error ? error.message : String(error);
+      }
     }
   }
   return found;
@@ -89,10 +98,13 @@ async function main(): Promise<number> {
     dryRun: values["dry-run"],
     unknown: values.unknown,
   });
-  for (const { path, run, state, removed } of found)
-    process.stdout.write(`${removed ? "removed" : "left   "}  ${run} (${state ?? "not in this ledger"})  ${path}\n`);
+  for (const { path, run, state, removed, problem } of found) {
+    const lead = removed ? "removed" : "left   ";
+    const why = problem === undefined ? "" : `  ${problem}`;
+    process.stdout.write(`${lead}  ${run} (${state ?? "not in this ledger"})  ${path}${why}\n`);
+  }
   if (found.length === 0) process.stdout.write("No worktrees of runs.\n");
-  return 0;
+  return found.some((entry) => entry.problem !== undefined) ? 1 : 0;
 }
 
 if (import.meta.main) {

@@ -1,6 +1,6 @@
 /** Real Git: one worktree per run, commits per job, what may not be touched, and what a killed attempt leaves. */
 import { execFileSync } from "node:child_process";
-import { chmod, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -48,10 +48,18 @@ test("a worktree is made once, however many ask for it, and again where it is go
 
 test("a worktree that Git had not finished is made anew", async () => {
   await ensureWorktree(repository, tree, "run-1");
-  await rm(`${tree}.ready`);
+  await rename(`${tree}.ready`, `${tree}.making`);
   await rm(join(tree, "src"), { recursive: true });
   await ensureWorktree(repository, tree, "run-1");
   expect(await readFile(join(tree, "src", "slug.ts"), "utf8")).toContain("slugify");
+});
+
+test("a folder that was not made here is neither filled nor removed", async () => {
+  const own = await makeRepository(join(folder, "precious"));
+  await expect(ensureWorktree(repository, own, "run-1")).rejects.toThrow(/is no worktree of a run/);
+  await expect(removeWorktree(repository, own, "run-1")).rejects.toThrow(/is no worktree of a run/);
+  expect(await readFile(join(own, "README.md"), "utf8")).toContain("# slugs");
+  expect(branches()).toEqual(["main"]);
 });
 
 test("changes are committed with what they are; what is outside the allowed paths is put back and named", async () => {

@@ -4,6 +4,7 @@
  */
 import { randomUUID } from "node:crypto";
 import { expect, test } from "vitest";
+import { git } from "../harness/git.ts";
 import { type Bench, type Ended, fakeAgent, openBench, processesWith } from "./bench.ts";
 
 const LIMIT_SECONDS = 4;
@@ -175,4 +176,22 @@ test("a planner that writes: nothing of it stays", async () => {
     ]);
     expect(ended.output("cleanup")).toEqual({ branch: null });
   });
+});
+
+test("what a test run leaves in the worktree is nobody's change", async () => {
+  const litter =
+    'import { writeFileSync } from "node:fs";\nimport { test } from "node:test";\ntest("litters", () => writeFileSync("coverage.txt", "x"));\n';
+  const bench = await openBench({}, { "test/litter.test.ts": litter });
+  try {
+    const ended = await bench.run("devloop-test-only", {
+      agentCommand: fakeAgent("ok", "plain", "m"),
+      allowedPaths: ["test"],
+    });
+    expect(JSON.parse(ended.job("tester").error!).code).toBe("gate_failed");
+    expect(await git(bench.repository, ["show", "--stat", "--format=%s", `tenuto/${ended.id}`])).not.toContain(
+      "coverage.txt",
+    );
+  } finally {
+    await bench.close();
+  }
 });
