@@ -38,8 +38,10 @@ beforeAll(async () => {
     installed,
     "--strip-components=1",
   ]);
-  for (const name of Object.keys(MANIFEST.dependencies))
+  for (const name of Object.keys(MANIFEST.dependencies)) {
+    mkdirSync(join(project, "node_modules", name, ".."), { recursive: true });
     symlinkSync(join(ROOT, "node_modules", name), join(project, "node_modules", name));
+  }
   mkdirSync(join(project, "node_modules", "@types"));
   symlinkSync(join(ROOT, "node_modules", "@types", "node"), join(project, "node_modules", "@types", "node"));
   writeFileSync(join(project, "package.json"), '{ "type": "module", "private": true }');
