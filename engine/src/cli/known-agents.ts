@@ -28,9 +28,16 @@ export function agentsOf(...parts: { agents: readonly Agent[] }[]): Set<string> 
 
 export function missingAgents(plan: Plan, agents: ReadonlySet<string>): string[] {
   const needed = new Set(
-    plan.jobs.flatMap((job) => (job.agent === MULTIPLY_AGENT ? [plan.specs[job.ordinal]!.agent] : [job.agent])),
+    plan.jobs.map((job) =>
+      job.agent === MULTIPLY_AGENT ? inSomeVersion(plan.specs[job.ordinal]!.agent, agents) : job.agent,
+    ),
   );
   return [...needed].filter((agent) => !builtIn(agent) && !agents.has(agent));
+}
+
+/** A job that is multiplied names its agent without the version that its copies will ask for. */
+function inSomeVersion(agent: string, agents: ReadonlySet<string>): string {
+  return agents.has(agent) ? agent : ([...agents].find((known) => known.startsWith(`${agent}@`)) ?? agent);
 }
 
 /** How to mend that an agent is missing. */
