@@ -32,7 +32,9 @@ it("run × event", () => {
   };
   const reopened = (run: RunRow) =>
     runWord(
-      changes.reopenRun(1).decide({ run, jobs: [], edges: [], state: () => undefined, stages: [], holder: null, rollback: null }, AT),
+      changes
+        .reopenRun(1)
+        .decide({ run, jobs: [], edges: [], state: () => undefined, stages: [], holder: null, rollback: null }, AT),
     );
   const columns: Record<string, (state: string) => string> = {
     cancel: (state) => runWord(changes.cancelRun(1, null).decide({ run: of(state as RunState) }, AT)),
