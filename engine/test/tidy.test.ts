@@ -90,7 +90,7 @@ const TABLE: Record<string, readonly string[]> = {
   logs: ["core", "type:ports", "node:"],
   authoring: ["core", "type:ports", "zod", "yaml", "node:"],
   runtime: ["core", "ports"],
-  http: ["contract", "core", "type:runtime", "node:", "hono", "@hono/node-server", "ws"],
+  http: ["contract", "core", "type:runtime", "type:ports", "node:", "hono", "@hono/node-server", "ws"],
   testing: ["core", "ports", "runtime", "node:", "better-sqlite3"],
   calendar: ["type:ports", "croner"],
   notify: ["core", "type:ports", "node:"],

@@ -8,6 +8,10 @@
 import { z } from "zod";
 import type { ItemState, JobState, Priority, RunState, StageState } from "../core/model.ts";
 
+/** What a schema gives, and what it finds wrong; so that nobody else needs the schema library. */
+export type Infer<T extends z.ZodType> = z.infer<T>;
+export type Fault = z.ZodError;
+
 export const RunStates = z.enum([
   "pending",
   "running",

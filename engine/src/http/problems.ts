@@ -5,8 +5,7 @@
  * (2) no stack, path or SQL leaves the process.
  */
 import { randomUUID } from "node:crypto";
-import type { z } from "zod";
-import type { Problem } from "../contract/index.ts";
+import type { Fault, Problem } from "../contract/index.ts";
 import { type ErrorCode, TenutoError } from "../core/errors.ts";
 
 export interface HttpProblemOptions {
@@ -143,7 +142,7 @@ function told(
 }
 
 /** What zod found, all of it, as one refusal. */
-export function invalid(where: string, error: z.ZodError): HttpProblem {
+export function invalid(where: string, error: Fault): HttpProblem {
   const errors = error.issues.slice(0, 50).map((issue) => ({
     path: [where, ...issue.path].map(String).join("."),
     message: issue.message,

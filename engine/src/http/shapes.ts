@@ -1,5 +1,4 @@
 /** From rows of the ledger to the shapes of the contract. */
-import type { z } from "zod";
 import type * as contract from "../contract/index.ts";
 import type { StoredError } from "../core/errors.ts";
 import type { Json, StageRow } from "../core/model.ts";
@@ -58,7 +57,7 @@ export function runShape(run: RunSummary): contract.RunSummary {
   };
 }
 
-export function stageShape(stage: StageRow, begun: boolean): z.infer<typeof contract.Stage> {
+export function stageShape(stage: StageRow, begun: boolean): contract.Infer<typeof contract.Stage> {
   const { name, total, settled, completed, failed, skipped, cancelled } = stage;
   const allowedFailures = Math.max(0, settled - completed - failed - skipped - cancelled);
   return {
@@ -74,7 +73,7 @@ export function stageShape(stage: StageRow, begun: boolean): z.infer<typeof cont
   };
 }
 
-function stageState(stage: StageRow, begun: boolean): z.infer<typeof contract.StageStates> {
+function stageState(stage: StageRow, begun: boolean): contract.Infer<typeof contract.StageStates> {
   if (stage.settled < stage.total) return begun || stage.settled > 0 ? "running" : "pending";
   if (stage.failed > 0) return "failed";
   if (stage.cancelled > 0) return "cancelled";
@@ -123,7 +122,7 @@ export function lineShape(line: LogLine & { number: number }): contract.LogLine 
   return { number, at: time(at), run, job, attempt, item, agent, level, message, fields };
 }
 
-export function artifactShape(row: ArtifactRecord): z.infer<typeof contract.Artifact> {
+export function artifactShape(row: ArtifactRecord): contract.Infer<typeof contract.Artifact> {
   return {
     id: row.id,
     name: row.name,
@@ -141,7 +140,7 @@ export function artifactShape(row: ArtifactRecord): z.infer<typeof contract.Arti
   };
 }
 
-export function approvalShape(row: ApprovalRow, run: string, job: string): z.infer<typeof contract.Approval> {
+export function approvalShape(row: ApprovalRow, run: string, job: string): contract.Infer<typeof contract.Approval> {
   return {
     id: row.id,
     run,
@@ -161,7 +160,7 @@ export function approvalShape(row: ApprovalRow, run: string, job: string): z.inf
   };
 }
 
-export function scheduleShape(row: ScheduleRow, next: readonly number[]): z.infer<typeof contract.Schedule> {
+export function scheduleShape(row: ScheduleRow, next: readonly number[]): contract.Infer<typeof contract.Schedule> {
   return {
     name: row.id,
     pipeline: row.pipeline,

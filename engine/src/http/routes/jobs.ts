@@ -3,7 +3,7 @@
 import type { JobSpec } from "../../core/document.ts";
 import { TenutoError } from "../../core/errors.ts";
 import type { Json } from "../../core/model.ts";
-import { isRunEnd } from "../../core/model.ts";
+import { isJobEnd, isRunEnd } from "../../core/model.ts";
 import type { JobRecord, RunRecord } from "../../ports/ledger.ts";
 import { type Call, type Handlers, runOf, type Services } from "../call.ts";
 import { fileAnswer } from "../files.ts";
@@ -52,55 +52,28 @@ function shownSpec(spec: JobSpec | null): Json {
 }
 
 const MOST_BLOCKED = 100;
+const STEPS_SHOWN = 1_000;
 
-async function showJob(services: Services, run: RunRecord, job: JobRecord) {
-  const { ledger, backend } = services;
+/** What a declared job depends on, with the states, and what depends on it. */
+async function neighbours({ ledger, backend }: Services, run: RunRecord, job: JobRecord) {
+  if (job.parent !== null) return { needs: [], blocks: [] };
   const { plan } = await backend.engine.definitions.load(run.version);
-  const stages = await ledger.stages(run.seq);
-  const spec = await specOf(services, run, job);
   const ordinal = job.seq - run.firstJob;
-  const declared = job.parent === null;
   const needs = [];
-  for (const edge of declared ? plan.edges.filter((one) => one.to === ordinal) : []) {
+  for (const edge of plan.edges.filter((one) => one.to === ordinal)) {
     const source = await ledger.outcome(run.firstJob + edge.from);
     if (source !== null) needs.push({ job: plan.jobs[edge.from]!.id, on: edge.on, state: source.state });
   }
-  const blocks = declared ? plan.edges.filter((edge) => edge.from === ordinal).slice(0, MOST_BLOCKED) : [];
-  const fanout = job.kind === "single" ? null : await ledger.fanout(job.seq);
+  const blocks = plan.edges.filter((edge) => edge.from === ordinal).slice(0, MOST_BLOCKED);
+  return { needs, blocks: blocks.map((edge) => plan.jobs[edge.to]!.id) };
+}
+
+/** What has happened to a job: attempts, steps, gates, model calls. */
+async function history({ ledger }: Services, run: RunRecord, job: JobRecord) {
   const workers = new Map((await ledger.boots()).map((boot) => [boot.seq, `${boot.host}:${boot.pid}`]));
-  const missing = needs.filter((need) => !["completed", "failed", "skipped", "cancelled"].includes(need.state));
   const usage = await ledger.usage(run.seq, job.seq);
-  const error = errorShape(job.error);
-  const parent = declared ? null : await ledger.job(job.parent as number);
+  const sum = (of: (call: (typeof usage)[number]) => number) => usage.reduce((total, call) => total + of(call), 0);
   return {
-    ...jobShape(job, stages[job.stage]?.name ?? "", parent?.id ?? parentOf(job)),
-    run: run.id,
-    why: whyJob({
-      job,
-      run,
-      missing: missing.map((need) => need.job),
-      stageBefore: stages[job.stage - 1]?.name ?? null,
-      offered:
-        job.state === "ready" && !backend.engine.definitions.offers(job.agent) && workers.size <= 1 ? false : null,
-      error,
-    }),
-    blocks: blocks.map((edge) => plan.jobs[edge.to]!.id),
-    needs,
-    summary: spec?.summary ?? null,
-    spec: shownSpec(spec),
-    input: (spec?.input ?? null) as Json,
-    output: json(job.output),
-    items:
-      fanout === null
-        ? null
-        : {
-            total: fanout.total,
-            completed: fanout.completed,
-            failed: fanout.failed,
-            skipped: fanout.skipped - fanout.duplicates,
-            duplicates: fanout.duplicates,
-            lastOrdinal: fanout.lastOrdinal,
-          },
     attempts: (await ledger.attempts(job.seq)).map((attempt) => ({
       number: attempt.number,
       state: attempt.state,
@@ -109,7 +82,7 @@ async function showJob(services: Services, run: RunRecord, job: JobRecord) {
       worker: attempt.boot === null ? null : (workers.get(attempt.boot) ?? null),
       error: errorShape(attempt.error),
     })),
-    steps: (await ledger.steps(job.seq)).slice(0, 1_000).map((step) => ({
+    steps: (await ledger.steps(job.seq)).slice(0, STEPS_SHOWN).map((step) => ({
       item: step.item,
       key: step.key,
       startedAt: time(step.startedAt),
@@ -129,10 +102,53 @@ async function showJob(services: Services, run: RunRecord, job: JobRecord) {
         ? null
         : {
             calls: usage.length,
-            inputTokens: usage.reduce((sum, call) => sum + call.inputTokens, 0),
-            outputTokens: usage.reduce((sum, call) => sum + call.outputTokens, 0),
-            cost: usage.reduce((sum, call) => sum + call.cost, 0),
+            inputTokens: sum((call) => call.inputTokens),
+            outputTokens: sum((call) => call.outputTokens),
+            cost: sum((call) => call.cost),
           },
+  };
+}
+
+async function itemCounts({ ledger }: Services, job: JobRecord) {
+  const fanout = job.kind === "single" ? null : await ledger.fanout(job.seq);
+  if (fanout === null) return null;
+  const { total, completed, failed, skipped, duplicates, lastOrdinal } = fanout;
+  return { total, completed, failed, skipped: skipped - duplicates, duplicates, lastOrdinal };
+}
+
+/** Whether somebody has the agent of a ready job; null if another worker may have it. */
+async function isOffered({ ledger, backend }: Services, job: JobRecord): Promise<boolean | null> {
+  if (job.state !== "ready" || backend.engine.definitions.offers(job.agent)) return null;
+  const others = (await ledger.boots("alive")).filter((boot) => boot.pid !== process.pid);
+  return others.length > 0 ? null : false;
+}
+
+async function showJob(services: Services, run: RunRecord, job: JobRecord) {
+  const { ledger } = services;
+  const stages = await ledger.stages(run.seq);
+  const spec = await specOf(services, run, job);
+  const { needs, blocks } = await neighbours(services, run, job);
+  const error = errorShape(job.error);
+  const parent = job.parent === null ? null : await ledger.job(job.parent);
+  return {
+    ...jobShape(job, stages[job.stage]?.name ?? "", parent?.id ?? parentOf(job)),
+    run: run.id,
+    why: whyJob({
+      job,
+      run,
+      missing: needs.filter((need) => !isJobEnd(need.state)).map((need) => need.job),
+      stageBefore: stages[job.stage - 1]?.name ?? null,
+      offered: await isOffered(services, job),
+      error,
+    }),
+    blocks,
+    needs,
+    summary: spec?.summary ?? null,
+    spec: shownSpec(spec),
+    input: (spec?.input ?? null) as Json,
+    output: json(job.output),
+    items: await itemCounts(services, job),
+    ...(await history(services, run, job)),
   };
 }
 
