@@ -156,6 +156,8 @@ export function associationsManyPipeline(options: AssociationsOptions = {}, part
             id: "association",
             agent: "orchestration/association",
             needs: ["plan"],
+            // Its children go out to sites: a dry run plans it whole.
+            effects: "outside" as const,
             when: { in: ["{{ params.mode }}", ["extract", "enrich", "full"]] as [string, string[]] },
             multiply: { source: "{{ jobs.plan.output.associations }}", concurrency: 5 },
             timeoutSeconds: 7 * 24 * 3600,

@@ -93,6 +93,7 @@ export function outputJobs() {
       agent: "output/records_writer",
       summary: "Write records.jsonl of {{ params.association }}",
       needs: ["map", "crawl", "extract"],
+      effects: "outside" as const,
       gate: { agent: "gate/expected_members" },
       input: {
         association: "{{ params.association }}",
@@ -124,9 +125,9 @@ export function validateStage() {
   return withMode(jobs, during("validate", "full"));
 }
 
-/** The first job of a stage decides for those that need it. */
+/** The first job of a stage decides for those that need it. All of them ask providers or write files: a dry run only plans them. */
 function withMode<T extends object>([first, ...rest]: readonly T[], when: ReturnType<typeof during>): T[] {
-  return [{ ...first!, when }, ...rest];
+  return [{ ...first!, when }, ...rest].map((job) => ({ ...job, effects: "outside" as const }));
 }
 
 /** The last job of a run: its output is the run's. It runs whatever was left out, and not when something failed. */
