@@ -1,0 +1,267 @@
+/** A run as a graph: stages as lanes, states live, many like jobs as one node with counters, placed by a worker. */
+import {
+  type Edge,
+  Handle,
+  MiniMap,
+  type Node,
+  type NodeProps,
+  Panel,
+  Position,
+  ReactFlow,
+  ReactFlowProvider,
+  useReactFlow,
+} from "@xyflow/react";
+import "@xyflow/react/dist/style.css";
+import { memo, useEffect, useMemo, useRef, useState } from "react";
+import type { GraphNode, JobState, RunGraph } from "../api/client.ts";
+import { Empty, Loading } from "../parts/screen.tsx";
+import { Legend, Mark } from "../parts/state.tsx";
+import type { ViewProps } from "../run/run.tsx";
+import { ItemBar, JobFilters, rowsOf } from "../run/table.tsx";
+import { useSearch, useSetSearch } from "../url.tsx";
+import { criticalPath } from "./critical.ts";
+import { GROUP_FROM, HEIGHT, type Layout, WIDTH } from "./layout.ts";
+
+/** More single nodes than this are not drawn. */
+const MOST_SINGLE = 1_500;
+const HEAD = 28;
+
+function useLayout(graph: RunGraph, grouped: boolean): Layout | null {
+  const [placed, setPlaced] = useState<Layout | null>(null);
+  const worker = useRef<Worker | null>(null);
+  const turn = useRef(0);
+  // Only what stands where depends on these; states change far more often.
+  const shape = `${graph.run.id} ${graph.nodes.length} ${graph.edges.length} ${grouped}`;
+  useEffect(() => {
+    const made = new Worker(new URL("./layout.worker.ts", import.meta.url), { type: "module" });
+    made.onmessage = ({ data }: MessageEvent<{ id: number; layout: Layout }>) => {
+      if (data.id === turn.current) setPlaced(data.layout);
+    };
+    worker.current = made;
+    return () => made.terminate();
+  }, []);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: see `shape`
+  useEffect(() => {
+    turn.current += 1;
+    worker.current?.postMessage({
+      id: turn.current,
+      grouped,
+      nodes: graph.nodes.map(({ id, stage, agent, state, parent, seq }) => ({ id, stage, agent, state, parent, seq })),
+      edges: graph.edges.map(({ from, to }) => ({ from, to })),
+    });
+  }, [shape]);
+  return placed;
+}
+
+interface JobData extends Record<string, unknown> {
+  nodes: GraphNode[];
+  dim: boolean;
+  critical: boolean;
+  chosen: boolean;
+}
+interface LaneData extends Record<string, unknown> {
+  title: string;
+}
+
+/** Of several jobs the state that a person should see first. */
+const FIRST: JobState[] = ["failed", "running", "waiting", "ready", "pending", "cancelled", "skipped", "completed"];
+
+const JobNode = memo(({ data }: NodeProps<Node<JobData>>) => {
+  const [first] = data.nodes;
+  if (first === undefined) return null;
+  const many = data.nodes.length > 1;
+  const state = many ? (FIRST.find((one) => data.nodes.some((node) => node.state === one)) as JobState) : first.state;
+  return (
+    <div
+      className={`gnode s-${state}`}
+      data-many={many || first.items !== null}
+      data-dim={data.dim}
+      data-critical={data.critical}
+      data-chosen={data.chosen}
+    >
+      <Handle type="target" position={Position.Left} isConnectable={false} />
+      <Mark state={state} />
+      <span className="gnode-text">
+        <span className="clip mono">{many ? first.agent : first.id}</span>
+        {many ? (
+          <Counters nodes={data.nodes} />
+        ) : first.items === null ? (
+          <Under node={first} />
+        ) : (
+          <ItemBar node={first} />
+        )}
+      </span>
+      <Handle type="source" position={Position.Right} isConnectable={false} />
+    </div>
+  );
+});
+JobNode.displayName = "JobNode";
+
+function Under({ node }: { node: GraphNode }) {
+  return (
+    <span className="clip dim">
+      {node.agent}
+      {node.attempt > 1 ? ` · attempt ${node.attempt}` : ""}
+      {node.children > 0 ? ` · ${node.children} children` : ""}
+    </span>
+  );
+}
+
+function Counters({ nodes }: { nodes: readonly GraphNode[] }) {
+  const counts = FIRST.map((state) => [state, nodes.filter((node) => node.state === state).length] as const);
+  return (
+    <span className="clip num dim">
+      {nodes.length.toLocaleString()} jobs ·{" "}
+      {counts
+        .filter(([, count]) => count > 0)
+        .map(([state, count]) => `${count.toLocaleString()} ${state}`)
+        .join(", ")}
+    </span>
+  );
+}
+
+function Lane({ data }: NodeProps<Node<LaneData>>) {
+  return <div className="lane">{data.title}</div>;
+}
+
+const TYPES = { job: JobNode, lane: Lane };
+
+export default function Graph(props: ViewProps) {
+  return (
+    <ReactFlowProvider>
+      <Flow {...props} />
+    </ReactFlowProvider>
+  );
+}
+
+function Flow({ graph, chosen, choose }: ViewProps) {
+  const search = useSearch();
+  const set = useSetSearch();
+  const flow = useReactFlow();
+  const tooMany = graph.nodes.length > MOST_SINGLE;
+  const grouped = tooMany || (search["group"] ?? (graph.nodes.length > 60 ? "1" : "0")) === "1";
+  const placed = useLayout(graph, grouped);
+  const critical = useMemo(
+    () => (search["critical"] === "1" ? criticalPath(graph) : new Set<string>()),
+    [graph, search],
+  );
+  const wanted = useMemo(
+    () =>
+      search["find"] === undefined && search["jobs"] === undefined
+        ? null
+        : new Set(rowsOf(graph, search).map(({ id }) => id)),
+    [graph, search],
+  );
+  const nodes = useMemo(
+    () => (placed === null ? [] : nodesOf(graph, placed, { chosen, critical, wanted })),
+    [graph, placed, chosen, critical, wanted],
+  );
+  const edges = useMemo(() => (placed === null ? [] : edgesOf(placed, critical)), [placed, critical]);
+  useEffect(() => {
+    if (placed !== null) requestAnimationFrame(() => void flow.fitView({ maxZoom: 1, minZoom: 0.35, padding: 0.06 }));
+  }, [placed, flow]);
+  if (graph.nodes.length === 0) return <Empty title="This run has no jobs yet." />;
+  if (placed === null) return <Loading />;
+  return (
+    <>
+      <JobFilters graph={graph} rows={graph.nodes}>
+        <label className="check">
+          <input
+            type="checkbox"
+            checked={grouped}
+            disabled={tooMany}
+            onChange={(event) => set({ group: event.target.checked ? "1" : "0" })}
+          />
+          Group {GROUP_FROM} and more
+        </label>
+        <label className="check">
+          <input
+            type="checkbox"
+            checked={search["critical"] === "1"}
+            onChange={(event) => set({ critical: event.target.checked ? "1" : undefined })}
+          />
+          Critical path
+        </label>
+      </JobFilters>
+      <section className="graph" aria-label="Graph; the same jobs are in the table">
+        <ReactFlow
+          nodes={nodes}
+          edges={edges}
+          nodeTypes={TYPES}
+          nodesDraggable={false}
+          nodesConnectable={false}
+          edgesFocusable={false}
+          onlyRenderVisibleElements
+          minZoom={0.05}
+          maxZoom={1.5}
+          proOptions={{ hideAttribution: true }}
+          onNodeClick={(_, node) => {
+            if (node.type !== "job") return;
+            const [first, ...rest] = (node.data as JobData).nodes;
+            if (first === undefined) return;
+            if (rest.length === 0) choose(first.id);
+            else set({ view: "table", find: first.parent === null ? first.agent : `${first.parent}/` }, { push: true });
+          }}
+        >
+          {graph.nodes.length > 20 && (
+            <MiniMap
+              pannable
+              zoomable
+              ariaLabel="Small map"
+              nodeClassName={(node) => (node.type === "lane" ? "m-lane" : "m-job")}
+            />
+          )}
+          <Panel position="bottom-left">
+            <Legend />
+          </Panel>
+        </ReactFlow>
+      </section>
+    </>
+  );
+}
+
+interface Marks {
+  chosen: string | null;
+  critical: ReadonlySet<string>;
+  wanted: ReadonlySet<string> | null;
+}
+
+function nodesOf(graph: RunGraph, placed: Layout, { chosen, critical, wanted }: Marks): Node[] {
+  const known = new Map(graph.nodes.map((node) => [node.id, node]));
+  const lanes: Node[] = placed.lanes.map(({ stage, x, width, height }) => ({
+    id: `lane:${stage}`,
+    type: "lane",
+    position: { x: x - 12, y: -HEAD },
+    data: { title: graph.stages[stage]?.name ?? "" },
+    width: width + 24,
+    height: height + HEAD + 12,
+    selectable: false,
+    focusable: false,
+    zIndex: -1,
+  }));
+  const jobs: Node[] = placed.nodes.map(({ id, x, y, members }) => ({
+    id,
+    type: "job",
+    position: { x, y },
+    width: WIDTH,
+    height: HEIGHT,
+    ariaLabel: members.length === 1 ? `${id}, ${known.get(id)?.state}` : `${members.length} jobs`,
+    data: {
+      nodes: members.map((member) => known.get(member)).filter((node) => node !== undefined),
+      dim: wanted !== null && !members.some((member) => wanted.has(member)),
+      critical: members.some((member) => critical.has(member)),
+      chosen: members.some((member) => member === chosen),
+    },
+  }));
+  return [...lanes, ...jobs];
+}
+
+function edgesOf(placed: Layout, critical: ReadonlySet<string>): Edge[] {
+  return placed.edges.map(({ from, to }) => ({
+    id: `${from}\n${to}`,
+    source: from,
+    target: to,
+    focusable: false,
+    className: critical.has(from) && critical.has(to) ? "critical" : "",
+  }));
+}

@@ -1,0 +1,33 @@
+/** Starts the dashboard: takes a login from the address, then shows what the URL says. */
+import "@fontsource-variable/inter/wght.css";
+import "@fontsource-variable/jetbrains-mono/wght.css";
+import "./style/tokens.css";
+import "./style/base.css";
+import "./style/screens.css";
+import { QueryClientProvider } from "@tanstack/react-query";
+import { RouterProvider } from "@tanstack/react-router";
+import { createRoot } from "react-dom/client";
+import { call, ProblemError } from "./api/client.ts";
+import { client } from "./api/queries.ts";
+import { router } from "./routes.tsx";
+import { sayLogin } from "./shell/login.tsx";
+
+/** `/login#TOKEN`: the token is good once, and goes no further than this request. */
+async function takeLogin(): Promise<void> {
+  if (location.pathname !== "/login") return;
+  const token = location.hash.slice(1);
+  history.replaceState(null, "", "/");
+  if (token === "") return;
+  try {
+    await call("/api/session", { method: "POST", body: { token } });
+  } catch (error) {
+    sayLogin(error instanceof ProblemError ? error.problem : null);
+  }
+}
+
+await takeLogin();
+createRoot(document.getElementById("root") as HTMLElement).render(
+  <QueryClientProvider client={client}>
+    <RouterProvider router={router} />
+  </QueryClientProvider>,
+);

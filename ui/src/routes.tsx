@@ -1,0 +1,82 @@
+/** Which address shows which screen. Screens are loaded when they are opened. */
+import {
+  createRootRoute,
+  createRoute,
+  createRouter,
+  lazyRouteComponent,
+  type RouteComponent,
+} from "@tanstack/react-router";
+import { Empty, Fault } from "./parts/screen.tsx";
+import { RunsScreen } from "./screens/runs.tsx";
+import { Frame } from "./shell/frame.tsx";
+import { A, parseSearch, writeSearch } from "./url.tsx";
+
+const root = createRootRoute({
+  component: Frame,
+  notFoundComponent: () => (
+    <Empty title="There is nothing at this address.">
+      <A to="/">All runs</A>
+    </Empty>
+  ),
+  errorComponent: ({ error, reset }) => <Fault error={error} again={reset} />,
+});
+
+const page = (path: string, component: RouteComponent) => createRoute({ getParentRoute: () => root, path, component });
+
+const lazy = <T extends Record<string, unknown>>(load: () => Promise<T>, name: keyof T & string) =>
+  lazyRouteComponent(load as () => Promise<Record<string, RouteComponent>>, name) as RouteComponent;
+
+const tree = root.addChildren([
+  page("/", RunsScreen),
+  page(
+    "/runs/$run",
+    lazy(() => import("./run/run.tsx"), "RunScreen"),
+  ),
+  page(
+    "/approvals",
+    lazy(() => import("./screens/approvals.tsx"), "ApprovalsScreen"),
+  ),
+  page(
+    "/artifacts/$sha",
+    lazy(() => import("./screens/artifact.tsx"), "ArtifactScreen"),
+  ),
+  page(
+    "/templates",
+    lazy(() => import("./screens/templates.tsx"), "TemplatesScreen"),
+  ),
+  page(
+    "/templates/$name",
+    lazy(() => import("./screens/template.tsx"), "TemplateScreen"),
+  ),
+  page(
+    "/pipelines/$name",
+    lazy(() => import("./screens/template.tsx"), "PipelineScreen"),
+  ),
+  page(
+    "/schedules",
+    lazy(() => import("./screens/schedules.tsx"), "SchedulesScreen"),
+  ),
+  page(
+    "/agents",
+    lazy(() => import("./screens/agents.tsx"), "AgentsScreen"),
+  ),
+  page(
+    "/workers",
+    lazy(() => import("./screens/workers.tsx"), "WorkersScreen"),
+  ),
+  page(
+    "/compare",
+    lazy(() => import("./screens/compare.tsx"), "CompareScreen"),
+  ),
+  page(
+    "/settings",
+    lazy(() => import("./screens/settings.tsx"), "SettingsScreen"),
+  ),
+]);
+
+export const router = createRouter({
+  routeTree: tree,
+  parseSearch: parseSearch as never,
+  stringifySearch: writeSearch,
+  defaultPreload: "intent",
+});

@@ -1,0 +1,198 @@
+/** One artifact: a safe preview, where it came from, what was made of it, and whether its bytes are still what they were. */
+import { useQuery } from "@tanstack/react-query";
+import { useParams } from "@tanstack/react-router";
+import { useState } from "react";
+import { type Artifact, call, type Lineage } from "../api/client.ts";
+import { artifact, lineage } from "../api/queries.ts";
+import { bytesText } from "../parts/bytes.ts";
+import { Copy } from "../parts/copy.tsx";
+import { Facts, Fault, Head, Loaded, useTitle } from "../parts/screen.tsx";
+import { Tabs } from "../parts/tabs.tsx";
+import { Ago } from "../parts/time.tsx";
+import { A, useSearch } from "../url.tsx";
+import { Preview } from "./preview.tsx";
+
+export function ArtifactScreen() {
+  const { sha } = useParams({ strict: false }) as { sha: string };
+  const query = useQuery(artifact(sha));
+  return (
+    <div className="screen">
+      <Loaded query={query}>{({ items }) => <Shown sha={sha} all={items} />}</Loaded>
+    </div>
+  );
+}
+
+function Shown({ sha, all }: { sha: string; all: Artifact[] }) {
+  const search = useSearch();
+  const one = all.find(({ id }) => String(id) === search["id"]) ?? (all[0] as Artifact);
+  const view = search["view"] ?? "preview";
+  useTitle(one.name);
+  return (
+    <>
+      <Head
+        title={<span className="mono">{one.name}</span>}
+        under={
+          <div className="meta">
+            <span>{one.mediaType}</span>
+            <span>{bytesText(one.bytes)}</span>
+            <span>
+              made <Ago at={one.at} /> by{" "}
+              <A to={`/runs/${one.run}`} search={{ job: one.job }}>
+                {one.job}
+              </A>{" "}
+              of <A to={`/runs/${one.run}`}>{one.run}</A>
+            </span>
+          </div>
+        }
+      >
+        <Verify sha={sha} />
+        <a className="button" href={`/api/artifacts/${sha}/content?download=true`}>
+          Download
+        </a>
+      </Head>
+      <Tabs
+        label="Views of this artifact"
+        name="view"
+        chosen={view}
+        tabs={[
+          { id: "preview", title: "Preview" },
+          { id: "lineage", title: "Lineage" },
+          { id: "about", title: "Details", count: all.length > 1 ? all.length : undefined },
+        ]}
+      />
+      {view === "lineage" ? (
+        <LineageOf sha={sha} />
+      ) : view === "about" ? (
+        <Details sha={sha} one={one} all={all} />
+      ) : (
+        <Preview artifact={one} />
+      )}
+    </>
+  );
+}
+
+function Verify({ sha }: { sha: string }) {
+  const [told, setTold] = useState<string | null>(null);
+  const [error, setError] = useState<unknown>(null);
+  const verify = async () => {
+    setTold("Reading");
+    setError(null);
+    try {
+      const { ok } = await call<{ ok: boolean }>(`/api/artifacts/${sha}/verify`, { method: "POST" });
+      setTold(ok ? "The bytes are what they were" : "The bytes have changed");
+    } catch (caught) {
+      setError(caught);
+      setTold(null);
+    }
+  };
+  if (error !== null) return <Fault error={error} />;
+  return told === null ? (
+    <button type="button" onClick={() => void verify()}>
+      Verify
+    </button>
+  ) : (
+    <output>{told}</output>
+  );
+}
+
+function Details({ sha, one, all }: { sha: string; one: Artifact; all: Artifact[] }) {
+  return (
+    <div className="sections">
+      <Facts
+        list={[
+          ["SHA-256", <code key="s">{sha}</code>],
+          [
+            "Copy",
+            <Copy key="c" text={`tenuto artifacts get ${sha}`}>
+              Copy as CLI
+            </Copy>,
+          ],
+          ["Type", one.type],
+          ["Media type", one.mediaType],
+          ["Attempt", String(one.attempt)],
+        ]}
+      />
+      <h2>Stored by</h2>
+      <ul className="plain-list">
+        {all.map((each) => (
+          <li key={each.id}>
+            <A to={`/runs/${each.run}`} search={{ job: each.job }} className="mono">
+              {each.run} · {each.job}
+            </A>{" "}
+            as {each.name},{" "}
+            <span className="dim">
+              <Ago at={each.at} />
+            </span>
+          </li>
+        ))}
+      </ul>
+    </div>
+  );
+}
+
+function LineageOf({ sha }: { sha: string }) {
+  const query = useQuery(lineage(sha));
+  return (
+    <Loaded query={query}>
+      {(data) => (
+        <div className="lineage">
+          <Side title="It was made from" data={data} list={data.origins} end="from" />
+          <section>
+            <h2>This</h2>
+            <Card one={data.artifact} />
+          </section>
+          <Side title="What was made of it" data={data} list={data.uses} end="to" />
+          {!data.complete && <p className="dim">There is more than is shown.</p>}
+        </div>
+      )}
+    </Loaded>
+  );
+}
+
+interface SideProps {
+  title: string;
+  data: Lineage;
+  list: Lineage["uses"];
+  end: "from" | "to";
+}
+
+function Side({ title, data, list, end }: SideProps) {
+  const known = new Map(data.artifacts.map((one) => [one.id, one]));
+  return (
+    <section>
+      <h2>{title}</h2>
+      {list.length === 0 && <p className="dim">Nothing that is recorded.</p>}
+      {list.map((use) => (
+        <div key={`${use.artifact} ${use.run} ${use.job}`} className="use">
+          {end === "from" && known.has(use.artifact) && <Card one={known.get(use.artifact) as Artifact} />}
+          <p className="use-job">
+            <span className="dim">{use.how} by </span>
+            <A to={`/runs/${use.run}`} search={{ job: use.job }} className="mono">
+              {use.job}
+            </A>
+            <span className="dim">
+              {" "}
+              of {use.run}, <Ago at={use.at} />
+            </span>
+          </p>
+          {end === "to" &&
+            use.made
+              .map((id) => known.get(id))
+              .filter((one) => one !== undefined)
+              .map((one) => <Card key={one.id} one={one} />)}
+        </div>
+      ))}
+    </section>
+  );
+}
+
+function Card({ one }: { one: Artifact }) {
+  return (
+    <A to={`/artifacts/${one.sha256}`} search={{ view: "lineage", id: String(one.id) }} className="card">
+      <strong className="clip mono">{one.name}</strong>
+      <span className="dim clip">
+        {one.type} · {bytesText(one.bytes)} · {one.job}
+      </span>
+    </A>
+  );
+}
