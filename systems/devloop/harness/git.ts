@@ -11,7 +11,7 @@ import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { setTimeout as pause } from "node:timers/promises";
+import { withLock } from "./lock.ts";
 import { runProgram } from "./program.ts";
 
 export class GitError extends Error {}
@@ -275,19 +275,33 @@ function refName(label: string): string {
   return label.replaceAll(/[^A-Za-z0-9/_-]+/g, "-");
 }
 
-/** Commits what changed inside the allowed paths; what changed outside them is put back unless others work there. */
+/**
+ * Commits what changed inside the allowed paths; what changed outside them is put back unless others work there. `work` names
+ * what the commit is of: where it was made before, by an attempt that died right after it, it is found again.
+ */
 export async function commitChanges(
   tree: string,
   allowed: readonly string[],
   message: string,
-  options: { others?: boolean } = {},
+  { others = false, work }: { others?: boolean; work?: string } = {},
 ): Promise<Changes> {
   return await withLock(`${tree}.lock`, async () => {
-    const outside = options.others === true ? [] : await outsideOf(tree, allowed);
+    const outside = others ? [] : await outsideOf(tree, allowed);
     if (outside.length > 0) await putBack(tree, outside);
-    const { commit, files } = await commitAll(tree, allowed, message);
-    return { commit, files, outside };
+    const mark = work === undefined ? "" : `${WORK_MARK}${work}`;
+    const made = await commitAll(tree, allowed, mark === "" ? message : `${message}\n\n${mark}`);
+    const found = made.commit === null && mark !== "" ? await commitWith(tree, mark) : made;
+    return { ...found, outside };
   });
+}
+
+const WORK_MARK = "Tenuto-Work: ";
+
+async function commitWith(tree: string, mark: string): Promise<Pick<Changes, "commit" | "files">> {
+  const lines = (await git(tree, ["log", "-1", "--format=%H%n%B"])).split("\n");
+  return lines.includes(mark)
+    ? { commit: lines[0]!, files: await filesOf(tree, lines[0]!) }
+    : { commit: null, files: [] };
 }
 
 async function outsideOf(tree: string, allowed: readonly string[]): Promise<string[]> {
@@ -352,45 +366,4 @@ async function filesOf(tree: string, commit: string): Promise<Changes["files"]> 
 /** The changes of one commit, or since another, as a patch. */
 export async function diffOf(tree: string, from: string, to: string): Promise<string> {
   return await git(tree, ["diff", "--no-color", "--no-ext-diff", "--no-textconv", from, to]);
-}
-
-const LOCK_TRIES = 600;
-const LOCK_PAUSE_MS = 50;
-
-/** Runs `work` while nobody else holds the lock. @throws GitError after 30 s */
-async function withLock<T>(lock: string, work: () => Promise<T>): Promise<T> {
-  for (let tries = 0; ; tries++) {
-    try {
-      await writeFile(lock, String(process.pid), { flag: "wx" });
-      break;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
-      if (tries >= LOCK_TRIES) throw new GitError(`another job has held ${lock} for 30 s`);
-      await takeFromDead(lock);
-      await pause(LOCK_PAUSE_MS);
-    }
-  }
-  try {
-    return await work();
-  } finally {
-    await rm(lock, { force: true });
-  }
-}
-
-async function takeFromDead(lock: string): Promise<void> {
-  const pid = Number(await readFile(lock, "utf8").catch(() => ""));
-  if (!Number.isInteger(pid) || pid <= 0 || isAlive(pid)) return;
-  const aside = `${lock}.${randomUUID()}`;
-  // Only one of several waiters can move it away.
-  await rename(lock, aside).catch(() => {});
-  await rm(aside, { force: true });
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
 }

@@ -113,9 +113,13 @@ async function work(desk: Desk, role: Role): Promise<Worked> {
     });
     // Only good work is kept over a crash; bad work is done again.
     if (!result.ok) throw new AgentFailed(result);
-    return { result, changes: await commit(desk, role, readOnly) } as unknown as Json;
+    return result as unknown as Json;
   });
-  return kept as unknown as Worked;
+  // A step of its own: whoever dies between the two commits what is there, and asks the agent nothing again.
+  const changes = await desk.job.step(`devloop/${conversation}/commit`, async () =>
+    json(await commit(desk, role, readOnly, conversation)),
+  );
+  return { result: kept as unknown as AgentResult, changes: changes as unknown as Changes };
 }
 
 /** What an earlier attempt, or a test run, left behind. */
@@ -134,12 +138,15 @@ class AgentFailed extends Error {
   }
 }
 
-async function commit(desk: Desk, role: Role, readOnly: boolean): Promise<Changes> {
+async function commit(desk: Desk, role: Role, readOnly: boolean, conversation: string): Promise<Changes> {
   const { task, jobId } = desk;
   if (readOnly && task.shared) return { commit: null, files: [], outside: [] };
   if (!task.shared) await takeOver(task.worktree, branchOf(desk.runId));
   const allowed = readOnly ? [] : task.allowedPaths;
-  const changes = await commitChanges(task.worktree, allowed, `${role}: ${jobId}`, { others: task.shared });
+  const changes = await commitChanges(task.worktree, allowed, `${role}: ${jobId}`, {
+    others: task.shared,
+    work: `${desk.runId}/${jobId}/${conversation}`,
+  });
   if (changes.outside.length > 0) {
     const shown = changes.outside.slice(0, 5).join(", ");
     await desk.job.log("WARNING", `the agent changed what it may not, which was put back: ${shown}`);

@@ -91,6 +91,14 @@ test("an allowed path where nothing is yet, or nothing changed, stands in nobody
   expect(await readFile(join(tree, "src", "slug.ts"), "utf8")).toBe("changed");
 });
 
+test("a commit whose maker died right after it is found again by its work", async () => {
+  await ensureWorktree(repository, tree, "run-1");
+  await writeFile(join(tree, "a.txt"), "a");
+  const made = await commitChanges(tree, ["."], "dev: dev", { work: "run-1/dev/try-0" });
+  expect(await commitChanges(tree, ["."], "dev: dev", { work: "run-1/dev/try-0" })).toEqual(made);
+  expect((await commitChanges(tree, ["."], "dev: dev", { work: "run-1/dev/try-1" })).commit).toBeNull();
+});
+
 test("where nothing is allowed, everything is put back", async () => {
   await ensureWorktree(repository, tree, "run-1");
   await writeFile(join(tree, "src", "slug.ts"), "changed");
