@@ -30,8 +30,8 @@ const { values: options } = parseArgs({
   },
 });
 
-/** What was asked for within this time before a kill may have been under way. */
-const IN_FLIGHT_MS = 250;
+/** What was asked for so long before a kill is complete, whatever the ledger says. */
+const LONG_AGO_MS = 3_000;
 
 if (options.child !== undefined) await extract(options.child, Number(options.rate));
 else await main();
@@ -103,8 +103,9 @@ async function measureKills(kills: number, seed: number): Promise<void> {
       const killer = setInterval(() => asked.size >= point && setTimeout(() => child.kill("SIGKILL"), delayMs), 5);
       done = (await ended) === 0;
       clearInterval(killer);
+      if (!done) for (const path of await completed(disturbed, site.url)) complete.add(path);
       const now = performance.now();
-      for (const [path, when] of asked) if (now - when > IN_FLIGHT_MS) complete.add(path);
+      for (const [path, when] of asked) if (now - when > LONG_AGO_MS) complete.add(path);
       console.log(`  kill ${at + 1}: ${asked.size} addresses, ${total} requests so far`);
     }
     if (!done && (await new Promise((resolve) => startChild(disturbed).once("exit", resolve))) !== 0)
@@ -117,6 +118,20 @@ async function measureKills(kills: number, seed: number): Promise<void> {
   } finally {
     await site.close();
     await Promise.all([calm, disturbed].map((folder) => rm(folder, { recursive: true, force: true })));
+  }
+}
+
+/** The members whose items the ledger has as completed: what it has is never asked for again. */
+async function completed(folder: string, siteUrl: string): Promise<string[]> {
+  const tenuto = await openTenuto({ home: join(folder, "home"), pipelines: [associationsPipeline()], work: false });
+  try {
+    const [run] = await tenuto.client.runs();
+    if (run === undefined) return [];
+    const items = await tenuto.client.items(run.id, "extract", { states: ["completed"], limit: 2_000 }).catch(() => []);
+    const urls = items.map(({ result }) => (JSON.parse(result ?? "{}") as { url?: string }).url ?? "");
+    return urls.filter((url) => url.startsWith(siteUrl)).map((url) => url.slice(siteUrl.length));
+  } finally {
+    await tenuto.close();
   }
 }
 

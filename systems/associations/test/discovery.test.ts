@@ -167,3 +167,84 @@ test("a redirected directory is crawled where it leads, and fetched once", async
   expect([map.directory_url, written?.records]).toEqual([`${url}/members`, 5]);
   expect(requests.filter((path) => path === "/members")).toHaveLength(1);
 });
+
+test.each([
+  ["an empty directory", "<h1>Member directory</h1><p>No members yet. Come back soon.</p>"],
+  ["a directory whose pages are drawn by scripts", '<div id="app"></div><script src="/app.js"></script>'],
+])("%s gives no record and says how to help", async (_, html) => {
+  const { run, url } = await site(() => ({ "/list": html }));
+  await expect(run({ directoryUrl: `${url}/list` })).rejects.toMatchObject({
+    name: "ParseError",
+    message: expect.stringContaining("no members found"),
+    hint: expect.stringContaining("member_links"),
+  });
+});
+
+test("a schema with a wrong selector finds nobody, and says so, rather than taking something else", async () => {
+  const { run, url } = await site(() => ({
+    "/list": `<h1>Our list</h1>${Array.from({ length: 8 }, (_, n) => `<div class="row"><h3>Company ${n}</h3><p>Reno, NV</p></div>`).join("")}`,
+  }));
+  await expect(run({ directoryUrl: `${url}/list`, schema: "socma" })).rejects.toMatchObject({
+    name: "ParseError",
+    hint: expect.stringContaining("schema"),
+  });
+});
+
+test("members behind a login are flagged and left alone", async () => {
+  const { run, url, requests } = await site(() => ({
+    "/members":
+      '<h1>Member directory</h1><form action="/login"><p>Please log in to view the list.</p><input type="password" name="p"></form>',
+  }));
+  await expect(run({ directoryUrl: `${url}/members` })).rejects.toMatchObject({
+    name: "Skipped",
+    message: expect.stringContaining("login"),
+  });
+  expect(requests).toEqual(["/robots.txt", "/members"]);
+});
+
+test("a directory in a frame is read where it stands", async () => {
+  const { run, records } = await site(() => ({
+    "/members": '<h1>Member directory and list</h1><div class="member-box"><iframe src="/embed/list"></iframe></div>',
+    "/embed/list": members(0, 8),
+    ...pages(8),
+  }));
+  expect((await run()).map.directory_url).toContain("/embed/list");
+  expect(await records()).toHaveLength(8);
+});
+
+test("more members than shown, and nothing to turn the page with: page=2 is tried, a repeated page ends it", async () => {
+  const card = (n: number) => `<div class="c"><h3>Company ${n}</h3><p>Reno, NV</p><p>775-555-0${100 + n}</p></div>`;
+  const list = (from: number, to: number) =>
+    `<h1>Members</h1><p>Showing 1-20 of 50 members</p>${Array.from({ length: to - from }, (_, n) => card(from + n)).join("")}`;
+  const found = await site(() => ({
+    "/list": list(0, 20),
+    "/list?page=2": list(20, 40),
+    "/list?page=3": list(40, 50),
+    "/list?page=4": list(0, 0),
+  }));
+  expect((await found.run({ directoryUrl: `${found.url}/list` })).written?.records).toBe(50);
+  const deaf = await site(() => ({ "/list": list(0, 20), "/list?page=2": list(0, 20) }));
+  expect((await deaf.run({ directoryUrl: `${deaf.url}/list` })).written?.records).toBe(20);
+  expect(deaf.requests).toEqual(["/robots.txt", "/list", "/list?page=2"]);
+});
+
+test("letters, each with pages of its own", async () => {
+  const index = [..."ABCDEFGHIJ"].map((letter) => `<a href="/list?l=${letter}">${letter}</a>`).join(" ");
+  const page = (names: string[], next = "") =>
+    `<h1>Member directory</h1>${index}<ul class="member-list">${names.map((name) => `<li><a href="/member/${name}">${name} Works</a></li>`).join("")}</ul>${next}`;
+  const names = [..."ABCDEFGHIJ"].flatMap((letter) => [1, 2, 3].map((n) => `${letter}${n}`));
+  const { run, url, records, requests } = await site(() => ({
+    "/list": page(["A1", "A2"], '<a rel="next" href="/list?l=A&p=2">Next</a>'),
+    "/list?l=A": page(["A1", "A2"], '<a rel="next" href="/list?l=A&p=2">Next</a>'),
+    "/list?l=A&p=2": page(["A3"]),
+    ...Object.fromEntries(
+      [..."BCDEFGHIJ"].map((letter) => [`/list?l=${letter}`, page([1, 2, 3].map((n) => letter + n))]),
+    ),
+    ...Object.fromEntries(names.map((name) => [`/member/${name}`, `<h1>${name} Works</h1><p>Reno, NV</p>`])),
+  }));
+  await run({ directoryUrl: `${url}/list` });
+  expect((await records()).map(({ company_name }) => company_name).sort()).toEqual(
+    names.map((name) => `${name} Works`).sort(),
+  );
+  expect(new Set(requests).size).toBe(requests.length);
+});
