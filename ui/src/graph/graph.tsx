@@ -203,7 +203,7 @@ function Flow({ graph, chosen, choose }: ViewProps) {
             else set({ view: "table", find: first.parent === null ? first.agent : `${first.parent}/` }, { push: true });
           }}
         >
-          {graph.nodes.length > 20 && (
+          {placed.nodes.length > 20 && (
             <MiniMap
               pannable
               zoomable

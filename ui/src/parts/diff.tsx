@@ -77,7 +77,7 @@ export function Changes({ list, all = false }: { list: readonly Change[]; all?: 
   }, [list, all]);
   if (shown.length === 0) return <p className="dim">No difference.</p>;
   return (
-    <pre className="text diff" aria-label="Changes" tabIndex={0}>
+    <pre className="text diff" role="region" aria-label="Changes" tabIndex={0}>
       {shown.map((i, k) => {
         const change = list[i] as Change;
         const jump = k > 0 && shown[k - 1] !== i - 1;

@@ -93,7 +93,7 @@ function Field(props: FieldProps) {
       </label>
       <Control {...props} id={id} type={type} />
       {schema.description !== undefined && <span className="dim">{schema.description}</span>}
-      {schema.default !== undefined && value === undefined && type !== "boolean" && (
+      {schema.default !== undefined && value === undefined && (type === "json" || type === "lines") && (
         <span className="dim">
           Otherwise <code>{JSON.stringify(schema.default)}</code>{" "}
           <button type="button" className="quiet" onClick={() => change(schema.default)}>
@@ -159,7 +159,13 @@ function Control({ schema, value, required, change, id, type }: FieldProps & { i
     );
   if (type === "string")
     return (schema.maxLength ?? 10_000) <= 200 ? (
-      <input id={id} required={required} value={text} onChange={(event) => change(event.target.value || undefined)} />
+      <input
+        id={id}
+        required={required}
+        value={text}
+        placeholder={typeof schema.default === "string" ? schema.default : ""}
+        onChange={(event) => change(event.target.value || undefined)}
+      />
     ) : (
       <textarea
         id={id}

@@ -9,18 +9,18 @@ export function Json({ value, label }: { value: unknown; label: string }) {
   if (value === null || value === undefined) return <p className="dim">None.</p>;
   if (typeof value === "string" && value.includes("\n")) return <Text text={value} label={label} />;
   return (
-    <section className="json" aria-label={label} tabIndex={0}>
+    <div role="region" className="json" aria-label={label} tabIndex={0}>
       <span className="json-copy">
         <Copy text={() => (typeof value === "string" ? value : JSON.stringify(value, null, 2))}>Copy</Copy>
       </span>
       <Value value={value} depth={0} />
-    </section>
+    </div>
   );
 }
 
 export function Text({ text, label }: { text: string; label: string }) {
   return (
-    <pre className="text" aria-label={label} tabIndex={0}>
+    <pre className="text" role="region" aria-label={label} tabIndex={0}>
       {text}
     </pre>
   );

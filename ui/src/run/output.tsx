@@ -17,7 +17,7 @@ export function Output({ run, job }: { run: string; job: string }) {
   if (query.data === undefined) return <Loading />;
   if (query.data === "") return <Empty title="It wrote nothing." />;
   return (
-    <pre className="text output" tabIndex={0} aria-label="Raw output">
+    <pre className="text output" role="region" tabIndex={0} aria-label="Raw output">
       <a className="button quiet" href={address(path, { download: true })}>
         Download all of it
       </a>

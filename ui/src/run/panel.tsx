@@ -234,7 +234,7 @@ function LastLines({ run, job }: { run: string; job: Job }) {
   return (
     <section>
       <h3>{isCommand ? "Last lines of its output" : "Last lines of its log"}</h3>
-      <pre className="text tail" tabIndex={0} aria-label="Last lines">
+      <pre className="text tail" role="region" tabIndex={0} aria-label="Last lines">
         <Ansi text={query.data} />
       </pre>
     </section>

@@ -174,7 +174,7 @@ function Bars({ rows, bars, scale, zoom, live, chosen, choose }: BarsProps) {
                 {(bars.get(node.id) ?? []).map((bar) => (
                   <BarOf key={`${bar.from} ${bar.kind}`} bar={bar} scale={scale} />
                 ))}
-                <Label node={node} at={scale.at((bars.get(node.id)?.[0] as Bar).from)} />
+                <Label node={node} at={scale.at(bars.get(node.id)?.[0]?.from ?? 0)} />
               </button>
             );
           })}

@@ -94,6 +94,12 @@ function diffIn(shown: unknown): string | null {
   return null;
 }
 
+/** The rest of what is shown beside its change. */
+function withoutDiff(shown: unknown): unknown {
+  if (typeof shown !== "object" || shown === null) return null;
+  return Object.fromEntries(Object.entries(shown).filter(([name]) => name !== "diff" && name !== "patch"));
+}
+
 function Decide({ approval }: { approval: Approval }) {
   const client = useQueryClient();
   const before = JSON.stringify(approval.shown, null, 2);
@@ -157,7 +163,7 @@ function Decide({ approval }: { approval: Approval }) {
       ) : typeof approval.shown === "string" && diff === null ? (
         <Text text={approval.shown} label="What is decided on" />
       ) : (
-        <Json value={approval.shown} label="What is decided on" />
+        <Json value={diff === null ? approval.shown : withoutDiff(approval.shown)} label="What is decided on" />
       )}
       {open ? (
         <>

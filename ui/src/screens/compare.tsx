@@ -4,7 +4,7 @@ import { useId, useState } from "react";
 import { address, call, type GraphNode, type Page, type Run, type RunSummary } from "../api/client.ts";
 import { graph, run } from "../api/queries.ts";
 import { Changes, difference, JsonDiff } from "../parts/diff.tsx";
-import { Empty, Facts, Fault, Head, Loaded, Loading, useTitle } from "../parts/screen.tsx";
+import { Empty, Facts, Fault, Head, Loading, useTitle } from "../parts/screen.tsx";
 import { State } from "../parts/state.tsx";
 import { Ago, Duration, durationText } from "../parts/time.tsx";
 import { A, useSearch, useSetSearch } from "../url.tsx";

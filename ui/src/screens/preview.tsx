@@ -113,7 +113,7 @@ function Content({
   if (mediaType === "text/markdown" || name.endsWith(".md")) return <Markdown text={text} />;
   if (/\.(diff|patch)$/.test(name) || mediaType === "text/x-diff") return <Diff text={text} />;
   return (
-    <pre className="text" tabIndex={0} aria-label={name}>
+    <pre className="text" role="region" tabIndex={0} aria-label={name}>
       <Ansi text={text} />
     </pre>
   );

@@ -291,6 +291,9 @@ function RunRow({ run, index, top, height, current, selected, toggle }: RowProps
   );
 }
 
+/** Of runs that failed or were cancelled the list does not know which of the ended jobs completed. */
+const ENDED_WELL: ReadonlySet<RunState> = new Set(["completed", "running", "waiting", "pending"]);
+
 /** Jobs that have ended, those at work, and those that failed, as one bar. */
 function Progress({ run }: { run: RunSummary }) {
   const { total, open, live, waiting, failed } = run.jobs;
@@ -302,7 +305,7 @@ function Progress({ run }: { run: RunSummary }) {
       title={`${done} of ${total} ended, ${live} at work, ${waiting} waiting, ${failed} failed`}
     >
       <span className="bar" aria-hidden="true">
-        <i className="b-completed" style={part(done - failed)} />
+        <i className={ENDED_WELL.has(run.state) ? "b-completed" : "b-skipped"} style={part(done - failed)} />
         <i className="b-failed" style={part(failed)} />
         <i className="b-running" style={part(live)} />
         <i className="b-waiting" style={part(waiting)} />

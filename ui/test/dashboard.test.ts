@@ -1,0 +1,323 @@
+/**
+ * The dashboard in a real browser, against `tenuto serve` as a process of its own: what people do, told by what they see.
+ *
+ * Skipped with its reason where no Chromium or Chrome is installed.
+ */
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+import type { Browser, BrowserContext, Page } from "playwright-core";
+import { build } from "vite";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { installedBrowser, openBrowser } from "./browser.ts";
+import { PAYLOADS } from "./demo/payloads.ts";
+import { Served } from "./server.ts";
+import { enter, settled } from "./shots.ts";
+
+const UI = fileURLToPath(new URL("..", import.meta.url));
+const DIST = join(UI, "dist");
+const place = installedBrowser();
+if (place === null) console.warn("skipped: no Chromium or Chrome is installed; name one with TENUTO_CHROMIUM");
+const TIMEOUT = 60_000;
+const ENDS = ["completed", "failed", "cancelled"];
+
+describe.skipIf(place === null)("dashboard", { timeout: TIMEOUT }, () => {
+  const server = new Served();
+  let browser: Browser;
+  let context: BrowserContext;
+  let page: Page;
+  let faults: string[] = [];
+
+  beforeAll(async () => {
+    if (!existsSync(join(DIST, "index.html")))
+      await build({ root: UI, configFile: join(UI, "vite.config.ts"), logLevel: "error" });
+    const { login } = await server.start();
+    await server.openSession(login);
+    browser = await openBrowser(place as string);
+  }, TIMEOUT);
+  afterAll(async () => {
+    await browser?.close();
+    await server.close();
+  });
+  beforeEach(async () => {
+    context = await browser.newContext({ viewport: { width: 1440, height: 900 } });
+    page = await context.newPage();
+    faults = [];
+    page.on("pageerror", (error) => faults.push(error.message));
+    page.on("console", (message) => {
+      if (message.type() === "error" && /Content Security Policy|Uncaught/.test(message.text()))
+        faults.push(message.text());
+    });
+    await enter(page, server);
+  });
+  afterEach(async () => {
+    await context.close();
+    expect(faults).toEqual([]);
+  });
+  const open = async (path: string) => {
+    await page.goto(`${server.url}${path}`);
+    await page.waitForSelector("h1");
+  };
+  const button = (name: string | RegExp) => page.getByRole("button", { name, exact: typeof name === "string" });
+
+  it("starts a run from its form, follows it to its end and reads its log", async () => {
+    await open("/pipelines/directory");
+    await page.getByLabel("pages").fill("7");
+    await button("Start the run").click();
+    await page.waitForURL(/\/runs\/directory-/);
+    await page.getByRole("heading", { level: 1 }).getByText("completed").waitFor();
+    await page.getByRole("link", { name: /^Logs/ }).click();
+    await page.getByText("reading the site map of example.org").waitFor();
+    expect(await page.locator(".log .a-green").first().textContent()).toBe("found");
+    const params = await server.api<{ params: { pages: number } }>(
+      `/api/runs/${page.url().split("/").at(-1)?.split("?")[0]}`,
+    );
+    expect(params.params.pages).toBe(7);
+  });
+
+  it("shows in the list what others start, without a reload", async () => {
+    await open("/");
+    await page.getByText("Live", { exact: true }).waitFor();
+    const run = await server.run("directory", { params: { pages: 3 } });
+    const row = page.getByRole("row").filter({ has: page.getByText(run, { exact: true }) });
+    await row.getByText("completed").waitFor();
+  });
+
+  it("opens a failed run on its first failure, with the cause and the last lines", async () => {
+    const run = await server.run("nightly-report");
+    await settled(server, run, ENDS);
+    await open(`/runs/${run}`);
+    const panel = page.getByRole("complementary");
+    await panel.getByText("the ledger says 89,325.25").first().waitFor();
+    await panel.getByText("the sum differs from the ledger").waitFor();
+    await button("Retry failed").click();
+    await page.getByRole("dialog").getByRole("button", { name: "Retry", exact: true }).click();
+    await page.getByRole("dialog").waitFor({ state: "detached" });
+    await settled(server, run, ENDS);
+    const { attempts } = await server.api<{ attempts: unknown[] }>(`/api/runs/${run}/jobs/sums`);
+    expect(attempts.length).toBeGreaterThan(1);
+  });
+
+  it("approves as edited, and rejects with a comment; the badge counts down", async () => {
+    const first = await server.run("release", { params: { tag: "one" } });
+    const second = await server.run("release", { params: { tag: "two" } });
+    for (const run of [first, second]) await settled(server, run, ["waiting"]);
+    await open("/approvals");
+    await page.getByRole("link", { name: /Release one/ }).click();
+    await button("Edit").click();
+    const text = page.getByLabel("What is decided on");
+    await text.fill((await text.inputValue()).replace('"low"', '"looked at"'));
+    await button(/^Approve as edited/).click();
+    await page.getByRole("link", { name: /Release one/ }).waitFor({ state: "detached" });
+    await settled(server, first, ["completed"]);
+    const job = await server.api<{ output: { risk: string } }>(`/api/runs/${first}/jobs/ask`);
+    expect(job.output.risk).toBe("looked at");
+    await page.getByRole("link", { name: /Release two/ }).click();
+    await page.getByLabel("Comment").fill("not on a Friday");
+    await button("Reject").click();
+    await page.getByText("Nothing waits for you.").waitFor();
+    await settled(server, second, ENDS);
+    const { items } = await server.api<{ items: { reason: string | null }[] }>(`/api/approvals?run=${second}`);
+    expect(items[0]?.reason).toBe("not on a Friday");
+    await page.locator(".badge").waitFor({ state: "detached" });
+  });
+
+  it("cancels a run and says so live", async () => {
+    const run = await server.run("migration");
+    await open(`/runs/${run}`);
+    await page.getByRole("heading", { level: 1 }).getByText("running").waitFor();
+    await button("Cancel").click();
+    await button("Cancel the run").click();
+    await page.getByRole("heading", { level: 1 }).getByText("cancelled").waitFor();
+  });
+
+  it("goes on by itself after the server was killed, and says meanwhile that it is gone", async () => {
+    const run = await server.run("migration");
+    await open(`/runs/${run}?job=tables&tab=log`);
+    await page.getByText("still at it, 1", { exact: true }).waitFor();
+    await server.kill();
+    await page.getByText("Connection lost").waitFor({ timeout: 2_000 });
+    expect(await page.locator(".content").evaluate((node) => getComputedStyle(node).filter)).toContain("grayscale");
+    await server.start();
+    await page.getByText("Live", { exact: true }).waitFor({ timeout: 30_000 });
+    await server.api(`/api/runs/${run}/cancel`, {});
+    await page.getByRole("heading", { level: 1 }).getByText("cancelled").waitFor();
+  });
+
+  it("keeps its state in the address: a reload in the middle of a run shows the same", async () => {
+    const run = await server.run("directory", { params: { pages: 50 } });
+    await settled(server, run, ENDS);
+    await open(`/runs/${run}?view=table&find=html&job=members&tab=items&items=failed`);
+    const seen = async () => {
+      await page.getByText("has no list of members").first().waitFor();
+      return [
+        await page.getByLabel("Filter by job or agent").inputValue(),
+        await page.locator(".item-list > li").count(),
+      ];
+    };
+    const before = await seen();
+    expect(before).toEqual(["html", 1]);
+    await page.reload();
+    expect(await seen()).toEqual(before);
+  });
+
+  it("runs again from a job with another input, and compares the two runs by address", async () => {
+    const run = await server.run("directory", { params: { pages: 5 } });
+    await settled(server, run, ENDS);
+    await open(`/runs/${run}?job=write`);
+    await button("Run again from here").click();
+    await page.getByLabel("Input, in the place of the declared one").fill('{ "entries": 3 }');
+    await button("Start the run").click();
+    await page.waitForURL((url) => !url.pathname.endsWith(run));
+    const other = new URL(page.url()).pathname.split("/").at(-1) as string;
+    await settled(server, other, ["completed"]);
+    await open(`/compare?a=${run}&b=${other}`);
+    await page.locator(".d-added", { hasText: '"entries": 3' }).waitFor();
+  });
+
+  it("cancels several runs after showing what would happen", async () => {
+    const runs = [await server.run("migration"), await server.run("migration")];
+    await open("/?pipeline=migration&state=running");
+    for (const run of runs) await page.getByLabel(`Select ${run}`).check();
+    await page.getByRole("region", { name: "Selected runs" }).getByRole("button", { name: "Cancel" }).click();
+    await button("Cancel 2 runs").click();
+    for (const run of runs) await settled(server, run, ["cancelled"]);
+  });
+
+  it("does all main things with keys", async () => {
+    await open("/");
+    await page.keyboard.press("Control+k");
+    await page.keyboard.type("start nightly");
+    await page.keyboard.press("Enter");
+    await page.waitForURL(/\/pipelines\/nightly-report/);
+    await page.keyboard.press("g");
+    await page.keyboard.press("r");
+    await page.waitForURL(`${server.url}/`);
+    await page.keyboard.press("?");
+    await page.getByRole("dialog", { name: "Keys" }).waitFor();
+  });
+
+  it("runs nothing that is in logs, names, errors, artifacts and approvals", async () => {
+    const run = await server.run("markup");
+    await settled(server, run, ["waiting"]);
+    const { items } = await server.api<{ items: { sha256: string }[] }>(`/api/runs/${run}/artifacts`);
+    const paths = [
+      `/runs/${run}?view=logs&wrap=1`,
+      `/runs/${run}?job=fail`,
+      `/runs/${run}?job=say&tab=log`,
+      `/runs/${run}?view=about`,
+      `/runs/${run}?view=graph&find=${encodeURIComponent(PAYLOADS[0] as string)}`,
+      `/?q=${encodeURIComponent(PAYLOADS[1] as string)}`,
+      "/approvals",
+      "/templates",
+      "/pipelines/markup",
+      ...items.flatMap(({ sha256 }) => [`/artifacts/${sha256}`, `/artifacts/${sha256}?source=1`]),
+    ];
+    for (const path of paths) {
+      await open(path);
+      await page.waitForFunction(() => document.querySelector(".loading") === null);
+      const { ran, scripts, links } = await page.evaluate(() => ({
+        ran: (globalThis as { __ran?: unknown }).__ran,
+        scripts: [...document.querySelectorAll("#root script, #root iframe, #root object, #root embed")].length,
+        links: [...document.querySelectorAll("a[href]")].filter((link) =>
+          /^(javascript|data):/i.test(link.getAttribute("href") ?? ""),
+        ).length,
+      }));
+      expect({ path, ran, scripts, links }).toEqual({ path, ran: undefined, scripts: 0, links: 0 });
+    }
+    const { items: open_ } = await server.api<{ items: { id: string; hash: string }[] }>(`/api/approvals?run=${run}`);
+    for (const { id, hash } of open_)
+      await server.api(`/api/approvals/${encodeURIComponent(id)}/decision`, { decision: "reject", hash });
+  });
+
+  it("has no serious fault of accessibility, light and dark", async () => {
+    const run = await server.run("nightly-report");
+    await settled(server, run, ENDS);
+    const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+    const paths = [
+      "/",
+      `/runs/${run}`,
+      `/runs/${run}?view=timeline`,
+      `/runs/${run}?view=graph&job=-`,
+      `/runs/${run}?view=logs`,
+      "/approvals",
+      "/templates",
+      "/pipelines/directory",
+      "/schedules",
+      "/agents",
+      "/workers",
+      "/settings",
+      `/compare?a=${run}&b=${run}`,
+    ];
+    const found: string[] = [];
+    for (const theme of ["light", "dark"] as const) {
+      await page.emulateMedia({ colorScheme: theme });
+      for (const path of paths) {
+        await open(path);
+        await page.waitForFunction(() => document.querySelector(".loading") === null);
+        // Through the debugger: the page's own policy forbids scripts that are added.
+        await page.evaluate(axe);
+        const { violations } = await page.evaluate(() =>
+          (globalThis as any).axe.run(document, { resultTypes: ["violations"] }),
+        );
+        for (const { id, impact, nodes } of violations)
+          if (impact === "serious" || impact === "critical")
+            found.push(`${theme} ${path} ${id}: ${nodes[0].html.slice(0, 160)}`);
+      }
+    }
+    expect(found).toEqual([]);
+  });
+
+  it("fits a phone: nothing is wider than 360 pixels, and a run is cancelled there", async () => {
+    await page.setViewportSize({ width: 360, height: 740 });
+    const run = await server.run("migration");
+    for (const path of [
+      "/",
+      "/approvals",
+      `/runs/${run}`,
+      "/templates",
+      "/pipelines/directory",
+      "/schedules",
+      "/workers",
+      "/settings",
+    ]) {
+      await open(path);
+      const width = await page.evaluate(() => document.documentElement.scrollWidth);
+      expect({ path, width }).toEqual({ path, width: 360 });
+    }
+    await open(`/runs/${run}`);
+    await button("Cancel").click();
+    await button("Cancel the run").click();
+    await settled(server, run, ["cancelled"]);
+  });
+
+  it("asks nobody but its own server", async () => {
+    const hosts = new Set<string>();
+    page.on("request", (request) => hosts.add(new URL(request.url()).host));
+    await open("/");
+    await open("/pipelines/directory");
+    expect([...hosts]).toEqual([new URL(server.url).host]);
+  });
+});
+
+describe.skipIf(!existsSync(join(DIST, "index.html")))("build", () => {
+  it("needs less than 500 KB, compressed, to be seen first", () => {
+    const index = readFileSync(join(DIST, "index.html"), "utf8");
+    const named = [...index.matchAll(/(?:src|href)="\/(assets\/[^"]+)"/g)].map((match) => match[1] as string);
+    const fonts = readdirSync(join(DIST, "assets")).filter((name) => /-latin-wght-normal.*woff2$/.test(name));
+    const sizes = [
+      ...named.map((name) => gzipSync(readFileSync(join(DIST, name))).length),
+      ...fonts.map((name) => readFileSync(join(DIST, "assets", name)).length),
+    ];
+    expect(named.length).toBeGreaterThan(1);
+    expect(fonts.length).toBe(2);
+    expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThan(500_000);
+  });
+
+  it("has no inline script or style, and nothing from elsewhere", () => {
+    const index = readFileSync(join(DIST, "index.html"), "utf8");
+    expect(index).not.toMatch(/<script(?![^>]*\bsrc=)[^>]*>|<style|\son\w+=|style="|(?:src|href)="(?:https?:)?\/\//);
+  });
+});
