@@ -32,6 +32,7 @@ export function pagesOf(folder: string | null): (path: string) => Page | null {
   const pages = new Map<string, Page>();
   if (folder !== null) collect(folder, "", pages);
   const index = pages.get("/index.html") ?? null;
+  for (const [path, page] of REFERENCE) pages.set(path, page);
   if (index === null) for (const [path, page] of PLAIN) pages.set(path, page);
   return (path) => {
     const known = pages.get(path);
@@ -77,6 +78,47 @@ const LOGIN_HTML = `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Tenuto</title><script src="/login.js" defer></script></head>
 <body><h1>Tenuto</h1><p>One moment.</p></body></html>
 `;
+
+/** The operations for people to read: made in the browser from the description, with the session of whoever looks. */
+const REFERENCE_JS = `const add = (parent, tag, text) => {
+  const element = document.createElement(tag);
+  element.textContent = text;
+  parent.append(element);
+  return element;
+};
+const resolve = (schema, all) => schema && schema.$ref ? all[schema.$ref.split("/").pop()] : schema;
+const show = (description) => {
+  const all = description.components.schemas;
+  const main = document.querySelector("main");
+  main.textContent = "";
+  let tag = "";
+  for (const [path, methods] of Object.entries(description.paths)) for (const [method, operation] of Object.entries(methods)) {
+    if (operation.tags[0] !== tag) add(main, "h2", tag = operation.tags[0]);
+    const details = add(main, "details", "");
+    add(details, "summary", method.toUpperCase() + " " + path + "  " + operation.summary);
+    add(details, "p", operation.operationId + ". " + operation.description);
+    for (const one of operation.parameters)
+      add(details, "p", one.in + " " + one.name + (one.required ? " (required)" : "") + ": " + JSON.stringify(resolve(one.schema, all)));
+    const body = operation.requestBody && operation.requestBody.content["application/json"].schema;
+    if (body) add(details, "pre", "body " + JSON.stringify(resolve(body, all), null, 2));
+    const good = Object.entries(operation.responses).find(([status]) => status[0] === "2");
+    const json = good[1].content && good[1].content["application/json"];
+    add(details, "pre", "answers " + good[0] + (json ? " " + JSON.stringify(resolve(json.schema, all), null, 2) : ""));
+  }
+};
+fetch("/api/openapi.json").then((answer) => answer.ok ? answer.json().then(show)
+  : add(document.querySelector("main"), "p", "Log in first: tenuto tokens link."));
+`;
+
+const REFERENCE_HTML = `<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Tenuto API</title><script src="/reference.js" defer></script></head>
+<body><h1>Tenuto API</h1><main></main></body></html>
+`;
+
+const REFERENCE: ReadonlyMap<string, Page> = new Map([
+  ["/reference", plain("text/html; charset=utf-8", REFERENCE_HTML)],
+  ["/reference.js", plain("text/javascript; charset=utf-8", REFERENCE_JS)],
+]);
 
 const PLAIN: ReadonlyMap<string, Page> = new Map([
   ["/login", plain("text/html; charset=utf-8", LOGIN_HTML)],

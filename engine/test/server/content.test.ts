@@ -18,7 +18,17 @@ beforeAll(async () => {
 afterAll(() => place.close());
 
 it("S-09: each answer carries the headers that keep browsers from harm; pages have no inline scripts", async () => {
-  for (const path of ["/", "/login", "/login.js", "/healthz", "/api/runs", "/api/nothing", "/api/openapi.json"]) {
+  for (const path of [
+    "/",
+    "/login",
+    "/login.js",
+    "/reference",
+    "/reference.js",
+    "/healthz",
+    "/api/runs",
+    "/api/nothing",
+    "/api/openapi.json",
+  ]) {
     const { headers } = await place.fetch(path);
     expect(headers.get("content-security-policy"), path).toContain("default-src 'self'");
     expect(headers.get("content-security-policy"), path).toContain("frame-ancestors 'none'");

@@ -257,7 +257,7 @@ it("S-05: a token for one run is good for that run only", async () => {
   for (const operation of OPERATIONS) {
     if (operation.role !== "viewer" && operation.role !== "operator") continue;
     const scoped = paramsOf(operation.path).includes("run");
-    const free = operation.id === "showSession" || operation.id === "closeSession";
+    const free = ["showSession", "closeSession", "live"].includes(operation.id);
     const path = addressOf(operation.path, { ...SAMPLE, run: other.id });
     const { status } = await raw(operation.method, path, headers);
     if (!free && status !== 403) wrong.push(`${operation.id} of another: ${status}`);
@@ -266,6 +266,8 @@ it("S-05: a token for one run is good for that run only", async () => {
     if (own.status === 403 || own.status === 401) wrong.push(`${operation.id} of its own: ${own.status}`);
   }
   expect(wrong).toEqual([]);
+  for (const topic of ["all", `run&run=${other.id}`, `log&run=${other.id}`])
+    expect((await raw("GET", `/api/live?topic=${topic}`, headers)).status, topic).toBe(403);
   const bulk = await raw("POST", "/api/run-actions", headers, JSON.stringify({ action: "cancel", runs: [mine.id] }));
   expect(bulk.status).toBe(403);
 });
