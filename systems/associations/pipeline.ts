@@ -1,6 +1,6 @@
 /**
  * The pipelines of this system: `associations` for one association, a graph that shows every stage, and `associations-many` for several in
- * one run, each with its own jobs, and one validation over all of them at the end. Why both: docs/decisions/0020.
+ * one run, each with its own jobs, and one validation over all of them at the end. Why both: docs/decisions/0017.
  *
  * Modes: extract (site → records.jsonl), enrich (→ enriched.jsonl), validate (→ final_dataset.jsonl), full (all three). Stages that a
  * mode leaves out are skipped. A site that two associations or runs share is still asked at one pace.

@@ -130,7 +130,13 @@ it("in a dry run nothing outside is changed", async () => {
   const mark = defineTool({ name: "mark", description: "Marks.", input: z.object({}), run: () => void (sent += 1) });
   const worker = agentOn(server, { tools: ["files", mark] });
   const run = await tenuto.start(
-    definePipeline({ name: "dry", jobs: [{ id: "work", agent: worker }] }),
+    definePipeline({
+      name: "dry",
+      jobs: [
+        { id: "work", agent: worker },
+        { id: "publish", needs: ["work"], command: ["false"], effects: "outside" },
+      ],
+    }),
     {},
     { dryRun: true },
   );
