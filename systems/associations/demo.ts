@@ -18,6 +18,12 @@ import type { FixtureSite } from "./fixtures/site.ts";
 import { FIXTURE_CODE, startSite, writeSiteConfig } from "./fixtures/site.ts";
 import { associationsPipeline } from "./pipeline.ts";
 
+// A person watches this: what went wrong and how to mend it, without a stack.
+process.once("uncaughtException", (error: Error & { hint?: string }) => {
+  process.stderr.write(`error: ${error.message}\n${error.hint === undefined ? "" : `hint:  ${error.hint}\n`}`);
+  process.exit(1);
+});
+
 const { values: options } = parseArgs({
   options: {
     crash: { type: "boolean", default: false },

@@ -38,6 +38,12 @@ const WORDS: Record<string, string> = {
   "job.retrying": "is tried again",
 };
 
+// A person watches this: what went wrong and how to mend it, without a stack.
+process.once("uncaughtException", (error: Error & { hint?: string }) => {
+  process.stderr.write(`error: ${error.message}\n${error.hint === undefined ? "" : `hint:  ${error.hint}\n`}`);
+  process.exit(1);
+});
+
 const startedAt = performance.now();
 const folder = await mkdtemp(join(tmpdir(), "devloop-demo-"));
 const repository = await makeRepository(join(folder, "slugs"));
