@@ -29,6 +29,7 @@ describe.skipIf(place === null)("dashboard", { timeout: TIMEOUT }, () => {
   let context: BrowserContext;
   let page: Page;
   let faults: string[] = [];
+  let session: Awaited<ReturnType<BrowserContext["storageState"]>>;
 
   beforeAll(async () => {
     if (!existsSync(join(DIST, "index.html")))
@@ -36,13 +37,18 @@ describe.skipIf(place === null)("dashboard", { timeout: TIMEOUT }, () => {
     const { login } = await server.start();
     await server.openSession(login);
     browser = await openBrowser(place as string);
+    // One login for all: more than five a minute are refused.
+    const first = await browser.newContext();
+    await enter(await first.newPage(), server);
+    session = await first.storageState();
+    await first.close();
   }, TIMEOUT);
   afterAll(async () => {
     await browser?.close();
     await server.close();
   });
   beforeEach(async () => {
-    context = await browser.newContext({ viewport: { width: 1440, height: 900 } });
+    context = await browser.newContext({ viewport: { width: 1440, height: 900 }, storageState: session });
     page = await context.newPage();
     faults = [];
     page.on("pageerror", (error) => faults.push(error.message));
@@ -50,7 +56,6 @@ describe.skipIf(place === null)("dashboard", { timeout: TIMEOUT }, () => {
       if (message.type() === "error" && /Content Security Policy|Uncaught/.test(message.text()))
         faults.push(message.text());
     });
-    await enter(page, server);
   });
   afterEach(async () => {
     await context.close();
@@ -192,6 +197,8 @@ describe.skipIf(place === null)("dashboard", { timeout: TIMEOUT }, () => {
     await page.keyboard.type("start nightly");
     await page.keyboard.press("Enter");
     await page.waitForURL(/\/pipelines\/nightly-report/);
+    await page.getByRole("dialog").waitFor({ state: "detached" });
+    await page.getByRole("heading", { name: "nightly-report" }).waitFor();
     await page.keyboard.press("g");
     await page.keyboard.press("r");
     await page.waitForURL(`${server.url}/`);

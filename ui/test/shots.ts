@@ -6,7 +6,7 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { Page } from "playwright-core";
+import type { BrowserContext, Page } from "playwright-core";
 import { installedBrowser, openBrowser } from "./browser.ts";
 import { Served } from "./server.ts";
 
@@ -121,15 +121,20 @@ async function main(): Promise<void> {
     const wanted = Object.entries(all).filter(([name]) => name.includes(process.argv[2] ?? ""));
     mkdirSync(OUT, { recursive: true });
     const sizes = (process.env["SIZES"]?.split(",") ?? ["desktop", "phone"]) as Size[];
+    let session: Awaited<ReturnType<BrowserContext["storageState"]>> | undefined;
     for (const size of sizes)
       for (const theme of (process.env["THEMES"]?.split(",") ?? ["light", "dark"]) as ("light" | "dark")[]) {
         const context = await browser.newContext({
+          ...(session === undefined ? {} : { storageState: session }),
           viewport: SIZES[size],
           colorScheme: theme,
           locale: "en-GB",
         });
         const page = await context.newPage();
-        await enter(page, server);
+        if (session === undefined) {
+          await enter(page, server);
+          session = await context.storageState();
+        }
         for (const [name, path] of wanted)
           await shoot(page, `${server.url}${path}`, join(OUT, `${name}-${size}-${theme}.png`));
         await context.close();

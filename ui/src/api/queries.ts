@@ -42,6 +42,17 @@ export const runs = (filter: RunFilter) =>
     maxPages: 200,
   });
 
+/** The newest run of a pipeline before another one that has completed. */
+export const lastGood = (pipeline: string, before: number) =>
+  queryOptions({
+    queryKey: ["last good", pipeline, before],
+    queryFn: async () => {
+      const query = { pipeline, state: "completed", after: before, limit: 1 };
+      return (await call<api.Page<api.RunSummary>>(address("/api/runs", query))).items[0] ?? null;
+    },
+    staleTime: 60_000,
+  });
+
 export const run = (id: string) =>
   queryOptions({ queryKey: ["run", id], queryFn: () => call<api.Run>(runPath(id)), enabled: id !== "" });
 

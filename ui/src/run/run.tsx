@@ -3,7 +3,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useParams } from "@tanstack/react-router";
 import { lazy, Suspense, useEffect } from "react";
 import type { Run, RunGraph } from "../api/client.ts";
-import { artifacts, graph, run as runQuery } from "../api/queries.ts";
+import { artifacts, graph, lastGood, run as runQuery } from "../api/queries.ts";
 import { useFollowRun } from "../api/sync.ts";
 import { Fault, Loading, useTitle } from "../parts/screen.tsx";
 import { State } from "../parts/state.tsx";
@@ -155,6 +155,7 @@ function RunHead({ run }: { run: Run }) {
             </A>
           </span>
         )}
+        {run.state === "failed" && <LastGood run={run} />}
         {Object.entries(run.labels).map(([name, value]) => (
           <A key={name} to="/" search={{ label: `${name}=${value}` }} className="tag">
             {value === "" ? name : `${name}=${value}`}
@@ -162,6 +163,17 @@ function RunHead({ run }: { run: Run }) {
         ))}
       </div>
     </header>
+  );
+}
+
+/** The last run of this pipeline that went well: what differs from it is often the cause. */
+function LastGood({ run }: { run: Run }) {
+  const good = useQuery(lastGood(run.pipeline, run.seq)).data;
+  if (good == null) return null;
+  return (
+    <A to="/compare" search={{ a: good.id, b: run.id }}>
+      Compare with {good.id}, the last that completed
+    </A>
   );
 }
 

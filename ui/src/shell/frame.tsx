@@ -125,6 +125,9 @@ function Rail({ approvals }: { approvals: number }) {
   );
 }
 
+/** Hashes by their beginning. */
+const shortOf = (name: string) => (/^[0-9a-f]{64}$/.test(name) ? name.slice(0, 12) : name);
+
 const WORDS = {
   connecting: "Connecting",
   live: "Live",
@@ -149,7 +152,7 @@ function Top({ openPalette }: { openPalette: () => void }) {
         >
           {area === "artifacts" || area === "compare" ? "runs" : area === "pipelines" ? "templates" : area}
         </A>
-        {name !== undefined && <span className="where-name">{decodeURIComponent(name)}</span>}
+        {name !== undefined && <span className="where-name">{shortOf(decodeURIComponent(name))}</span>}
       </nav>
       <button type="button" className="search-button" onClick={openPalette}>
         <span>Search or do</span>
