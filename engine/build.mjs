@@ -1,10 +1,10 @@
 /**
- * Builds what is published: JavaScript and declarations from the source, and the SQL files beside them.
+ * Builds what is published: JavaScript and declarations from the source, the SQL files beside them, and the dashboard.
  *
  *   node engine/build.mjs              into engine/dist
  *   node engine/build.mjs --out DIR    somewhere else; a test packs from there, so that the checkout stays without dist
  *
- * Invariants: (1) the output folder is replaced only by a complete build; (2) nothing but TypeScript itself is needed;
+ * Invariants: (1) the output folder is replaced only by a complete build; (2) nothing but TypeScript and Vite is needed;
  * (3) the compiler's errors are errors of the build, and nothing is left of it then.
  */
 import { spawnSync } from "node:child_process";
@@ -23,6 +23,7 @@ try {
   compile();
   renameInDeclarations();
   copySql();
+  buildDashboard();
   mkdirSync(dirname(target), { recursive: true });
   rmSync(target, { recursive: true, force: true });
   renameSync(half, target);
@@ -60,4 +61,14 @@ function copySql() {
     mkdirSync(dirname(join(half, file)), { recursive: true });
     cpSync(join(source, file), join(half, file));
   }
+}
+
+/** Static files that `tenuto serve` serves: into `ui` beside the code. In a process of its own, which ends whatever it began. */
+function buildDashboard() {
+  const ui = resolve(PACKAGE, "../ui");
+  const require = createRequire(join(ui, "package.json"));
+  const vite = join(dirname(require.resolve("vite/package.json")), "bin", "vite.js");
+  const args = ["build", ui, "--outDir", join(half, "ui"), "--emptyOutDir", "--logLevel", "error"];
+  const { status, error } = spawnSync(process.execPath, [vite, ...args], { stdio: "inherit" });
+  if (status !== 0) throw new Error(`the dashboard failed${error === undefined ? "" : ` to build: ${error.message}`}`);
 }
