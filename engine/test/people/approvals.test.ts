@@ -49,7 +49,7 @@ it("a rejection fails the job with who and why; a retry asks again", async () =>
   expect((await (await tenuto.client.attach(run.id)).wait()).state).toBe("completed");
 });
 
-it("of 50 decisions at once exactly one is taken", async () => {
+it("R-17: of 50 decisions at once exactly one is taken", async () => {
   const tenuto = await place([declared]).open();
   const run = await tenuto.start("declared", { to: "prod" });
   const approval = await asked(tenuto, run.id);

@@ -23,6 +23,7 @@ import Database from "better-sqlite3";
 import { TenutoError } from "../../core/errors.ts";
 import type { Applied, Migration } from "../migrate.ts";
 import { planMigrations } from "../migrate.ts";
+import { restoreHint } from "./storage-error.ts";
 
 export type Connection = Database.Database;
 
@@ -95,12 +96,33 @@ export function openDatabase(options: OpenOptions): Connection {
     planned(fresh, path, options.migrations ?? loadMigrations());
   });
   try {
+    if (!memory) checkPages(db, path);
     migrate(db, path, options);
     return db;
   } catch (error) {
     db.close();
     throw error;
   }
+}
+
+/** Larger files take too long to be read at each start; `tenuto doctor` looks at them whole. */
+const CHECKED_AT_START_BYTES = 16 * 1_048_576;
+
+/** Damage is found before anything is written, not when a page is met by chance. */
+function checkPages(db: Connection, path: string): void {
+  const bytes = Number(db.pragma("page_count", { simple: true })) * Number(db.pragma("page_size", { simple: true }));
+  if (bytes > CHECKED_AT_START_BYTES) return;
+  let found: unknown;
+  try {
+    found = db.pragma("quick_check(1)", { simple: true });
+  } catch (error) {
+    throw openFailure(path, error);
+  }
+  if (found !== "ok")
+    throw new TenutoError("ledger_corrupt", `${path} is damaged: ${String(found).split("\n")[0]}`, {
+      hint: `Nothing was changed. ${restoreHint(path)}`,
+      category: "critical",
+    });
 }
 
 /**
@@ -153,7 +175,7 @@ function openFailure(path: string, cause: unknown): TenutoError {
   const text = cause instanceof Error ? cause.message : String(cause);
   if (code === "SQLITE_NOTADB" || code.startsWith("SQLITE_CORRUPT")) {
     return new TenutoError("ledger_corrupt", `${path} is not a sound SQLite database: ${text}`, {
-      hint: "Restore a backup made with `tenuto backup`; nothing was changed.",
+      hint: `Nothing was changed. ${restoreHint(path)}`,
       cause,
     });
   }

@@ -6,6 +6,11 @@ export function isBusy(error: unknown): boolean {
   return typeof code === "string" && (code.startsWith("SQLITE_BUSY") || code.startsWith("SQLITE_LOCKED"));
 }
 
+/** How to mend a damaged file, to be typed as it is but for the backup's name. */
+export function restoreHint(path: string): string {
+  return `Stop all engines, then: cp BACKUP ${path} && rm -f ${path}-wal ${path}-shm (BACKUP: a file of \`tenuto backup\`).`;
+}
+
 /** An error of SQLite in Tenuto's words; anything else as it is. */
 export function storageError(error: unknown, path: string): Error {
   const code = String((error as { code?: unknown }).code ?? "");
@@ -19,7 +24,7 @@ export function storageError(error: unknown, path: string): Error {
   }
   if (code.startsWith("SQLITE_CORRUPT") || code === "SQLITE_NOTADB") {
     return new TenutoError("ledger_corrupt", `the ledger ${path} is damaged: ${text}`, {
-      hint: "Stop all engines and restore a backup made with `tenuto backup`.",
+      hint: restoreHint(path),
       category: "critical",
       cause: error,
     });
