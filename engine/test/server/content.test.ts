@@ -59,12 +59,12 @@ it("S-10: what is wrong with a request is told without stacks, paths or SQL; a f
   );
   expect(telling).toEqual([]);
   const { ledger } = place.tenuto.engine.parts;
-  const { runCounts } = ledger;
-  ledger.runCounts = () => Promise.reject(new Error(`SELECT * FROM secret in ${place.home}`));
+  const { feedEnd } = ledger;
+  ledger.feedEnd = () => Promise.reject(new Error(`SELECT * FROM secret in ${place.home}`));
   const { status, ...fault } = await place
     .fetch("/api/run-counts")
     .then(async (answer) => ({ status: answer.status, ...((await answer.json()) as object) }));
-  ledger.runCounts = runCounts;
+  ledger.feedEnd = feedEnd;
   expect(status).toBe(500);
   expect(JSON.stringify(fault)).not.toMatch(/SELECT|tmp/);
   const [reference] = /[0-9a-f-]{36}/.exec(JSON.stringify(fault)) as RegExpExecArray;
