@@ -56,7 +56,14 @@ describe("the published package", () => {
   test("holds JavaScript, declarations, migrations and licence, no TypeScript and no tests", () => {
     const files = readdirSync(installed, { recursive: true, encoding: "utf8" });
     expect(files).toEqual(
-      expect.arrayContaining(["LICENSE", "README.md", "bin/tenuto.mjs", "dist/index.js", "dist/index.d.ts", "dist/ui/index.html"]),
+      expect.arrayContaining([
+        "LICENSE",
+        "README.md",
+        "bin/tenuto.mjs",
+        "dist/index.js",
+        "dist/index.d.ts",
+        "dist/ui/index.html",
+      ]),
     );
     expect(files).toContain("dist/ledger/sqlite/migrations/0001_init.sql");
     expect(files.filter((name) => /\.ts$/.test(name) && !/\.d\.ts$/.test(name))).toEqual([]);

@@ -266,9 +266,10 @@ describe.skipIf(place === null)("dashboard", { timeout: TIMEOUT }, () => {
         await page.waitForFunction(() => document.querySelector(".loading") === null);
         // Through the debugger: the page's own policy forbids scripts that are added.
         await page.evaluate(axe);
-        const { violations } = await page.evaluate(() =>
-          (globalThis as any).axe.run(document, { resultTypes: ["violations"] }),
+        const { violations, passes } = await page.evaluate(() =>
+          (globalThis as any).axe.run(document, { resultTypes: ["violations", "passes"] }),
         );
+        expect(passes.length).toBeGreaterThan(10);
         for (const { id, impact, nodes } of violations)
           if (impact === "serious" || impact === "critical")
             found.push(`${theme} ${path} ${id}: ${nodes[0].html.slice(0, 160)}`);
@@ -298,6 +299,24 @@ describe.skipIf(place === null)("dashboard", { timeout: TIMEOUT }, () => {
     await button("Cancel").click();
     await button("Cancel the run").click();
     await settled(server, run, ["cancelled"]);
+  });
+
+  it("draws only the rows that are seen, of jobs, bars and lines", async () => {
+    const run = await server.run("batch");
+    await settled(server, run, ENDS);
+    for (const [view, row] of [
+      ["table", ".jobs .rows-inner .row"],
+      ["timeline", ".timeline-row"],
+    ] as const) {
+      await open(`/runs/${run}?view=${view}`);
+      await page.locator(row).first().waitFor();
+      expect(await page.locator(row).count()).toBeLessThan(120);
+    }
+    const talk = await server.run("directory", { params: { pages: 900 } });
+    await settled(server, talk, ENDS);
+    await open(`/runs/${talk}?view=logs`);
+    await page.locator(".log-line").first().waitFor();
+    expect(await page.locator(".log-line").count()).toBeLessThan(120);
   });
 
   it("asks nobody but its own server", async () => {

@@ -23,7 +23,10 @@ export class Served {
   token = "";
   url = "";
 
-  constructor(home?: string) {
+  private readonly config: string;
+
+  constructor({ home, config = "tenuto.config.ts" }: { home?: string; config?: string } = {}) {
+    this.config = config;
     this.home = home ?? mkdtempSync(join(tmpdir(), "tenuto-ui-"));
   }
 
@@ -40,7 +43,7 @@ export class Served {
         "--home",
         this.home,
         "--config",
-        join(ROOT, "ui/test/demo/tenuto.config.ts"),
+        join(ROOT, "ui/test/demo", this.config),
       ],
       { cwd: this.home, stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, NO_COLOR: "1", TENUTO_SOURCE: "1" } },
     );
