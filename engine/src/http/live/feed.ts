@@ -33,6 +33,7 @@ export class Feed {
   private readonly masker: Masker;
   private kept: Batch[] = [];
   private chars = 0;
+  private last: Promise<boolean> = Promise.resolve(false);
 
   constructor(ledger: Ledger, masker: Masker) {
     this.ledger = ledger;
@@ -45,8 +46,13 @@ export class Feed {
     this.end = await this.ledger.feedEnd();
   }
 
-  /** Takes in what has been committed since; gives whether there was something. */
-  async advance(): Promise<boolean> {
+  /** Takes in what has been committed since; gives whether there was something. One after the other, so that each is once. */
+  advance(): Promise<boolean> {
+    this.last = this.last.catch(() => false).then(() => this.takeIn());
+    return this.last;
+  }
+
+  private async takeIn(): Promise<boolean> {
     let moved = false;
     for (;;) {
       const entries = await this.ledger.feed(this.end, PAGE);

@@ -213,7 +213,9 @@ export class Hub {
   private async advanceWhileAsked(): Promise<void> {
     while (this.again) {
       this.again = false;
-      if (await this.sources.feed.advance()) for (const listener of this.listeners) listener.wake();
+      // Somebody who has just come may have taken it in already: everybody looks in any case.
+      await this.sources.feed.advance();
+      for (const listener of this.listeners) listener.wake();
     }
   }
 
