@@ -5,13 +5,15 @@
  *   node --conditions=source ui/test/load.ts [lines] [further runs]
  */
 import { join } from "node:path";
+import Database from "better-sqlite3";
 import type { Page } from "playwright-core";
+import { fillWithRuns } from "../../bench/server/million.ts";
 import { installedBrowser, openBrowser } from "./browser.ts";
 import { Served } from "./server.ts";
 import { enter, settled } from "./shots.ts";
 
 const jobs = 10_000;
-const [lines = 200_000, runs = 2_000] = process.argv.slice(2).map(Number);
+const [lines = 200_000, runs = 1_000_000] = process.argv.slice(2).map(Number);
 const place = installedBrowser();
 if (place === null) throw new Error("no Chromium or Chrome is installed; name one with TENUTO_CHROMIUM");
 
@@ -54,8 +56,12 @@ const browser = await openBrowser(place);
 try {
   const { login } = await server.start();
   await server.openSession(login);
-  for (let i = 0; i < runs; i += 20)
-    await Promise.all(Array.from({ length: 20 }, () => server.run("tiny").catch(() => null)));
+  await settled(server, await server.run("tiny"), ["completed"]);
+  await server.kill("SIGTERM");
+  const db = new Database(join(server.home, "ledger.db"));
+  fillWithRuns({ engine: { parts: { ledger: { db } } } } as never, runs);
+  db.close();
+  await server.start();
   const many = await server.run("many");
   await settled(server, many, ["completed", "failed"]);
   const talk = await server.run("talk", { params: { lines } });
@@ -64,7 +70,8 @@ try {
   await enter(page, server);
   const at = (path: string) => `${server.url}${path}`;
   const rows = {
-    "runs, first rows": await timed(page, at("/"), ".rows-inner .row"),
+    [`${runs} runs, first rows`]: await timed(page, at("/"), ".rows-inner .row"),
+    "failed ones, first rows": await timed(page, at("/?state=failed"), ".rows-inner .row"),
     [`table of ${jobs} jobs`]: await timed(page, at(`/runs/${many}`), ".jobs .rows-inner .row"),
     [`graph of ${jobs} jobs, grouped`]: await timed(page, at(`/runs/${many}?view=graph`), ".react-flow__node-job"),
     [`timeline of ${jobs} jobs`]: await timed(page, at(`/runs/${many}?view=timeline`), ".timeline-row"),
