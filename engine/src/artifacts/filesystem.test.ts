@@ -3,10 +3,12 @@ import { hash } from "node:crypto";
 import {
   chmodSync,
   existsSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
+  symlinkSync,
   utimesSync,
   writeFileSync,
 } from "node:fs";
@@ -90,6 +92,21 @@ describe("put and get", () => {
       ),
       { numRuns: 30 },
     );
+    expect(readdirSync(join(root, "tmp"))).toEqual([]);
+  });
+
+  it.each([
+    ["a named pipe", (at: string) => spawnSync("mkfifo", [at]), "is no plain file"],
+    ["a device without end", (at: string) => symlinkSync("/dev/zero", at), "is no plain file"],
+    ["a folder", (at: string) => mkdirSync(at), "is no plain file"],
+    ["nothing", () => undefined, "is not there"],
+  ])("does not store %s", async (_, make, message) => {
+    const at = join(root, "odd");
+    make(at);
+    await expect(store.putFile(at)).rejects.toMatchObject({
+      code: "invalid_input",
+      message: expect.stringContaining(`${at} ${message}`),
+    });
     expect(readdirSync(join(root, "tmp"))).toEqual([]);
   });
 

@@ -11,7 +11,7 @@
  * 5. Temporary files of dead processes are removed at open; those of live ones, on this or another host, are not.
  */
 import { createHash, hash } from "node:crypto";
-import { type BigIntStats, createReadStream } from "node:fs";
+import { type BigIntStats, constants } from "node:fs";
 import { type FileHandle, mkdir, open, readdir, rename, unlink, utimes } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { TenutoError } from "../core/errors.ts";
@@ -58,6 +58,12 @@ export async function openFileStore(root: string, touchMs = TOUCH_MS): Promise<A
   return store;
 }
 
+function unusable(path: string, what: string): TenutoError {
+  return new TenutoError("invalid_input", `${path} ${what}: it can't be stored`, {
+    hint: "Give the path of a file; relative ones begin in the working directory.",
+  });
+}
+
 class FileStore implements ArtifactStore {
   readonly #root: string;
   readonly #touchMs: number;
@@ -91,8 +97,19 @@ class FileStore implements ArtifactStore {
     }
   }
 
-  putFile(path: string): Promise<StoredObject> {
-    return this.put(createReadStream(path, { highWaterMark: READ_BYTES }));
+  async putFile(path: string): Promise<StoredObject> {
+    // Without waiting: a named pipe that nobody writes to would hold a thread of the engine for ever.
+    const handle = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)).catch((error) => {
+      if (error.code === "ENOENT") throw unusable(path, "is not there");
+      throw error;
+    });
+    try {
+      // A device such as /dev/zero has no end.
+      if (!(await handle.stat()).isFile()) throw unusable(path, "is no plain file");
+      return await this.put(handle.createReadStream({ highWaterMark: READ_BYTES, autoClose: false }));
+    } finally {
+      await handle.close();
+    }
   }
 
   async *get(sha256: string, range?: { start: number; end: number }): AsyncIterable<Uint8Array> {

@@ -261,6 +261,12 @@ describe("what is left of runs", () => {
     const damaged = await line.call("artifacts", "verify", id);
     expect(damaged.code).toBe(4);
     expect(damaged.err).toContain("code:  artifact_corrupt");
+    rmSync(`${object}`);
+    for (const runs of [[id], []]) {
+      const gone = await line.call("artifacts", "verify", ...runs);
+      expect(gone.code).toBe(4);
+      expect(gone.out).toContain(`${sha256}  it is missing from the store`);
+    }
   });
 
   it("report in all forms, with what comes from outside escaped", async () => {

@@ -6,6 +6,7 @@ import { EXIT } from "../failure.ts";
 import { bytes } from "../figures.ts";
 import type { Cli } from "../main.ts";
 import { withLedger } from "../project.ts";
+import { oneLine } from "../terminal.ts";
 import { findArtifact } from "./artifacts.ts";
 
 export async function artifactsLineage(cli: Cli, id: string, name: string | undefined): Promise<number> {
@@ -42,7 +43,7 @@ function documentOf({ artifact, artifacts, origins, uses, takenOver, cut }: Line
 }
 
 function titleOf(record: ArtifactRecord): string {
-  return `${record.name}  ${record.type}  ${bytes(record.bytes)}  ${record.sha256.slice(0, 16)}  made by ${record.runId}/${record.jobId}`;
+  return `${oneLine(record.name)}  ${record.type}  ${bytes(record.bytes)}  ${record.sha256.slice(0, 16)}  made by ${record.runId}/${record.jobId}`;
 }
 
 function textOf(lineage: Lineage): string[] {
@@ -69,7 +70,7 @@ function origins(lineage: Lineage, id: number, depth: number, shown: Set<number>
   for (const source of sources) {
     const record = lineage.artifacts.get(source.id);
     if (record === undefined) lines.push(`${indent(depth)}an artifact that has been pruned  (${source.how})`);
-    else if (shown.has(source.id)) lines.push(`${indent(depth)}${record.name} of ${record.jobId}, see above`);
+    else if (shown.has(source.id)) lines.push(`${indent(depth)}${oneLine(record.name)} of ${record.jobId}, see above`);
     else {
       lines.push(`${indent(depth)}${titleOf(record)}  (${source.how})`);
       lines.push(...origins(lineage, source.id, depth + 1, shown));
@@ -92,7 +93,7 @@ function consumers(lineage: Lineage, id: number, depth: number, shown: Set<numbe
     for (const made of use.made) {
       const record = lineage.artifacts.get(made);
       if (record === undefined) continue;
-      lines.push(`${indent(depth + 1)}and made ${record.name}${shown.has(made) ? ", see above" : ""}`);
+      lines.push(`${indent(depth + 1)}and made ${oneLine(record.name)}${shown.has(made) ? ", see above" : ""}`);
       if (!shown.has(made)) lines.push(...consumers(lineage, made, depth + 2, shown));
     }
   }

@@ -7,12 +7,16 @@ import { TenutoError } from "../../core/errors.ts";
 import { suggest } from "../../core/names.ts";
 import type { Tenuto } from "../../open.ts";
 import type { ArtifactRecord } from "../../ports/artifacts.ts";
+import type { RunRecord } from "../../ports/ledger.ts";
 import { time } from "../documents.ts";
 import { EXIT } from "../failure.ts";
 import { bytes, counted, shortStamp } from "../figures.ts";
 import type { Cli } from "../main.ts";
 import { withLedger } from "../project.ts";
 import { table } from "../table.ts";
+import { oneLine } from "../terminal.ts";
+
+const RUNS_AT_ONCE = 200;
 
 export async function artifactsList(cli: Cli, id: string): Promise<number> {
   return await withLedger(cli, async (tenuto) => {
@@ -37,7 +41,7 @@ export async function artifactsList(cli: Cli, id: string): Promise<number> {
     if (found.length === 0) out.say(`Run ${run.id} has stored no artifacts.`);
     else {
       const rows = found.map((entry) => [
-        entry.name,
+        oneLine(entry.name),
         entry.job,
         entry.type,
         bytes(entry.bytes),
@@ -134,26 +138,48 @@ export async function findArtifact(tenuto: Tenuto, id: string, name: string | un
   });
 }
 
+/** Hashes of what a run has registered; without one, of what all runs in the ledger have. */
+async function registered(tenuto: Tenuto, id: string | undefined): Promise<Set<string>> {
+  const { ledger } = tenuto.engine.parts;
+  const found = new Set<string>();
+  const add = async (run: RunRecord) => {
+    for (const { sha256 } of await ledger.artifacts(run.seq)) found.add(sha256);
+  };
+  if (id !== undefined) {
+    await add(await tenuto.client.run(id));
+    return found;
+  }
+  for (let before: RunRecord["seq"] | undefined; ; ) {
+    const runs = await ledger.runs({ limit: RUNS_AT_ONCE, ...(before === undefined ? {} : { before }) });
+    for (const run of runs) await add(run);
+    if (runs.length < RUNS_AT_ONCE) return found;
+    before = runs.at(-1)!.seq;
+  }
+}
+
+/** What was pruned, or stored, since the list was made is not missing. */
+async function isMissing(tenuto: Tenuto, sha256: string): Promise<boolean> {
+  return !(await tenuto.store.has(sha256)) && (await tenuto.engine.parts.ledger.referenced(sha256));
+}
+
 export async function artifactsVerify(cli: Cli, id: string | undefined): Promise<number> {
   return await withLedger(cli, async (tenuto) => {
-    const wanted =
-      id === undefined
-        ? null
-        : new Set(
-            (await tenuto.engine.parts.ledger.artifacts((await tenuto.client.run(id)).seq)).map((row) => row.sha256),
-          );
+    const only = id !== undefined;
+    const wanted = await registered(tenuto, id);
     const bad: { sha256: string; problem: string }[] = [];
     const seen = new Set<string>();
     let total = 0;
     for await (const object of tenuto.store.list()) {
-      if (wanted !== null && !wanted.has(object.sha256)) continue;
+      if (only && !wanted.has(object.sha256)) continue;
       seen.add(object.sha256);
       const { ok, bytes: size } = await tenuto.store.verify(object.sha256);
       total += size;
       if (!ok) bad.push({ sha256: object.sha256, problem: "its bytes have another hash" });
     }
-    for (const sha256 of wanted ?? [])
-      if (!seen.has(sha256)) bad.push({ sha256, problem: "it is missing from the store" });
+    // What was pruned, or put in place, since the list was made is not missing.
+    for (const sha256 of wanted)
+      if (!seen.has(sha256) && (await isMissing(tenuto, sha256)))
+        bad.push({ sha256, problem: "it is missing from the store" });
     cli.out.document("verification", { objects: seen.size, bytes: total, bad });
     cli.out.data(`${counted(seen.size, "object")} with ${bytes(total)} read, ${bad.length} bad`);
     for (const { sha256, problem } of bad) cli.out.data(`${sha256}  ${problem}`);
