@@ -182,6 +182,25 @@ describe.skipIf(place === null)("dashboard", { timeout: TIMEOUT }, () => {
     await page.locator(".d-added", { hasText: '"entries": 3' }).waitFor();
   });
 
+  it("retries the items that were chosen, and no others", async () => {
+    const run = await server.run("strict");
+    await settled(server, run, ["failed"]);
+    const attempts = async () => {
+      const { items } = await server.api<{ items: { ordinal: number; attempts: number }[] }>(
+        `/api/runs/${run}/jobs/each/items`,
+      );
+      return Object.fromEntries(items.map((item) => [item.ordinal, item.attempts]));
+    };
+    const before = await attempts();
+    await open(`/runs/${run}?job=each&tab=items&items=failed`);
+    await page.getByLabel("Select item 1").check();
+    await button("Retry 1 item").click();
+    await page.getByRole("dialog").getByRole("button", { name: "Retry", exact: true }).click();
+    await page.getByRole("dialog").waitFor({ state: "detached" });
+    await settled(server, run, ["failed"]);
+    expect(await attempts()).toEqual({ ...before, 1: (before[1] as number) + 1 });
+  });
+
   it("cancels several runs after showing what would happen", async () => {
     const runs = [await server.run("migration"), await server.run("migration")];
     await open("/?pipeline=migration&state=running");

@@ -6,7 +6,7 @@ import { defineAgent, definePipeline } from "tenuto";
 import { z } from "zod";
 import { PAYLOADS } from "./payloads.ts";
 
-const definePipelines = () => [directory(), report(), release(), hold(), wide(), markup()];
+const definePipelines = () => [directory(), report(), release(), hold(), wide(), strict(), markup()];
 
 const PAGES = 120;
 const PIXEL =
@@ -224,6 +224,30 @@ function wide() {
         jobs: Array.from({ length: SIZE }, (_, n) => ({ id: `shard-${n}`, agent: "batch/shard", input: { n } })),
       },
       { name: "merge", jobs: [{ id: "merge", agent: "batch/shard", input: { n: 0 } }] },
+    ],
+  });
+}
+
+function strict() {
+  const odd = defineAgent({
+    name: "test/odd",
+    run: ({ n }: { n: number }) => {
+      if (n % 2 === 0) throw new Error(`${n} is even`);
+      return n;
+    },
+  });
+  return definePipeline({
+    name: "strict",
+    description: "Fails for even numbers, and tolerates none.",
+    agents: [odd],
+    jobs: [
+      {
+        id: "each",
+        agent: "test/odd",
+        retry: { maxRetries: 0 },
+        input: { n: "{{ item }}" },
+        forEach: { source: [1, 2, 3, 4, 5], concurrency: 1, errorRate: 0 },
+      },
     ],
   });
 }
