@@ -18,15 +18,9 @@ export function Items({ run, job }: { run: Run; job: Job }) {
   const set = useSetSearch();
   const state = search["items"];
   const query = useInfiniteQuery(itemsQuery(run.id, job.id, state));
-  const [selected, setSelected] = useState<ReadonlySet<number>>(new Set());
   const [asked, ask] = useState(false);
   const rows = query.data?.pages.flatMap((page) => page.items) ?? [];
   const canRetry = run.state === "failed" || run.state === "cancelled";
-  const toggle = (ordinal: number) => {
-    const next = new Set(selected);
-    if (!next.delete(ordinal)) next.add(ordinal);
-    setSelected(next);
-  };
   const counts = job.items;
   return (
     <div className="items">
@@ -50,7 +44,7 @@ export function Items({ run, job }: { run: Run; job: Job }) {
         </select>
         {canRetry && (
           <button type="button" className="primary" onClick={() => ask(true)}>
-            {selected.size > 0 ? `Retry ${counted(selected.size, "item")}` : "Retry what failed"}
+            Retry what failed
           </button>
         )}
       </div>
@@ -63,15 +57,7 @@ export function Items({ run, job }: { run: Run; job: Job }) {
       ) : (
         <ul className="item-list">
           {rows.map((item) => (
-            <ItemRow
-              key={item.ordinal}
-              item={item}
-              selectable={
-                canRetry && (item.state === "failed" || item.state === "skipped" || item.state === "cancelled")
-              }
-              selected={selected.has(item.ordinal)}
-              toggle={toggle}
-            />
+            <ItemRow key={item.ordinal} item={item} />
           ))}
         </ul>
       )}
@@ -80,32 +66,15 @@ export function Items({ run, job }: { run: Run; job: Job }) {
           More
         </button>
       )}
-      {asked && (
-        <Retry run={run} job={job} items={[...selected]} close={() => ask(false)} done={() => setSelected(new Set())} />
-      )}
+      {asked && <Retry run={run} job={job} close={() => ask(false)} />}
     </div>
   );
 }
 
-interface RowProps {
-  item: Item;
-  selectable: boolean;
-  selected: boolean;
-  toggle: (ordinal: number) => void;
-}
-
-function ItemRow({ item, selectable, selected, toggle }: RowProps) {
+function ItemRow({ item }: { item: Item }) {
   return (
     <li>
       <div className="item-line">
-        {selectable && (
-          <input
-            type="checkbox"
-            aria-label={`Select item ${item.ordinal}`}
-            checked={selected}
-            onChange={() => toggle(item.ordinal)}
-          />
-        )}
         <span className="num dim">{item.ordinal}</span>
         <State state={item.state} />
         {item.attempts > 1 && <span className="tag">attempt {item.attempts}</span>}
@@ -118,34 +87,20 @@ function ItemRow({ item, selectable, selected, toggle }: RowProps) {
   );
 }
 
-interface RetryProps {
-  run: Run;
-  job: Job;
-  items: number[];
-  close: () => void;
-  done: () => void;
-}
-
-function Retry({ run, job, items, close, done }: RetryProps) {
+function Retry({ run, job, close }: { run: Run; job: Job; close: () => void }) {
   const client = useQueryClient();
   const path = runPath(run.id, "/retry");
-  const send = { method: "POST" as const, body: { job: job.id, ...(items.length === 0 ? {} : { items }) } };
+  const send = { method: "POST" as const, body: {} };
   const act = async () => {
     await call(path, send);
-    done();
     await client.invalidateQueries();
   };
   return (
     <Confirm title={`Retry items of ${job.id}`} verb="Retry" close={close} act={act}>
       <p>
-        {items.length === 0 ? "All items that failed run again." : `Items ${items.slice(0, 20).join(", ")} run again.`}{" "}
-        Completed ones are kept.
+        Items that did not complete run again, and whatever else in the run did not complete. Completed items are kept.
       </p>
-      <CopyAs
-        cli={`tenuto runs retry ${argument(run.id)} --job ${argument(job.id)}${items.length === 0 ? "" : ` --items ${items.join(",")}`}`}
-        path={path}
-        send={send}
-      />
+      <CopyAs cli={`tenuto runs retry ${argument(run.id)}`} path={path} send={send} />
     </Confirm>
   );
 }

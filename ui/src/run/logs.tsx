@@ -116,7 +116,7 @@ function Bar({ run, job, state, follow, setFollow }: BarProps) {
       {job !== undefined && box("raw", "Raw output")}
       <span className="spacer" />
       <Copy text={() => state.lines.map(({ message }) => plainText(message)).join("\n")}>Copy lines</Copy>
-      <Copy text={`tenuto logs ${argument(run)}${job === undefined ? "" : ` --job ${argument(job)}`} --follow`}>
+      <Copy text={`tenuto logs ${argument(run)}${job === undefined ? "" : ` ${argument(job)}`} --follow`}>
         Copy as CLI
       </Copy>
       <a className="button quiet" href={runPath(run, "/logs/raw")} download>

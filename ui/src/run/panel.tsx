@@ -100,7 +100,7 @@ function Buttons({ run, job }: { run: Run; job: Job }) {
     (job.state === "failed" || job.state === "cancelled" || job.state === "skipped") &&
     (run.state === "failed" || run.state === "cancelled");
   const path = runPath(run.id, "/retry");
-  const send = { method: "POST" as const, body: { job: job.id } };
+  const send = { method: "POST" as const, body: {} };
   const retry = async () => {
     await call(path, send);
     await client.invalidateQueries();
@@ -110,7 +110,7 @@ function Buttons({ run, job }: { run: Run; job: Job }) {
     <div className="panel-actions">
       {canRetry && (
         <button type="button" className="primary" onClick={() => ask("retry")}>
-          Retry this job
+          Retry
         </button>
       )}
       {run.endedAt !== null && job.parent === null && (
@@ -119,12 +119,12 @@ function Buttons({ run, job }: { run: Run; job: Job }) {
         </button>
       )}
       {asked === "retry" && (
-        <Confirm title={`Retry ${job.id}`} verb="Retry" close={() => ask(null)} act={retry}>
+        <Confirm title={`Retry ${run.id}`} verb="Retry" close={() => ask(null)} act={retry}>
           <p>
-            This job runs again, and what could not run because of it.
-            {job.items !== null && " Its completed items are kept; the others run again."}
+            This job runs again, with all else in the run that did not complete. What completed is kept.
+            {job.items !== null && " Of its items only those run again that did not complete."}
           </p>
-          <CopyAs cli={`tenuto runs retry ${argument(run.id)} --job ${argument(job.id)}`} path={path} send={send} />
+          <CopyAs cli={`tenuto runs retry ${argument(run.id)}`} path={path} send={send} />
         </Confirm>
       )}
       {asked === "rerun" && <Rerun run={run} close={() => ask(null)} from={{ job: job.id, input: job.input }} />}
