@@ -24,8 +24,8 @@ export type {
   SpawnSpec,
   StepKey,
 } from "./core/agent.ts";
-export type { UsageTotals } from "./core/budget.ts";
 export { ARTIFACT_TYPES, type ArtifactsSpec, type ArtifactType } from "./core/artifact.ts";
+export type { UsageTotals } from "./core/budget.ts";
 export type { ItemRow } from "./core/decision.ts";
 export type * from "./core/document.ts";
 export type * from "./core/document-agents.ts";
@@ -42,7 +42,7 @@ export type { Message, NotifierSpec, WebhookSpec } from "./ports/notifier.ts";
 export type { Client, DecisionInput, RunEnd, RunHandle, StartOptions } from "./runtime/client.ts";
 export type { WorkOptions } from "./runtime/engine.ts";
 export type { JobToImport, RunToImport } from "./runtime/import.ts";
-export type { ScheduleInput } from "./runtime/schedules.ts";
-export type { Template } from "./runtime/templates.ts";
 export type { RerunRequest } from "./runtime/rerun.ts";
 export type { RollbackStatus } from "./runtime/rollback.ts";
+export type { ScheduleInput } from "./runtime/schedules.ts";
+export type { Template } from "./runtime/templates.ts";

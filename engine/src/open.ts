@@ -3,9 +3,9 @@
  * them.
  */
 import { createHash, randomBytes } from "node:crypto";
-import { mkdirSync } from "node:fs";
+import { existsSync, mkdirSync, statfsSync } from "node:fs";
 import { copyFile, link, mkdir, rm } from "node:fs/promises";
-import { isAbsolute, join, resolve } from "node:path";
+import { dirname, isAbsolute, join, resolve } from "node:path";
 import {
   decodeOffsets,
   encodeOffsets,
@@ -241,6 +241,18 @@ function checkedOptions(options: OpenOptions): EngineOptions {
   };
 }
 
+/** /proc and /sys: making a folder there with all above it never ends, as their answer is neither yes nor no. */
+const KERNEL_FILESYSTEMS: ReadonlySet<number> = new Set([0x9fa0, 0x62656572]);
+
+function refuseKernelFolders(home: string): void {
+  let there = home;
+  while (!existsSync(there) && dirname(there) !== there) there = dirname(there);
+  if (!KERNEL_FILESYSTEMS.has(statfsSync(there).type >>> 0)) return;
+  throw new TenutoError("unsupported_filesystem", `${home} can't be a home: ${there} belongs to the kernel`, {
+    hint: "Choose a folder on a local disk with --home.",
+  });
+}
+
 async function assemble(
   home: string,
   cwd: string,
@@ -249,6 +261,7 @@ async function assemble(
   options: OpenOptions,
   onFault: (error: unknown) => void,
 ): Promise<Parts> {
+  refuseKernelFolders(home);
   mkdirSync(home, { recursive: true });
   const store = await openFileStore(join(home, "artifacts"));
   const entropy: Entropy = options.entropy ?? { hex: (bytes) => randomBytes(bytes).toString("hex") };

@@ -20,7 +20,7 @@ export const EXIT = {
 
 /** The exit code of an error. */
 export function exitCodeOf(error: unknown): number {
-  return error instanceof TenutoError ? ERROR_CODES[error.code] : ERROR_CODES.internal;
+  return ERROR_CODES[asTenutoError(error).code];
 }
 
 /** Tells an error on stderr, and with `--json` as the document on stdout. */

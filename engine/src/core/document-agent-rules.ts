@@ -1,6 +1,9 @@
 /** Rules for approvals, gates, spawning and multiplying that their form can't express. Owner: core, for document-rules.ts. */
 import type { JobSpec } from "./document.ts";
+import { VERDICTS } from "./gate.ts";
+import { MAX_CHILDREN_PER_JOB } from "./limits.ts";
 import { AGENT_NAME_RULE, isAgentName } from "./names.ts";
+import { hasPlaceholder } from "./placeholders.ts";
 import { type Problem, problem, type Segment } from "./shape.ts";
 
 export function peopleProblems(spec: JobSpec, path: readonly Segment[]): Problem[] {
@@ -18,7 +21,21 @@ export function peopleProblems(spec: JobSpec, path: readonly Segment[]): Problem
     say(["cache"], "can't be used on a job with multiply", "Each child does its own work.");
   if (multiply !== undefined && spec.approval !== undefined)
     say(["approval"], "can't be used on a job with multiply", "Put it on the job that makes the list.");
+  if (approval !== undefined && approval.title.trim() === "")
+    say(["approval", "title"], "is empty", "Say in one line what is to be decided.");
+  if (Array.isArray(multiply?.source) && multiply.source.length > MAX_CHILDREN_PER_JOB)
+    say(
+      ["multiply", "source"],
+      `has ${multiply.source.length} elements`,
+      `A job becomes at most ${MAX_CHILDREN_PER_JOB}; forEach goes to a million items.`,
+    );
   if (gate !== undefined) {
+    if (gate.verdict !== undefined && !hasPlaceholder(gate.verdict) && !VERDICTS.includes(gate.verdict))
+      say(
+        ["gate", "verdict"],
+        `is ${JSON.stringify(gate.verdict.slice(0, 80))}, which is no verdict`,
+        `Use a placeholder, or ${VERDICTS.join(", ")}.`,
+      );
     if (gate.agent === undefined && gate.checks === undefined && gate.verdict === undefined)
       say(["gate"], "judges nothing", "Give agent, checks or verdict.");
     if (gate.agent !== undefined && !isAgentName(gate.agent))

@@ -23,7 +23,7 @@ export interface Judgement {
   errors: number;
 }
 
-const VERDICTS: readonly string[] = ["PASSED", "PASSED_WITH_WARNINGS", "FAILED"] satisfies Verdict[];
+export const VERDICTS: readonly string[] = ["PASSED", "PASSED_WITH_WARNINGS", "FAILED"] satisfies Verdict[];
 const LEVELS: readonly string[] = ["info", "warning", "error"] satisfies Finding["level"][];
 
 /** What an agent or an output said: a verdict, or `{verdict?, findings?}`. @throws contract_violation */

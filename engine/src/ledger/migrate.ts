@@ -44,7 +44,9 @@ export function planMigrations(
       throw new TenutoError(
         "migration_failed",
         `${where}: migration ${row.number} is not the one that this Tenuto knows`,
-        { hint: "It was written by a modified or unreleased Tenuto: use that one, restore a backup, or begin with another home (--home)." },
+        {
+          hint: "It was written by a modified or unreleased Tenuto: use that one, restore a backup, or begin with another home (--home).",
+        },
       );
     }
   }

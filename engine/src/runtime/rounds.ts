@@ -85,6 +85,8 @@ function readRound({ list, output }: { list: Json; output: Json }, execution: Ex
     if (typeof entry !== "object" || entry === null || Array.isArray(entry)) throw wrong(`has no object at ${at}`);
     for (const name of Object.keys(entry))
       if (!FIELDS.includes(name)) throw wrong(`has an unknown field ${JSON.stringify(name)} at ${at}`);
+    if ((entry["agent"] === undefined) === (entry["like"] === undefined))
+      throw wrong(`needs either agent or like at ${at}`);
     for (const name of ["key", "agent", "like", "stage", "reason"])
       if (entry[name] !== undefined && typeof entry[name] !== "string") throw wrong(`has no text as ${name} at ${at}`);
     if (entry["priority"] !== undefined && !["high", "normal", "low"].includes(String(entry["priority"])))

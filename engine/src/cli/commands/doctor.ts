@@ -193,7 +193,29 @@ async function runsCheck(cli: Cli, place: Place, tenuto: Tenuto): Promise<Check>
   return { name: "runs", verdict: "ok", text };
 }
 
+/** Of the newest runs; `artifacts verify` looks at all. */
+async function missingObjects(tenuto: Tenuto): Promise<string[]> {
+  const { ledger } = tenuto.engine.parts;
+  const missing = new Set<string>();
+  let looked = 0;
+  for (const run of await tenuto.client.runs({ limit: SAMPLE_RUNS }))
+    for (const { sha256 } of await ledger.artifacts(run.seq)) {
+      if (looked >= SAMPLE_OBJECTS) return [...missing];
+      looked += 1;
+      if (!existsSync(await tenuto.store.localPath(sha256).catch(() => ""))) missing.add(sha256);
+    }
+  return [...missing];
+}
+
 async function artifactsCheck(tenuto: Tenuto): Promise<Check> {
+  const missing = await missingObjects(tenuto);
+  if (missing.length > 0)
+    return {
+      name: "artifacts",
+      verdict: "broken",
+      text: `${counted(missing.length, "object")} that runs have registered are gone: ${missing[0]!.slice(0, 16)}`,
+      hint: "See all: tenuto artifacts verify",
+    };
   let objects = 0;
   let size = 0;
   const bad: string[] = [];

@@ -130,7 +130,7 @@ export async function templatesRemove(cli: Cli, name: string): Promise<number> {
   return await withLedger(cli, async ({ templates }) => {
     const row = await templates.remove(name);
     cli.out.document("template.removed", { name: row.id, number: row.number });
-    cli.out.data(`Template ${row.id} is removed; its ${counted(row.number, "version")} stay readable for runs of it`);
+    cli.out.data(`Template ${row.id} is removed; runs of its ${counted(row.number, "version")} keep their definition`);
     return EXIT.ok;
   });
 }

@@ -38,6 +38,8 @@ const REFUSED_FILESYSTEMS = new Map<number, string>([
   [0xfe534d42, "SMB2"],
   [0x01021997, "9p"],
   [0x53464846, "WSL drvfs"],
+  [0x9fa0, "/proc of the kernel"],
+  [0x62656572, "/sys of the kernel"],
 ]);
 
 export function loadMigrations(folder = MIGRATIONS): Migration[] {
@@ -63,7 +65,10 @@ export function checkVersion(version: string): void {
 }
 
 function checkFilesystem(path: string): void {
-  const kind = REFUSED_FILESYSTEMS.get(statfsSync(dirname(path)).type >>> 0);
+  // Before folders are made: below /proc that would never end.
+  let there = dirname(path);
+  while (!existsSync(there) && dirname(there) !== there) there = dirname(there);
+  const kind = REFUSED_FILESYSTEMS.get(statfsSync(there).type >>> 0);
   if (kind === undefined) return;
   throw new TenutoError("unsupported_filesystem", `${path} lies on ${kind}, where SQLite's locks do not hold`, {
     hint: "Put the ledger on a local disk with --database, or use PostgreSQL.",
@@ -88,8 +93,8 @@ export function openDatabase(options: OpenOptions): Connection {
       throw new TenutoError("not_found", `there is no ledger at ${path}`, {
         hint: "Start a run first, or give the file with --database.",
       });
-    mkdirSync(dirname(path), { recursive: true });
     checkFilesystem(path);
+    mkdirSync(dirname(path), { recursive: true });
   }
   const db = connect(path, (fresh) => {
     checkVersion(String(fresh.prepare("SELECT sqlite_version() AS v").pluck().get()));
