@@ -202,20 +202,12 @@ async function missingObjects(tenuto: Tenuto): Promise<string[]> {
     for (const { sha256 } of await ledger.artifacts(run.seq)) {
       if (looked >= SAMPLE_OBJECTS) return [...missing];
       looked += 1;
-      if (!existsSync(await tenuto.store.localPath(sha256).catch(() => ""))) missing.add(sha256);
+      if (!(await tenuto.store.has(sha256))) missing.add(sha256);
     }
   return [...missing];
 }
 
 async function artifactsCheck(tenuto: Tenuto): Promise<Check> {
-  const missing = await missingObjects(tenuto);
-  if (missing.length > 0)
-    return {
-      name: "artifacts",
-      verdict: "broken",
-      text: `${counted(missing.length, "object")} that runs have registered are gone: ${missing[0]!.slice(0, 16)}`,
-      hint: "See all: tenuto artifacts verify",
-    };
   let objects = 0;
   let size = 0;
   const bad: string[] = [];
@@ -225,7 +217,8 @@ async function artifactsCheck(tenuto: Tenuto): Promise<Check> {
     size += object.bytes;
     if (!(await tenuto.store.verify(object.sha256)).ok) bad.push(object.sha256);
   }
-  if (bad.length === 0)
+  const missing = await missingObjects(tenuto);
+  if (bad.length + missing.length === 0)
     return {
       name: "artifacts",
       verdict: "ok",
@@ -234,7 +227,12 @@ async function artifactsCheck(tenuto: Tenuto): Promise<Check> {
   return {
     name: "artifacts",
     verdict: "broken",
-    text: `${bad.length} of ${objects} are damaged: ${bad[0]!.slice(0, 16)}`,
+    text: [
+      bad.length === 0 ? "" : `${bad.length} of ${objects} are damaged: ${bad[0]!.slice(0, 16)}`,
+      missing.length === 0 ? "" : `${counted(missing.length, "object")} of runs are gone: ${missing[0]!.slice(0, 16)}`,
+    ]
+      .filter((part) => part !== "")
+      .join("; "),
     hint: "See all: tenuto artifacts verify",
   };
 }
