@@ -2,6 +2,7 @@
  * R-01: engine killed with SIGKILL again and again at random moments while runs of every kind of job go on; in the end
  * nothing is lost, nothing was committed twice, nothing stands still and no process is left.
  */
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { JOBS_PER_RUN } from "./apps/mixed.app.ts";
@@ -28,8 +29,10 @@ test(`R-01: ${KILLS} kills while ${RUNS * JOBS_PER_RUN} jobs run`, { timeout: 90
     const killed = setTimeout(() => engine.send("SIGKILL"), between(random, 50, 1_500));
     await engine.exited;
     clearTimeout(killed);
-    // After each tenth kill a look from outside, while orphans of that engine may still be ending.
-    if (kill % 10 === 9) expect(await audit(bench.database), `after kill ${kill}; ${note}`).toEqual([]);
+    // After each tenth kill a look from outside, while orphans of that engine may still be ending. On a machine so busy that
+    // no engine has lived long enough to make the ledger, there is nothing to look at yet.
+    if (kill % 10 === 9 && existsSync(bench.database))
+      expect(await audit(bench.database), `after kill ${kill}; ${note}`).toEqual([]);
   }
   const last = await bench.engine(OPEN, orders);
   await last.signal("fed", 1, 60_000 + JOBS * 20);
