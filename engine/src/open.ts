@@ -3,9 +3,9 @@
  * them.
  */
 import { createHash, randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, statfsSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { copyFile, link, mkdir, rm } from "node:fs/promises";
-import { dirname, isAbsolute, join, resolve } from "node:path";
+import { isAbsolute, join, resolve } from "node:path";
 import {
   decodeOffsets,
   encodeOffsets,
@@ -29,6 +29,7 @@ import { createCommandExecutor } from "./executors/command.ts";
 import { createLlmExecutor } from "./executors/llm/index.ts";
 import { createProbe } from "./executors/probe.ts";
 import { createThreadExecutor } from "./executors/thread.ts";
+import { kernelFilesystem } from "./ledger/sqlite/filesystem.ts";
 import { openSqliteLedger } from "./ledger/sqlite/index.ts";
 import { openLogFiles } from "./logs/files.ts";
 import { addNotifiers } from "./open-notifiers.ts";
@@ -241,14 +242,10 @@ function checkedOptions(options: OpenOptions): EngineOptions {
   };
 }
 
-/** /proc and /sys: making a folder there with all above it never ends, as their answer is neither yes nor no. */
-const KERNEL_FILESYSTEMS: ReadonlySet<number> = new Set([0x9fa0, 0x62656572]);
-
 function refuseKernelFolders(home: string): void {
-  let there = home;
-  while (!existsSync(there) && dirname(there) !== there) there = dirname(there);
-  if (!KERNEL_FILESYSTEMS.has(statfsSync(there).type >>> 0)) return;
-  throw new TenutoError("unsupported_filesystem", `${home} can't be a home: ${there} belongs to the kernel`, {
+  const kind = kernelFilesystem(home);
+  if (kind === undefined) return;
+  throw new TenutoError("unsupported_filesystem", `${home} can't be a home: it lies on ${kind}`, {
     hint: "Choose a folder on a local disk with --home.",
   });
 }

@@ -188,8 +188,7 @@ it("nothing is called utils, common, helpers or types", () => {
 
 /** To be cut; the figures may only go down. */
 const LONG_FILES: Record<string, number> = {
-  "engine/src/runtime/worker.ts": 513,
-  "engine/src/runtime/items.ts": 407,
+  "engine/src/runtime/worker.ts": 404,
 };
 
 it(`no file is longer than ${MAX_LINES} lines`, () => {

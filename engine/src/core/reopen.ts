@@ -8,7 +8,7 @@ import type { Decision, EdgeRow, Slice, Verdict } from "./decision.ts";
 import { reject } from "./decision.ts";
 import { reopenFanout } from "./fanout.ts";
 import type { JobSeq, JobState, RunRow, RunSeq, StageRow } from "./model.ts";
-import { isRunEnd } from "./model.ts";
+import { isRunEnd, variantOf } from "./model.ts";
 import { reopenJob } from "./release.ts";
 
 export interface Reopened {
@@ -74,7 +74,7 @@ function refusal({ run, holder, rollback }: ReopenSlice) {
       `run ${run.id} is ${run.state}; only a failed or cancelled run can be retried`,
       { run: run.id, from: run.state },
     );
-  if (run.variant?.includes('"relation":"import"') === true)
+  if (variantOf(run).relation === "import")
     return reject("cannot_resume", `run ${run.id} was worked on elsewhere and imported; it cannot be retried here`, {
       run: run.id,
     });

@@ -87,7 +87,7 @@ function checkRights(job: JobRow, { spec: own, agent }: ResolvedJob, spec: Spawn
 }
 
 /** Programs and models do what their input talks them into; they have only the rights that are declared. */
-export function isOutside(spec: JobSpec, kind: string | undefined): boolean {
+function isOutside(spec: JobSpec, kind: string | undefined): boolean {
   return spec.command !== undefined || (kind !== undefined && kind !== "function");
 }
 

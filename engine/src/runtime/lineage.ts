@@ -48,8 +48,11 @@ export async function lineageOf(ledger: ArtifactReads, artifact: ArtifactRecord)
   return lineage;
 }
 
-async function backwards(ledger: ArtifactReads, lineage: Lineage): Promise<void> {
-  const jobs = new Map<number, LineageUse[]>();
+/** Visits the artifact, and each one that a visit follows, once; ends early when there are too many. */
+async function walk(
+  lineage: Lineage,
+  visit: (record: ArtifactRecord, follow: (next: ArtifactRecord) => void) => Promise<void>,
+): Promise<void> {
   const todo = [lineage.artifact];
   const seen = new Set([lineage.artifact.id]);
   const follow = (record: ArtifactRecord) => {
@@ -57,11 +60,18 @@ async function backwards(ledger: ArtifactReads, lineage: Lineage): Promise<void>
     if (!seen.has(record.id)) todo.push(record);
     seen.add(record.id);
   };
-  for (let made = todo.shift(); made !== undefined; made = todo.shift()) {
+  for (let record = todo.shift(); record !== undefined; record = todo.shift()) {
     if (lineage.artifacts.size >= MOST) {
       lineage.cut = true;
       return;
     }
+    await visit(record, follow);
+  }
+}
+
+async function backwards(ledger: ArtifactReads, lineage: Lineage): Promise<void> {
+  const jobs = new Map<number, LineageUse[]>();
+  await walk(lineage, async (made, follow) => {
     if (made.source !== null) {
       lineage.takenOver.push({ artifact: made.id, source: made.source });
       const source = await ledger.artifactById(made.source);
@@ -70,7 +80,7 @@ async function backwards(ledger: ArtifactReads, lineage: Lineage): Promise<void>
     const known = jobs.get(made.job);
     if (known !== undefined) {
       for (const use of known) use.made.push(made.id);
-      continue;
+      return;
     }
     const uses: LineageUse[] = [];
     for (const { artifact, how, at, record } of await ledger.consumedBy(made.job)) {
@@ -79,23 +89,12 @@ async function backwards(ledger: ArtifactReads, lineage: Lineage): Promise<void>
     }
     jobs.set(made.job, uses);
     lineage.origins.push(...uses);
-  }
+  });
 }
 
 async function forwards(ledger: ArtifactReads, lineage: Lineage): Promise<void> {
   const madeBy = new Map<number, ArtifactRecord[]>();
-  const todo = [lineage.artifact];
-  const seen = new Set([lineage.artifact.id]);
-  const follow = (record: ArtifactRecord) => {
-    lineage.artifacts.set(record.id, record);
-    if (!seen.has(record.id)) todo.push(record);
-    seen.add(record.id);
-  };
-  for (let used = todo.shift(); used !== undefined; used = todo.shift()) {
-    if (lineage.artifacts.size >= MOST) {
-      lineage.cut = true;
-      return;
-    }
+  await walk(lineage, async (used, follow) => {
     for (const record of await ledger.takenOverFrom([used.id])) {
       lineage.takenOver.push({ artifact: record.id, source: used.id });
       follow(record);
@@ -110,5 +109,5 @@ async function forwards(ledger: ArtifactReads, lineage: Lineage): Promise<void> 
       lineage.uses.push({ artifact, run: runId, job: jobId, how, at, made: made.map((record) => record.id) });
       for (const record of made) follow(record);
     }
-  }
+  });
 }

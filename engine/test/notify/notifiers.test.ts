@@ -5,7 +5,8 @@ import { describe, expect, it, onTestFinished } from "vitest";
 import { DELIVERY_CLAIM_MS, DELIVERY_DELAYS_MS } from "../../src/core/delivery.ts";
 import { defineAgent, definePipeline, type Message, type NotifierSpec, type Tenuto } from "../../src/index.ts";
 import { FakeClock } from "../../src/testing/clock.ts";
-import { asked, place, seen } from "../people/open.ts";
+import { asked, place } from "../people/open.ts";
+import { seen } from "../seen.ts";
 
 const START = Date.UTC(2026, 2, 1);
 const MINUTE = 60_000;

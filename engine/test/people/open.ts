@@ -12,6 +12,7 @@ import {
   type Tenuto,
 } from "../../src/index.ts";
 import { auditFile } from "../../src/testing/auditor.ts";
+import { seen } from "../seen.ts";
 
 export interface Place {
   home: string;
@@ -36,21 +37,6 @@ export function place(pipelines: readonly Pipeline<any>[], agents: readonly Agen
       return tenuto;
     },
   };
-}
-
-/** Resolves when `look` gives something, asked again after each commit. */
-export function seen<T>(tenuto: Tenuto, look: () => Promise<T | null | undefined>): Promise<T> {
-  const { ledger } = tenuto.engine.parts;
-  return new Promise((resolve, reject) => {
-    const again = () =>
-      void look().then((found) => {
-        if (found == null) return;
-        off();
-        resolve(found);
-      }, reject);
-    const off = ledger.onCommit(again);
-    again();
-  });
 }
 
 /** The one open approval of a run, once its job is parked. */

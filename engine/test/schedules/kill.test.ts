@@ -9,7 +9,8 @@ import { fileURLToPath } from "node:url";
 import { afterAll, expect, test } from "vitest";
 import { type Message, openTenuto } from "../../src/index.ts";
 import { between, figure, SEED, seeded } from "../crash/seeded.ts";
-import { place, seen } from "../people/open.ts";
+import { place } from "../people/open.ts";
+import { seen } from "../seen.ts";
 import { PIPELINES } from "./apps/tick.ts";
 
 const KILLS = figure("KILLS", 4);

@@ -6,7 +6,8 @@ import { scheduleKey } from "../../src/core/scheduling.ts";
 import { defineAgent, definePipeline, type Tenuto } from "../../src/index.ts";
 import { startOf } from "../../src/testing/builders.ts";
 import { FakeClock } from "../../src/testing/clock.ts";
-import { place, seen } from "../people/open.ts";
+import { place } from "../people/open.ts";
+import { seen } from "../seen.ts";
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;

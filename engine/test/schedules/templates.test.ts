@@ -3,7 +3,8 @@ import { expect, it } from "vitest";
 import * as z from "zod";
 import { defineAgent, definePipeline, type Json, loadYamlPipeline, type Tenuto } from "../../src/index.ts";
 import { FakeClock } from "../../src/testing/clock.ts";
-import { place, seen } from "../people/open.ts";
+import { place } from "../people/open.ts";
+import { seen } from "../seen.ts";
 
 const echo = defineAgent({ name: "test/echo", run: (input: Json) => input });
 const flow = definePipeline({

@@ -3,7 +3,8 @@ import { createHmac } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { OPERATIONS } from "../../src/contract/index.ts";
-import { type Api, CALLED, openPlace, type Place, seen } from "./serving.ts";
+import { seen } from "../seen.ts";
+import { type Api, CALLED, openPlace, type Place } from "./serving.ts";
 
 let place: Place;
 let api: Api;

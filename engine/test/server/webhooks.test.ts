@@ -3,7 +3,8 @@ import { createHmac } from "node:crypto";
 import { createServer, type IncomingHttpHeaders } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, expect, it, onTestFinished } from "vitest";
-import { type Api, openPlace, type Place, seen } from "./serving.ts";
+import { seen } from "../seen.ts";
+import { type Api, openPlace, type Place } from "./serving.ts";
 
 let place: Place;
 let api: Api;

@@ -1,39 +1,15 @@
 /** Enrichment against providers in every kind of trouble: no record is lost, nothing is paid twice, and what is missing is said. */
 import fc from "fast-check";
 import { TenutoError } from "tenuto";
-import { afterEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { createHttpClient } from "../adapters/http.ts";
 import { firmographic } from "../jobs/enrich-firmographic.ts";
 import { techStack } from "../jobs/enrich-tech-stack.ts";
 import { call } from "./harness.ts";
-import {
-  type Asked,
-  type FakeAnswer,
-  type ProviderServer,
-  providerContext,
-  startProviders,
-} from "./provider-server.ts";
+import { cleanups, companies, type FakeAnswer, now, providerContext, serve } from "./provider-server.ts";
 
 fc.configureGlobal({ seed: 20_260_129 });
 
-const cleanups: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
-
-async function serve(answer: (asked: Asked) => FakeAnswer): Promise<ProviderServer> {
-  const server = await startProviders(answer);
-  cleanups.push(server.close);
-  return server;
-}
-
-const now = () => new Date("2026-02-01T00:00:00Z");
-const companies = (count: number) =>
-  Array.from({ length: count }, (_, at) => ({
-    company_name: `Company ${at}`,
-    website: `https://c${at}.example`,
-    association: "PMA",
-  }));
 const clearbitBody = {
   metrics: { employees: 120, estimatedAnnualRevenue: "$10M-$50M" },
   foundedYear: 1950,

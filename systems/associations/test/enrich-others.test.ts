@@ -1,6 +1,6 @@
 /** Contacts, technologies and batches: the other agents of enrichment, against the same server. */
 import fc from "fast-check";
-import { afterEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { createHttpClient } from "../adapters/http.ts";
 import { fromList } from "../adapters/records.ts";
 import { cutBatches } from "../jobs/enrich-batches.ts";
@@ -9,32 +9,17 @@ import { techStack } from "../jobs/enrich-tech-stack.ts";
 import { call } from "./harness.ts";
 import {
   type Asked,
+  cleanups,
+  companies,
   type FakeAnswer,
+  now,
   type ProviderServer,
   providerContext,
-  startProviders,
+  serve,
 } from "./provider-server.ts";
 
 fc.configureGlobal({ seed: 20_260_129 });
 
-const cleanups: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
-
-async function serve(answer: (asked: Asked) => FakeAnswer): Promise<ProviderServer> {
-  const server = await startProviders(answer);
-  cleanups.push(server.close);
-  return server;
-}
-
-const now = () => new Date("2026-02-01T00:00:00Z");
-const companies = (count: number) =>
-  Array.from({ length: count }, (_, at) => ({
-    company_name: `Company ${at}`,
-    website: `https://c${at}.example`,
-    association: "PMA",
-  }));
 describe("contact_finder", () => {
   const large = companies(3).map((record, at) => ({ ...record, employee_count_min: [51, 50, null][at] }));
   const apolloPeople = (...titles: string[]) => ({

@@ -2,6 +2,7 @@
 import type { IncomingMessage } from "node:http";
 import { createServer } from "node:http";
 import type { Context } from "tenuto";
+import { afterEach } from "vitest";
 import { fakeContext, Memory } from "./harness.ts";
 
 export interface FakeAnswer {
@@ -80,6 +81,27 @@ export interface Told {
   spent: Map<string, number>;
   outcomes: [name: string, ok: boolean][];
 }
+
+/** Run after each test, the last one first. */
+export const cleanups: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+export async function serve(answer: (asked: Asked) => FakeAnswer): Promise<ProviderServer> {
+  const server = await startProviders(answer);
+  cleanups.push(server.close);
+  return server;
+}
+
+/** The day on which these tests play. */
+export const now = () => new Date("2026-02-01T00:00:00Z");
+export const companies = (count: number) =>
+  Array.from({ length: count }, (_, at) => ({
+    company_name: `Company ${at}`,
+    website: `https://c${at}.example`,
+    association: "PMA",
+  }));
 
 export interface ContextOptions {
   memory?: Memory;

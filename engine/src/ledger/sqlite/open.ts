@@ -15,7 +15,6 @@ import {
   readFileSync,
   renameSync,
   rmSync,
-  statfsSync,
 } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -23,24 +22,13 @@ import Database from "better-sqlite3";
 import { TenutoError } from "../../core/errors.ts";
 import type { Applied, Migration } from "../migrate.ts";
 import { planMigrations } from "../migrate.ts";
+import { filesystemWithoutLocks } from "./filesystem.ts";
 import { restoreHint } from "./storage-error.ts";
 
 export type Connection = Database.Database;
 
 const MIGRATIONS = fileURLToPath(new URL("./migrations/", import.meta.url));
 export const BUSY_WAIT_MS = 50;
-
-/** File systems on which SQLite's locks or shared memory do not hold: NFS, SMB, CIFS, 9p, FUSE shares of WSL and Docker. */
-const REFUSED_FILESYSTEMS = new Map<number, string>([
-  [0x6969, "NFS"],
-  [0x517b, "SMB"],
-  [0xff534d42, "CIFS"],
-  [0xfe534d42, "SMB2"],
-  [0x01021997, "9p"],
-  [0x53464846, "WSL drvfs"],
-  [0x9fa0, "/proc of the kernel"],
-  [0x62656572, "/sys of the kernel"],
-]);
 
 export function loadMigrations(folder = MIGRATIONS): Migration[] {
   return readdirSync(folder)
@@ -65,10 +53,7 @@ export function checkVersion(version: string): void {
 }
 
 function checkFilesystem(path: string): void {
-  // Before folders are made: below /proc that would never end.
-  let there = dirname(path);
-  while (!existsSync(there) && dirname(there) !== there) there = dirname(there);
-  const kind = REFUSED_FILESYSTEMS.get(statfsSync(there).type >>> 0);
+  const kind = filesystemWithoutLocks(dirname(path));
   if (kind === undefined) return;
   throw new TenutoError("unsupported_filesystem", `${path} lies on ${kind}, where SQLite's locks do not hold`, {
     hint: "Put the ledger on a local disk with --database, or use PostgreSQL.",
