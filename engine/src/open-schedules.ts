@@ -19,9 +19,8 @@ export interface Named {
 
 export function addSchedules(engine: Engine, cwd: string, start: Start): Named {
   const templates = new Templates(engine.parts, cwd);
-  const own = (name: string) => engine.definitions.list().find((one) => one.document.name === name);
   const find = async (name: string) => {
-    const known = own(name);
+    const known = engine.definitions.named(name);
     if (known !== undefined) return { pipeline: known, template: false };
     const template = await templates.known(name);
     return template === null ? null : { pipeline: template, template: true };

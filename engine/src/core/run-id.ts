@@ -60,10 +60,16 @@ export function checkRunId(id: string): { message: string; hint: string } | null
   return null;
 }
 
+/** Most starts are of the same pipeline as the one before. */
+let lastSound: string | null = null;
+
 /** The id of a new run. @throws invalid_definition for a pattern that `checkRunIdPattern` refuses, or an id above 100 characters */
 export function formatRunId(pattern: string, facts: RunIdFacts): string {
-  const wrong = checkRunIdPattern(pattern);
-  if (wrong !== null) throw new TenutoError("invalid_definition", wrong.message, { hint: wrong.hint });
+  if (pattern !== lastSound) {
+    const wrong = checkRunIdPattern(pattern);
+    if (wrong !== null) throw new TenutoError("invalid_definition", wrong.message, { hint: wrong.hint });
+    lastSound = pattern;
+  }
   const id = fill(pattern, facts);
   const problem = checkRunId(id);
   if (problem !== null)
@@ -76,11 +82,11 @@ function isPart(text: string): boolean {
 }
 
 function fill(pattern: string, facts: RunIdFacts): string {
-  const iso = new Date(facts.at).toISOString();
+  const iso = () => new Date(facts.at).toISOString();
   return pattern.replace(/\{(\w+)(?::(\d))?\}/g, (_, part: (typeof PARTS)[number], width?: string) => {
     if (part === "pipeline") return facts.pipeline;
-    if (part === "timestamp") return `${iso.slice(0, 19).replace(/[-:]/g, "")}Z`;
-    if (part === "date") return iso.slice(0, 10);
+    if (part === "timestamp") return `${iso().slice(0, 19).replace(/[-:]/g, "")}Z`;
+    if (part === "date") return iso().slice(0, 10);
     if (part === "seq") return String(facts.seq).padStart(width === undefined ? 0 : Number(width), "0");
     return facts.random;
   });

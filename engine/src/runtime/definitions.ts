@@ -102,6 +102,11 @@ export class Definitions {
     });
   }
 
+  /** The pipeline of this name that this process knows. */
+  named(name: string): KnownPipeline | undefined {
+    return this.pipelines.get(name);
+  }
+
   list(): KnownPipeline[] {
     return [...this.pipelines.values()];
   }
