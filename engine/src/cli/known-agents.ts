@@ -52,23 +52,31 @@ function builtIn(agent: string): boolean {
   return agent === INLINE_COMMAND || agent === MAP_AGENT || agent === MULTIPLY_AGENT;
 }
 
-/** Ready jobs whose agent neither the configuration here nor the file that the run was run from has: job and agent. */
+/**
+ * Ready jobs whose agent nobody takes: none of the workers that are alive, or, where none is, neither the configuration here
+ * nor the file that the run was run from. Job and agent.
+ */
 export async function standingStill(
   cli: Cli,
-  home: string,
+  tenuto: Tenuto,
   runs: readonly RunRecord[],
   jobs: readonly JobRecord[],
 ): Promise<Map<string, string>> {
   const found = new Map<string, string>();
   const ready = jobs.filter((job) => job.state === "ready" && !builtIn(job.agent));
   if (ready.length === 0) return found;
+  const nobody = await tenuto.engine.takenByNobody(new Set(ready.map((job) => job.agent)));
+  if (nobody !== null) {
+    for (const job of ready) if (nobody.has(job.agent)) found.set(job.id, job.agent);
+    return found;
+  }
   const project: Pick<Project, "agents" | "pipelines"> = await loadProject(cli).catch(() => ({
     agents: [],
     pipelines: [],
   }));
   const parts = [project, ...project.pipelines];
   for (const version of new Set(runs.map((run) => run.version))) {
-    const source = recallSource(home, version);
+    const source = recallSource(tenuto.home, version);
     const loaded = source === null ? null : await loadPipelines(source.file).catch(() => null);
     if (loaded !== null) parts.push({ ...loaded }, ...loaded.pipelines);
   }

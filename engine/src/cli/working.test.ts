@@ -82,8 +82,8 @@ describe("an agent that nobody has", () => {
     expect(checked.err).toContain("warning: pipeline unknown needs agent my/wrok");
     const id = await detached("unknown.yaml");
     const shown = await line.call("runs", "show", id);
-    expect(shown.out).toContain("waits: no worker here has agent my/wrok");
-    expect((await line.call("doctor")).out).toContain(`job b of run ${id} waits: no worker here has agent my/wrok`);
+    expect(shown.out).toContain("waits: no worker offers my/wrok");
+    expect((await line.call("doctor")).out).toContain(`job b of run ${id} waits: no worker offers my/wrok`);
   });
 
   it("is not waited for without end, also while another worker is alive", async () => {

@@ -73,7 +73,7 @@ function whyPending({ run, missing, stageBefore, job }: JobFacts): string {
 }
 
 function whyReady({ job, offered }: JobFacts): string {
-  if (offered === false) return `No worker that is alive has the agent ${job.agent}`;
+  if (offered === false) return `No worker offers ${job.agent}`;
   const [word = ""] = split(job.reason);
   if (job.dueAt !== null) return `${REASONS[word] ?? "It was put off"}, not before ${clock(job.dueAt)}`;
   if (word !== "" && word !== "stopped") return `It is ready; before, ${word.replaceAll("_", " ")} held it back`;

@@ -162,6 +162,10 @@ export interface Ledger
    */
   keepAlive(boot: BootSeq, options: { everyMs: number; stallMs: number; onDead: () => void }): KeepAlive;
   boots(state?: BootRow["state"]): Promise<BootRow[]>;
+  /** Says which agents a worker takes, in the place of what it said before. */
+  putOffers(boot: BootSeq, agents: readonly string[]): Promise<void>;
+  /** What the workers that are alive take; null for one that has not said so. */
+  offers(): Promise<{ boot: BootSeq; agents: string[] | null }[]>;
   /** Boots that have ended, however, and still hold leases or programs. */
   abandoned(): Promise<BootRow[]>;
   endBoot(boot: BootSeq, state: "stopped" | "dead"): Promise<void>;

@@ -3,6 +3,7 @@ import { TenutoError } from "../core/errors.ts";
 import type { RunSeq } from "../core/model.ts";
 import { Client } from "./client.ts";
 import { Definitions } from "./definitions.ts";
+import { takenByNobody } from "./offers.ts";
 import type { EngineOptions, KnownPipeline, Params, Parts } from "./parts.ts";
 import { Sweeper } from "./sweeper.ts";
 import { Worker } from "./worker.ts";
@@ -48,6 +49,11 @@ export class Engine {
     this.worker = new Worker(parts, this.definitions, options);
     this.sweeper = new Sweeper(parts, options, () => this.worker.boot);
     this.sweeper.crashLimit = (job) => this.definitions.crashLimit(job, options.maxCrashes);
+  }
+
+  /** Of these agents, those that no worker of this ledger takes; null if that can't be told. */
+  takenByNobody(agents: Iterable<string>): Promise<Set<string> | null> {
+    return takenByNobody(this.parts, agents);
   }
 
   onFault(listener: (error: unknown) => void): void {

@@ -22,6 +22,7 @@ import { Execution } from "./execution.ts";
 import { FanoutJobs } from "./fanout-jobs.ts";
 import { type Held, HeldJobs } from "./held.ts";
 import { Insistence, TROUBLE_RETRY_MS } from "./insistence.ts";
+import { Offers } from "./offers.ts";
 import { Operations } from "./operations.ts";
 import type { EngineOptions, Parts } from "./parts.ts";
 import type { AttemptScope } from "./scope.ts";
@@ -35,6 +36,7 @@ export class Worker implements AttemptHost {
   readonly fanouts: FanoutJobs;
   boot: BootSeq = 0;
   private readonly held: HeldJobs;
+  private readonly offers: Offers;
   readonly insistence: Insistence;
   private keeper: KeepAlive | null = null;
   private tickTimer: { cancel(): void } | null = null;
@@ -60,6 +62,7 @@ export class Worker implements AttemptHost {
     this.options = options;
     this.fanouts = new FanoutJobs(this);
     this.held = new HeldJobs(parts.clock);
+    this.offers = new Offers(parts, definitions, options);
     this.insistence = new Insistence(parts, (error) => this.onFault(error));
   }
 
@@ -86,6 +89,7 @@ export class Worker implements AttemptHost {
     this.births += 1;
     const id = `${bootPrefix}.${this.births}`;
     this.boot = await ledger.registerBoot({ id, ...probe.self(), startedAt: clock.now() });
+    await this.offers.tell(this.boot);
     this.keeper = ledger.keepAlive(this.boot, {
       everyMs: this.options.heartbeatMs,
       stallMs: 60_000,
@@ -95,6 +99,7 @@ export class Worker implements AttemptHost {
 
   private tick(): void {
     this.keeper?.tick();
+    if (this.keeper !== null) this.offers.tell(this.boot).catch((error) => this.onFault(error));
     this.tickTimer = this.parts.clock.after(1_000, () => this.tick());
   }
 
@@ -153,7 +158,7 @@ export class Worker implements AttemptHost {
         boot,
         slots,
         itemSlots: Number.MAX_SAFE_INTEGER,
-        offers: (agent) => this.offers(agent),
+        offers: (agent) => this.offers.has(agent),
         offersVersion: this.definitions.agentsVersion,
         run: this.only,
         suspects,
@@ -168,10 +173,6 @@ export class Worker implements AttemptHost {
         if (this.stopping) this.tellIdle();
       },
     };
-  }
-
-  private offers(agent: string): boolean {
-    return this.definitions.offers(agent) && (this.options.agents === undefined || this.options.agents(agent));
   }
 
   /** Claims even if nothing else is to be committed. */
@@ -287,7 +288,6 @@ export class Worker implements AttemptHost {
       result = resultOf(execution, error);
     }
     if (execution.maps.size > 0) {
-      for (const map of execution.maps) void map;
       if (execution.aborted === null) execution.abort("stop");
       await Promise.allSettled(execution.maps);
     }

@@ -145,7 +145,7 @@ async function insideChecks(cli: Cli, place: Place): Promise<Check[]> {
             hint: "Stop all engines and restore a backup.",
           },
     );
-    checks.push(await workersCheck(tenuto), await runsCheck(cli, place, tenuto), await artifactsCheck(tenuto));
+    checks.push(await workersCheck(tenuto), await runsCheck(cli, tenuto), await artifactsCheck(tenuto));
     return checks;
   } finally {
     await tenuto.close();
@@ -172,7 +172,7 @@ async function workersCheck(tenuto: Tenuto): Promise<Check> {
   };
 }
 
-async function runsCheck(cli: Cli, place: Place, tenuto: Tenuto): Promise<Check> {
+async function runsCheck(cli: Cli, tenuto: Tenuto): Promise<Check> {
   const states = await tenuto.engine.parts.ledger.runStates();
   const open = states.pending + states.running + states.waiting;
   const openRuns = await tenuto.client.runs({ states: ["pending", "running", "waiting"], limit: 10_000 });
@@ -181,12 +181,12 @@ async function runsCheck(cli: Cli, place: Place, tenuto: Tenuto): Promise<Check>
   const text = `${open} open${age}; ${states.completed} completed, ${states.failed} failed, ${states.cancelled} cancelled`;
   for (const run of openRuns.slice(0, SAMPLE_RUNS)) {
     const ready = await tenuto.engine.parts.ledger.jobs(run.seq, { states: ["ready"], limit: 100 });
-    const [job, agent] = [...(await standingStill(cli, place.home, [run], ready))][0] ?? [];
+    const [job, agent] = [...(await standingStill(cli, tenuto, [run], ready))][0] ?? [];
     if (agent === undefined) continue;
     return {
       name: "runs",
       verdict: "warning",
-      text: `${text}; job ${job} of run ${run.id} waits: no worker here has agent ${agent}`,
+      text: `${text}; job ${job} of run ${run.id} waits: no worker offers ${agent}`,
       hint: `Give the file with its code: tenuto resume ${run.id} --pipeline FILE; or end it: tenuto runs cancel ${run.id}`,
     };
   }

@@ -23,7 +23,7 @@ import { EXIT, failureLines, storedError, usage } from "../failure.ts";
 import { count, counted, parseCount, span, stamp } from "../figures.ts";
 import { standingStill } from "../known-agents.ts";
 import type { Cli } from "../main.ts";
-import { type Place, withLedger } from "../project.ts";
+import { withLedger } from "../project.ts";
 import { itemsText, nextSteps, smallOutput } from "../summary.ts";
 import { table } from "../table.ts";
 import { cut, oneLine } from "../terminal.ts";
@@ -40,19 +40,19 @@ export interface RunsShowOptions {
 export async function runsShow(cli: Cli, id: string, options: RunsShowOptions): Promise<number> {
   const limit = parseCount(options.limit, "--limit");
   const states = options.items === undefined ? null : options.items.split(",").map(itemState);
-  return await withLedger(cli, async (tenuto, place) => {
+  return await withLedger(cli, async (tenuto) => {
     const run = await tenuto.client.run(id);
     if (options.checkpoint === true) {
       const checkpoint = await checkpointOf(tenuto, run);
       cli.out.raw(`${JSON.stringify(checkpoint, null, 2)}\n`);
     } else if (states !== null) await showItems(cli, tenuto, run, states, options.job, limit);
     else if (options.job !== undefined) await showJob(cli, tenuto, run, await tenuto.client.job(run.id, options.job));
-    else await showRun(cli, tenuto, place, run, limit);
+    else await showRun(cli, tenuto, run, limit);
     return EXIT.ok;
   });
 }
 
-async function showRun(cli: Cli, tenuto: Tenuto, place: Place, run: RunRecord, limit: number): Promise<void> {
+async function showRun(cli: Cli, tenuto: Tenuto, run: RunRecord, limit: number): Promise<void> {
   const { out } = cli;
   const { ledger } = tenuto.engine.parts;
   const stages = await ledger.stages(run.seq);
@@ -66,7 +66,7 @@ async function showRun(cli: Cli, tenuto: Tenuto, place: Place, run: RunRecord, l
     const fanout = job.kind === "single" ? null : await ledger.fanout(job.seq);
     if (fanout !== null) fanouts.set(job.seq, fanout);
   }
-  const still = await standingStill(cli, place.home, [run], jobs);
+  const still = await standingStill(cli, tenuto, [run], jobs);
   const parents = new Map(jobs.map((job) => [job.seq, job.id]));
   const { relation, origin, from, dryRun, excluded, rollback } = await relationOf(tenuto, run);
   const models = await tenuto.client.usage(run.id);
@@ -193,7 +193,7 @@ function notTried(job: JobRecord): boolean {
 
 function noteOn(job: JobRecord, fanout: FanoutRow | undefined, now: number, unknownAgent?: string): string {
   const notes: string[] = [];
-  if (unknownAgent !== undefined) notes.push(`waits: no worker here has agent ${unknownAgent}`);
+  if (unknownAgent !== undefined) notes.push(`waits: no worker offers ${unknownAgent}`);
   if (fanout !== undefined) notes.push(itemsText(job, fanout));
   if (job.reason !== null && !(fanout !== undefined && job.reason === "items")) notes.push(reasonText(job.reason));
   if (job.dueAt !== null) notes.push(`again in ${span(now, Math.max(now, job.dueAt), now)}`);

@@ -116,11 +116,12 @@ async function itemCounts({ ledger }: Services, job: JobRecord) {
   return { total, completed, failed, skipped: skipped - duplicates, duplicates, lastOrdinal };
 }
 
-/** Whether somebody has the agent of a ready job; null if another worker may have it. */
-async function isOffered({ ledger, backend }: Services, job: JobRecord): Promise<boolean | null> {
-  if (job.state !== "ready" || backend.engine.definitions.offers(job.agent)) return null;
-  const others = (await ledger.boots("alive")).filter((boot) => boot.pid !== process.pid);
-  return others.length > 0 ? null : false;
+/** Whether somebody has the agent of a ready job; null if that can't be told. */
+async function isOffered({ backend }: Services, job: JobRecord): Promise<boolean | null> {
+  if (job.state !== "ready") return null;
+  const nobody = await backend.engine.takenByNobody([job.agent]);
+  if (nobody !== null) return !nobody.has(job.agent);
+  return backend.engine.definitions.offers(job.agent) ? null : false;
 }
 
 async function showJob(services: Services, run: RunRecord, job: JobRecord) {

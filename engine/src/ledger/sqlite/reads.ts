@@ -39,6 +39,13 @@ export class SqliteReader extends SqliteUsageReader {
     return this.many<BootRow>(SQL.boots, state ?? null);
   }
 
+  async offers(): Promise<{ boot: BootSeq; agents: string[] | null }[]> {
+    return this.many<{ boot: BootSeq; offers: string | null }>(SQL.offers).map(({ boot, offers }) => ({
+      boot,
+      agents: offers === null ? null : JSON.parse(offers),
+    }));
+  }
+
   async abandoned(): Promise<BootRow[]> {
     return this.many<BootRow>(SQL.abandoned);
   }

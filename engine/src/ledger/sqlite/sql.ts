@@ -297,6 +297,8 @@ export const SQL = {
     "INSERT INTO boot (id, host, machine, pid, pid_start, started_at, heartbeat_at, state) VALUES (?, ?, ?, ?, ?, ?, ?, 'alive')",
   heartbeat: "UPDATE boot SET heartbeat_at = ? WHERE seq = ? AND state = 'alive'",
   endBoot: "UPDATE boot SET state = ? WHERE seq = ? AND state = 'alive'",
+  putOffers: "UPDATE boot SET offers = ? WHERE seq = ? AND state = 'alive'",
+  offers: "SELECT seq AS boot, offers FROM boot WHERE state = 'alive' ORDER BY seq",
   boots: `SELECT ${list(BOOT_COLUMNS)} FROM boot WHERE ifnull(state = ?, 1) ORDER BY seq`,
   abandoned: `SELECT ${list(BOOT_COLUMNS)} FROM boot WHERE state <> 'alive' AND seq IN (SELECT boot FROM job WHERE boot IS NOT NULL
     UNION SELECT boot FROM item_window WHERE boot IS NOT NULL UNION SELECT boot FROM process) ORDER BY seq`,

@@ -67,6 +67,10 @@ export class SqliteLedger extends SqliteDeliveries implements Ledger {
     );
   }
 
+  async putOffers(boot: BootSeq, agents: readonly string[]): Promise<void> {
+    await this.write(() => this.statements.of(SQL.putOffers).run(JSON.stringify(agents), boot));
+  }
+
   async endBoot(boot: BootSeq, state: "stopped" | "dead"): Promise<void> {
     await this.write(() => this.statements.of(SQL.endBoot).run(state, boot));
   }

@@ -35,6 +35,18 @@ export const upkeep: Topic = {
       await ledger.endBoot(boot, "dead");
       assert.equal((await ledger.boots()).find((row) => row.seq === boot)?.state, "stopped");
     },
+    "workers say what they offer, as long as they live": async ({ world, ledger }) => {
+      const [boot, other] = [await world.boot(), await world.boot()];
+      await ledger.putOffers(boot, ["a/one", "a/two@2"]);
+      await ledger.putOffers(boot, ["a/one"]);
+      assert.deepEqual(await ledger.offers(), [
+        { boot, agents: ["a/one"] },
+        { boot: other, agents: null },
+      ]);
+      await ledger.endBoot(boot, "stopped");
+      await ledger.putOffers(boot, ["a/three"]);
+      assert.deepEqual(await ledger.offers(), [{ boot: other, agents: null }]);
+    },
     "eight recoverers of one backlog: each orphan is given back once (R-04)": async ({ world, ledger }) => {
       const boot = await world.boot();
       const run = await world.start(Array.from({ length: 60 }, (_, n) => `j${n}`).join(" "));
