@@ -96,7 +96,11 @@ export const addSchedule = (settings: ScheduleSettings, nextAt: number) => ({
   select: named(settings.id, settings.pipeline),
   decide: (slice: ScheduleSlice, at: number): Verdict<ScheduleRow> => {
     const [before, template] = rowsOf(slice);
-    if (before !== null) return reject("conflict", `there is a schedule "${settings.id}" already`);
+    if (before !== null)
+      return reject(
+        "conflict",
+        `there is a schedule "${settings.id}" already: remove it first, or give this one another name`,
+      );
     if (settings.template === 1 && (template === null || template.removedAt !== null))
       return reject("not_found", `there is no template "${settings.pipeline}"`);
     const row: ScheduleRow = {
