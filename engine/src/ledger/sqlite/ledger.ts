@@ -11,7 +11,8 @@ import { RowCache } from "../../core/row-cache.ts";
 import type { Hints } from "../../core/unit.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { Change, Claimed, ClaimRequest, ClaimTicket, SliceOf } from "../../ports/ledger.ts";
-import { ClaimMemory, type Committed, execute, type Outcome } from "./commit.ts";
+import { ClaimMemory, type Committed, type Outcome } from "../decide.ts";
+import { execute, NumberMemory } from "./commit.ts";
 import { type Connection, type OpenOptions, openDatabase } from "./open.ts";
 import { SQL } from "./sql.ts";
 import { Statements } from "./statements.ts";
@@ -71,6 +72,7 @@ export class SqliteWriter {
   /** Rows of the last commits; valid while nobody else writes. */
   private readonly cache = new RowCache();
   private readonly memory = new ClaimMemory();
+  private readonly numbers = new NumberMemory();
   private cacheVersion = -1;
   private readonly file: WatchedFile;
   private lastFailure: { message: string; at: number } | null = null;
@@ -265,6 +267,7 @@ export class SqliteWriter {
           at: this.options.clock.now(),
           cache: this.cache,
           memory: this.memory,
+          numbers: this.numbers,
           resume,
         },
         failpoint,
@@ -277,7 +280,7 @@ export class SqliteWriter {
       return committed;
     } catch (error) {
       this.forgetRows();
-      this.memory.block = null;
+      this.numbers.block = null;
       if (this.db.inTransaction) this.statements.of(SQL.rollback).run();
       return isBusy(error) ? "busy" : storageError(error, this.options.path);
     }
@@ -289,6 +292,7 @@ export class SqliteWriter {
     if (version !== this.cacheVersion || this.cache.size > MAX_CACHED_ROWS) {
       this.cache.clear();
       this.memory.clear();
+      this.numbers.nextRun = null;
     }
     this.cacheVersion = version;
   }

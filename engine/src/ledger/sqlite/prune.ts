@@ -6,8 +6,8 @@
  * comes from it may still have to read it.
  */
 import type { PruneResult } from "../../ports/ledger.ts";
+import { EVENTS_PER_RUN } from "../events.ts";
 import type { Connection } from "./open.ts";
-import { EVENTS_PER_RUN } from "./save.ts";
 import { SQL } from "./sql.ts";
 import type { Statements } from "./statements.ts";
 

@@ -10,9 +10,9 @@ import type { HookRow, WebhookRow } from "../../core/webhook.ts";
 import type { AuditReads } from "../../ports/audit.ts";
 import type { FeedEntry, FeedEvent, FeedReads, JobSummary, RunSearch, RunSummary } from "../../ports/feed.ts";
 import type { TokenReads } from "../../ports/tokens.ts";
+import { EVENTS_PER_RUN } from "../events.ts";
 import { SqliteReader } from "./reads.ts";
 import { RECORD_SQL } from "./records.ts";
-import { EVENTS_PER_RUN } from "./save.ts";
 import { SQL } from "./sql.ts";
 import { twice } from "./statements.ts";
 

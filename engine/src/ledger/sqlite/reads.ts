@@ -15,8 +15,8 @@ import type {
 } from "../../core/model.ts";
 import type { EventRow } from "../../core/unit.ts";
 import type { JobRecord, RunFilter, RunRecord } from "../../ports/ledger.ts";
+import { EVENTS_PER_RUN } from "../events.ts";
 import { SqliteUsageReader } from "./reads-usage.ts";
-import { EVENTS_PER_RUN } from "./save.ts";
 import { SQL } from "./sql.ts";
 import { twice } from "./statements.ts";
 

@@ -9,16 +9,12 @@ import type { ArtifactRow, Effect, ItemRow } from "../../core/decision.ts";
 import { invariant } from "../../core/errors.ts";
 import type { FanoutRow, StageRow, WindowRow } from "../../core/model.ts";
 import type { Unit } from "../../core/unit.ts";
+import { EVENTS_PER_RUN, FEED_KEPT } from "../events.ts";
 import { CLOSE_APPROVALS, RECORD_SQL, recordValues, VOID_APPROVALS } from "./records.ts";
 import { insertJob, runValues, updateJob, updateRun } from "./save-rows.ts";
 import { SQL } from "./sql.ts";
 import type { Statements } from "./statements.ts";
 
-/** An event's id is its run's number times this, plus its own number. */
-export const EVENTS_PER_RUN = 16_777_216;
-
-/** Entries of the feed that are kept; who has read less than that far starts again from the present state. */
-export const FEED_KEPT = 100_000;
 const FEED_TRIM_EVERY = 1_024;
 
 /** Longer params have a table of their own: the run's row is written with each change of its counters. */

@@ -1,6 +1,6 @@
 /** Holders of a limiter as they are inside a transaction that has taken some and given others back. */
-import type { Effect } from "../../core/decision.ts";
-import type { JobSeq } from "../../core/model.ts";
+import type { Effect } from "../core/decision.ts";
+import type { JobSeq } from "../core/model.ts";
 
 export interface Holder {
   job: JobSeq;

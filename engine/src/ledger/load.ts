@@ -1,46 +1,32 @@
 /**
- * Loads rows for decisions into the unit of work, each at most once per transaction. Loading changes nothing.
+ * Loads rows for decisions into the unit of work, each at most once, and shows queries what the unit has changed since.
+ * Shared by all ledgers. Loading changes nothing.
  */
-import type { EdgeRow, LimiterState, Propagation, Slice } from "../../core/decision.ts";
-import type { WindowChoice } from "../../core/fanout.ts";
-import type { FanoutRow, JobRow, JobSeq, JobState, RunRow, RunSeq, StageRow, WindowRow } from "../../core/model.ts";
-import { variantOf } from "../../core/model.ts";
-import type { PropagationSource } from "../../core/propagate.ts";
-import { type Records, type RecordTable, recordKey } from "../../core/records.ts";
-import type { OriginSlice } from "../../core/rollback.ts";
-import { limiterKey, stageKey, type Unit, windowKey } from "../../core/unit.ts";
-import type { RecordName, Selector, SliceOf } from "../../ports/ledger.ts";
-import { countHolders, type Holder, holderEffects } from "./holders.ts";
-import { RECORD_SQL } from "./records.ts";
-import { SQL } from "./sql.ts";
-import { type Statements, twice } from "./statements.ts";
+import type { EdgeRow, Slice } from "../core/decision.ts";
+import type { WindowChoice } from "../core/fanout.ts";
+import type { FanoutRow, JobRow, JobSeq, JobState, RunRow, RunSeq, StageRow, WindowRow } from "../core/model.ts";
+import { variantOf } from "../core/model.ts";
+import type { PropagationSource } from "../core/propagate.ts";
+import { type Records, type RecordTable, recordKey } from "../core/records.ts";
+import type { OriginSlice } from "../core/rollback.ts";
+import { limiterKey, stageKey, type Unit, windowKey } from "../core/unit.ts";
+import type { RecordName, Selector, SliceOf } from "../ports/ledger.ts";
+import { countHolders, holderEffects } from "./holders.ts";
+import type { KeyQuery, RowSource } from "./source.ts";
 
 export class Loader implements PropagationSource {
-  private readonly statements: Statements;
-  unit: Unit;
+  private readonly source: RowSource;
+  readonly unit: Unit;
 
-  constructor(statements: Statements, unit: Unit) {
-    this.statements = statements;
+  constructor(source: RowSource, unit: Unit) {
+    this.source = source;
     this.unit = unit;
-  }
-
-  private get<T>(sql: string, ...args: unknown[]): T | undefined {
-    return this.statements.of(sql).get(...args) as T | undefined;
-  }
-
-  private all<T>(sql: string, ...args: unknown[]): T[] {
-    return this.statements.of(sql).all(...args) as T[];
-  }
-
-  private value<T>(sql: string, ...args: unknown[]): T | undefined {
-    const row = this.statements.of(sql).get(...args) as Record<string, T> | undefined;
-    return row === undefined ? undefined : Object.values(row)[0];
   }
 
   run(seq: RunSeq): RunRow | undefined {
     const known = this.unit.runs.get(seq);
     if (known !== undefined) return known;
-    const row = this.get<RunRow>(SQL.run, seq);
+    const row = this.source.run(seq);
     if (row !== undefined) this.unit.runs.set(seq, row);
     return row;
   }
@@ -49,7 +35,7 @@ export class Loader implements PropagationSource {
     const key = stageKey(run, ordinal);
     const known = this.unit.stages.get(key);
     if (known !== undefined) return known;
-    const row = this.get<StageRow>(SQL.stage, run, ordinal);
+    const row = this.source.stage(run, ordinal);
     if (row !== undefined) this.unit.stages.set(key, row);
     return row;
   }
@@ -57,7 +43,7 @@ export class Loader implements PropagationSource {
   job(seq: JobSeq): JobRow | undefined {
     const known = this.unit.jobs.get(seq);
     if (known !== undefined) return known;
-    return this.adopt(this.get<JobRow>(SQL.job, seq));
+    return this.adopt(this.source.job(seq));
   }
 
   private adopt(row: JobRow | undefined): JobRow | undefined {
@@ -71,7 +57,7 @@ export class Loader implements PropagationSource {
   fanout(job: JobSeq): FanoutRow | null {
     const known = this.unit.fanouts.get(job);
     if (known !== undefined) return known;
-    const row = this.get<FanoutRow>(SQL.fanout, job) ?? null;
+    const row = this.source.fanout(job) ?? null;
     this.unit.fanouts.set(job, row);
     return row;
   }
@@ -80,7 +66,7 @@ export class Loader implements PropagationSource {
     const key = windowKey(job, start);
     const known = this.unit.windows.get(key);
     if (known !== undefined) return known;
-    const row = this.get<WindowRow>(SQL.window, job, start) ?? null;
+    const row = this.source.window(job, start) ?? null;
     this.unit.windows.set(key, row);
     return row;
   }
@@ -96,7 +82,7 @@ export class Loader implements PropagationSource {
 
   edges(from: JobSeq, after: JobSeq, limit: number): EdgeRow[] {
     const known = this.unit.edges.get(from);
-    if (known === undefined) return this.all<EdgeRow>(SQL.edges, from, after, limit);
+    if (known === undefined) return this.source.edges(from, after, limit);
     return known
       .filter((edge) => edge.to > after)
       .sort((a, b) => a.to - b.to)
@@ -110,11 +96,9 @@ export class Loader implements PropagationSource {
     const wanted = limit + changed.size;
     const stored = this.unit.writes.runs.some((entry) => entry.row.seq === run)
       ? []
-      : before === Number.MAX_SAFE_INTEGER
-        ? this.all<{ seq: number }>(SQL.jobsInState(states.length), ...twice(run, after, before, ...states), wanted)
-        : this.all<{ seq: number }>(SQL.jobsInRange(states.length), after, before, run, ...states, wanted);
-    if (changed.size === 0) return stored.map((row) => row.seq);
-    for (const { seq } of stored) if (!changed.has(seq)) found.push(seq);
+      : this.source.jobs(run, states, after, before, wanted);
+    if (changed.size === 0) return stored;
+    for (const seq of stored) if (!changed.has(seq)) found.push(seq);
     return found.sort((a, b) => a - b).slice(0, limit);
   }
 
@@ -143,36 +127,34 @@ export class Loader implements PropagationSource {
     after: RunSeq,
     before: RunSeq,
     test: (row: RunRow) => boolean,
-    sql: string,
+    query: KeyQuery,
   ): RunRow | undefined {
     const changed = this.changedRuns(key);
-    const stored = this.all<RunRow>(sql, key, after, before, changed.size + 1).filter((row) => !changed.has(row.seq));
+    const stored = this.source
+      .runsOfKey(query, key, after, before, changed.size + 1)
+      .filter((row) => !changed.has(row.seq));
     return [...stored, ...changed.values()]
       .filter((row) => row.seq > after && row.seq < before && row.endedAt === null && test(row))
       .sort((a, b) => a.seq - b.seq)[0];
   }
 
   openOfKey(key: string, after: RunSeq, before: RunSeq): RunSeq | undefined {
-    return this.firstOfKey(key, after, before, () => true, SQL.openOfKey)?.seq;
+    return this.firstOfKey(key, after, before, () => true, "open")?.seq;
   }
 
   nextOfKey(key: string): RunSeq | undefined {
     const all = Number.MAX_SAFE_INTEGER;
-    const active = this.firstOfKey(key, 0, all, (row) => row.state !== "pending", SQL.activeOfKey);
+    const active = this.firstOfKey(key, 0, all, (row) => row.state !== "pending", "active");
     if (active !== undefined) return undefined;
     const waits = (row: RunRow) => row.state === "pending" && row.cancelRequestedAt === null;
-    return this.firstOfKey(key, 0, all, waits, SQL.waitingOfKey)?.seq;
+    return this.firstOfKey(key, 0, all, waits, "waiting")?.seq;
   }
 
   maps(parent: JobSeq): JobSeq[] {
-    const stored = this.all<{ seq: number }>(SQL.openMaps, parent).map((row) => row.seq);
+    const stored = this.source.openMaps(parent);
     const fresh = this.unit.writes.jobs.filter(({ row }) => row.parent === parent && row.kind === "map");
     const changed = [...this.unit.dirtyJobs.keys()].filter((row) => row.parent === parent && row.kind === "map");
     return [...new Set([...stored, ...fresh.map(({ row }) => row.seq), ...changed.map((row) => row.seq)])];
-  }
-
-  propagations(limit: number): (Propagation & { seq: number })[] {
-    return this.all<Propagation & { seq: number }>(SQL.pendingPropagations, limit);
   }
 
   /** The slice that a selector names; undefined when a row is missing. */
@@ -211,9 +193,9 @@ export class Loader implements PropagationSource {
           ? undefined
           : {
               job,
-              owners: selector.hashes.map(
-                (hash) => this.value<number>(SQL.keyOwner, selector.scope, selector.job, hash) ?? null,
-              ),
+              owners: this.source
+                .keyOwners(selector.scope, selector.job, selector.hashes)
+                .map((ordinal) => ordinal ?? null),
             };
       }
       case "reopen":
@@ -230,7 +212,7 @@ export class Loader implements PropagationSource {
   private records(names: readonly RecordName[]): (Records[RecordTable] | null)[] {
     return names.map(({ table, id }) => {
       const known = this.unit.records.get(recordKey(table, id));
-      return known === undefined ? (this.get<Records[RecordTable]>(RECORD_SQL[table].get, id) ?? null) : known;
+      return known === undefined ? (this.source.record(table, id) ?? null) : known;
     });
   }
 
@@ -247,7 +229,7 @@ export class Loader implements PropagationSource {
       slice.twin =
         fresh !== undefined
           ? { seq: fresh.row.seq, id: fresh.row.id, requestHash: fresh.facts.requestHash }
-          : (this.get<NonNullable<SliceOf["start"]["twin"]>>(SQL.twin, idempotencyKey) ?? null);
+          : (this.source.twin(idempotencyKey) ?? null);
     }
     if (concurrencyKey !== null) slice.holder = this.holderOf(concurrencyKey, null);
     return slice;
@@ -258,13 +240,13 @@ export class Loader implements PropagationSource {
       ({ row }) => row.origin === seq && row.variant !== null && variantOf(row).relation === "rollback",
     );
     if (fresh !== undefined) return fresh.row;
-    const stored = this.get<RunRow>(SQL.rollbackOf, seq);
+    const stored = this.source.rollbackOf(seq);
     return stored === undefined ? null : (this.unit.runs.get(stored.seq) ?? stored);
   }
 
   /** The oldest run of the key that has not ended, another than this one. */
   private holderOf(key: string, self: RunSeq | null): { seq: RunSeq; id: string } | null {
-    const row = this.firstOfKey(key, 0, Number.MAX_SAFE_INTEGER, (run) => run.seq !== self, SQL.openOfKey);
+    const row = this.firstOfKey(key, 0, Number.MAX_SAFE_INTEGER, (run) => run.seq !== self, "open");
     return row === undefined ? null : { seq: row.seq, id: row.id };
   }
 
@@ -274,7 +256,7 @@ export class Loader implements PropagationSource {
     const childStage = stage === null || stage === slice.job.stage ? slice.stage : this.stage(slice.run.seq, stage);
     if (childStage === undefined) return undefined;
     const fresh = this.unit.writes.jobs.find((entry) => entry.row.parent === parent && entry.row.id === childId);
-    const twin = fresh?.row ?? this.adopt(this.get<JobRow>(SQL.child, parent, childId)) ?? null;
+    const twin = fresh?.row ?? this.adopt(this.source.child(parent, childId)) ?? null;
     return { ...slice, stage: childStage, twin };
   }
 
@@ -287,13 +269,8 @@ export class Loader implements PropagationSource {
       if (fanout.released > 0) choice.released = this.releasedWindow(job);
       else if (fanout.retryCursor !== null) choice.reopened = this.reopened(job, fanout);
       if (choice.released === null && choice.reopened === null && fanout.duplicates > 0) {
-        choice.existing =
-          this.value<number>(
-            SQL.rowsInRange,
-            job,
-            fanout.cursor,
-            Math.min(fanout.cursor + fanout.windowSize, fanout.total),
-          ) ?? 0;
+        const stop = Math.min(fanout.cursor + fanout.windowSize, fanout.total);
+        choice.existing = this.source.endedItems(job, fanout.cursor, stop);
       }
     }
     return { ...slice, window: held === null ? null : this.window(job, held), choice };
@@ -303,7 +280,7 @@ export class Loader implements PropagationSource {
     for (const window of this.unit.windows.values())
       if (window !== null && window.job === job && window.boot === null) return window;
     for (let after = -1; ; ) {
-      const row = this.get<WindowRow>(SQL.releasedWindow, job, after);
+      const row = this.source.releasedWindow(job, after);
       if (row === undefined) return null;
       const key = windowKey(job, row.start);
       const known = this.unit.windows.get(key);
@@ -317,19 +294,17 @@ export class Loader implements PropagationSource {
   }
 
   private reopened(job: JobSeq, fanout: FanoutRow): WindowChoice["reopened"] {
-    const ordinals = this.all<{ ordinal: number }>(SQL.reopenedItems, job, fanout.retryCursor, fanout.windowSize);
+    const ordinals = this.source.reopenedItems(job, fanout.retryCursor ?? 0, fanout.windowSize);
     const first = ordinals[0];
     const last = ordinals.at(-1);
-    return first === undefined || last === undefined
-      ? null
-      : { first: first.ordinal, last: last.ordinal, count: ordinals.length };
+    return first === undefined || last === undefined ? null : { first, last, count: ordinals.length };
   }
 
   private limiterSlice(name: string, key: string, job: JobSeq | null, window: number | null): SliceOf["limiter"] {
     const id = limiterKey(name, key);
     let state = this.unit.limiters.get(id);
     if (state === undefined) {
-      state = this.get<LimiterState>(SQL.limiter, name, key) ?? null;
+      state = this.source.limiter(name, key) ?? null;
       this.unit.limiters.set(id, state);
     }
     return {
@@ -342,14 +317,14 @@ export class Loader implements PropagationSource {
 
   private holders(name: string, key: string): number {
     const pending = holderEffects(this.unit.writes.others);
-    if (pending.length === 0) return this.value<number>(SQL.holders, name, key) ?? 0;
-    return countHolders(this.all<Holder>(SQL.holdersOf, name, key), pending, { name, key });
+    if (pending.length === 0) return this.source.holderCount(name, key);
+    return countHolders(this.source.holders(name, key), pending, { name, key });
   }
 
   private reopenSlice(seq: RunSeq): SliceOf["reopen"] | undefined {
     const run = this.run(seq);
     if (run === undefined) return undefined;
-    const rows = this.all<{ seq: number; state: JobState; children: number }>(SQL.statesOfRun, ...twice(seq));
+    const rows = this.source.statesOfRun(seq);
     const states = new Map(rows.map((row) => [row.seq, this.unit.jobs.get(row.seq)?.state ?? row.state]));
     const jobs: Slice[] = [];
     for (const { seq: job, children } of rows) {
@@ -363,7 +338,7 @@ export class Loader implements PropagationSource {
     return {
       run,
       jobs,
-      edges: this.all<EdgeRow>(SQL.edgesOfRun, seq),
+      edges: this.source.edgesOfRun(seq),
       state: (job) => states.get(job),
       stages,
       holder,
