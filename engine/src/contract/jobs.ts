@@ -140,12 +140,31 @@ export const LogPage = z
     items: z.array(LogLine),
     next: z.string().nullable(),
     last: Count.meta({ description: "Number of the last line that was looked at." }),
+    first: Count.meta({ description: "Number of the first line that was looked at; up to 1, there is nothing above." }),
     live: z.boolean().meta({ description: "More may come: the run has not ended." }),
   })
   .meta({ id: "LogPage" });
+const JOBS = 100;
 export const LogQuery = z.strictObject({
   since: z.coerce.number().int().min(0).default(0).meta({ description: "Number of the last line that is known." }),
+  tail: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(5_000)
+    .optional()
+    .meta({ description: "The last lines instead, at most so many; `since` and `limit` count for nothing." }),
+  before: z.coerce.number().int().min(1).optional().meta({ description: "With `tail`: those before this number." }),
   job: JobId.optional(),
+  jobs: z
+    .string()
+    .max(8_000)
+    .transform((given) => given.split(",").map((id) => id.replaceAll(/%2C/gi, ",").replaceAll(/%25/g, "%")))
+    .pipe(z.array(JobId).min(1).max(JOBS))
+    .optional()
+    .meta({
+      description: "Lines of these jobs, ids with commas between; a comma in an id is written %2C, a percent %25.",
+    }),
   level: LogLevels.optional().meta({ description: "The least that is wanted." }),
   q: z.string().max(200).optional().meta({ description: "Only lines that hold this text, in any case." }),
   limit: limitUpTo(5_000, 1_000),

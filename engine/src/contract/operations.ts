@@ -159,6 +159,7 @@ add("approvals", "operator", "decideApproval", "POST /api/approvals/{approval}/d
 
 add("pipelines", "viewer", "listPipelines", "GET /api/known-pipelines", {
   summary: "Pipelines that this server knows",
+  query: things.PipelineQuery,
   answer: things.PipelineInfoList,
 });
 add("pipelines", "viewer", "listAgents", "GET /api/agents", {

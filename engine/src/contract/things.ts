@@ -99,6 +99,9 @@ export const Decide = z
   })
   .meta({ id: "Decide" });
 
+export const PipelineQuery = z.strictObject({
+  brief: Flag.optional().meta({ description: "Without stages and jobs: for lists to choose from." }),
+});
 export const PipelineInfo = z
   .object({
     name: z.string(),

@@ -13,6 +13,7 @@ import { OPERATIONS, type Operation, PARAMS, paramsOf } from "../contract/index.
 import { type AuditEntry, appendAudit } from "../core/audit.ts";
 import { assertJsonType, parseJson, readBytes } from "./body.ts";
 import type { Answer, Call, Handlers, Services } from "./call.ts";
+import type { Compress } from "./compress.ts";
 import type { Gate, Head } from "./gate.ts";
 import { HttpProblem, invalid, tellProblem } from "./problems.ts";
 import type { Principal } from "./tokens.ts";
@@ -21,6 +22,8 @@ export interface AppOptions {
   services: Services;
   gate: Gate;
   handlers: Handlers;
+  /** Packs the text of an answer, where that is worth it; null: never. */
+  compress: Compress | null;
   /** Files of the dashboard by path; null for those that are not there. */
   page(path: string): { body: Uint8Array; type: string; immutable: boolean } | null;
   onFault(error: unknown): void;
@@ -100,7 +103,7 @@ async function serve(options: AppOptions, operation: Operation, context: Context
       outgoing: context.env.outgoing,
     };
     const answer = await carryOut(options, operation, head, call);
-    const response = respond(services, answer, headers, operation);
+    const response = await respond(options, answer, headers, operation, head);
     status = response.status;
     return response;
   } catch (error) {
@@ -232,11 +235,12 @@ function readQuery(operation: Operation, context: Context<Env>): Record<string, 
 }
 
 async function readBody(operation: Operation, context: Context<Env>, head: Head, max: number) {
-  const source = { header: head.header, stream: context.req.raw.body };
   if (operation.method === "GET" || operation.method === "DELETE") return { body: undefined, bytes: Buffer.alloc(0) };
   const empty =
     head.header("content-length") === "0" ||
     (head.header("content-length") === undefined && head.header("transfer-encoding") === undefined);
+  // Only now: the body of a request that has none is not made either.
+  const source = { header: head.header, stream: empty ? null : context.req.raw.body };
   if (!empty) assertJsonType(source);
   const bytes = empty ? Buffer.alloc(0) : await readBytes(source, max);
   // What is signed is looked at only once the signature fits.
@@ -252,15 +256,24 @@ async function readBody(operation: Operation, context: Context<Env>, head: Head,
   return { body: read.data, bytes };
 }
 
-function respond(services: Services, answer: Answer, more: Record<string, string>, operation: Operation): Response {
+async function respond(
+  { services, compress }: AppOptions,
+  answer: Answer,
+  more: Record<string, string>,
+  operation: Operation,
+  head: Head,
+): Promise<Response> {
   if ("taken" in answer) return new Response(null, { headers: { "x-hono-already-sent": "true" } });
   const headers = { ...SECURITY_HEADERS, ...more, ...answer.headers };
   if ("empty" in answer) return new Response(null, { status: 204, headers });
-  if ("json" in answer)
-    return new Response(services.masker.text(JSON.stringify(answer.json)), {
+  if ("json" in answer) {
+    const text = services.masker.text(JSON.stringify(answer.json));
+    const packed = compress === null ? null : await compress(text, operation, head);
+    return new Response(packed?.body ?? text, {
       status: answer.status ?? operation.status,
-      headers: { ...headers, "content-type": "application/json" },
+      headers: { ...headers, ...packed?.headers, "content-type": "application/json" },
     });
+  }
   const { body, type, status = 200 } = answer;
   const content = typeof body === "string" ? body : (ReadableStream.from(body) as ReadableStream<Uint8Array>);
   return new Response(content, { status, headers: { ...headers, "content-type": type } });

@@ -16,6 +16,7 @@ import { TenutoError } from "../core/errors.ts";
 import { createApp, headerOf } from "./app.ts";
 import type { Backend, Features } from "./backend.ts";
 import type { Handlers, Services } from "./call.ts";
+import { compressOf, type WhenToCompress } from "./compress.ts";
 import { Gate, type Head } from "./gate.ts";
 import { InFlight, LIMITS, type ServerLimits } from "./limits.ts";
 import { Feed } from "./live/feed.ts";
@@ -29,6 +30,7 @@ import { accessHandlers } from "./routes/access.ts";
 import { artifactHandlers } from "./routes/artifacts.ts";
 import { compatHandlers } from "./routes/compat.ts";
 import { jobHandlers } from "./routes/jobs.ts";
+import { logHandlers } from "./routes/logs.ts";
 import { runHandlers } from "./routes/runs.ts";
 import { thingHandlers } from "./routes/things.ts";
 import { webhookHandlers } from "./routes/webhooks.ts";
@@ -46,6 +48,8 @@ export interface ServerOptions {
   /** Further names, as `name` or `name:port`. */
   allowHosts?: readonly string[];
   limits?: Partial<ServerLimits>;
+  /** Which clients get JSON packed: those on other machines (`remote`, the default), all, or none. */
+  compress?: WhenToCompress;
   /** What webhooks are signed with; at least 32 random bytes that stay the same. */
   key: Uint8Array;
   /** Names and values that must not leave the server. */
@@ -73,6 +77,7 @@ const FRAME_BYTES = 65_536;
 export const HANDLERS: Handlers = {
   ...runHandlers,
   ...jobHandlers,
+  ...logHandlers,
   ...artifactHandlers,
   ...thingHandlers,
   ...accessHandlers,
@@ -126,6 +131,7 @@ export async function startServer(backend: Backend, options: ServerOptions): Pro
     services,
     gate,
     handlers: HANDLERS,
+    compress: compressOf(options.compress ?? "remote"),
     page: pagesOf(options.pages ?? null),
     onFault: options.onFault,
   });

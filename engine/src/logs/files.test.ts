@@ -183,6 +183,66 @@ describe("lines", () => {
   });
 });
 
+describe("places", () => {
+  const PADDING = "x".repeat(100);
+  const write = async (from: number, to: number, sink = logs) => {
+    for (let at = from; at < to; at++) {
+      sink.line(line(`m${at} ${PADDING}`));
+      if (at % 1_000 === 999) await sink.flush();
+    }
+    await sink.flush();
+  };
+  const numbers = async (sink: LogFiles, after: number) => {
+    for await (const { number, message } of sink.read("run-1", { after })) return [number, message.split(" ")[0]];
+    return null;
+  };
+  const right = async (sink: LogFiles, lines: number) => {
+    expect(await sink.lines("run-1")).toBe(lines);
+    for (const after of [0, 4_999, 5_000, 7_777, lines - 5_001, lines - 1])
+      expect(await numbers(sink, after)).toEqual([after + 1, `m${after}`]);
+    expect(await numbers(sink, lines)).toBeNull();
+  };
+  const index = () => join(logs.folder("run-1"), "run.places");
+
+  it("are kept by who writes, and used by a sink that comes later; a wrong or missing index only costs time", async () => {
+    await write(0, 23_456);
+    const marks = linesOf(readFileSync(index(), "utf8")).length;
+    expect(marks).toBeGreaterThanOrEqual(3);
+    await right(logs, 23_456);
+    const later = openLogFiles(join(root, "logs"), { clock });
+    await right(later, 23_456);
+    await write(23_456, 30_000, later);
+    expect(linesOf(readFileSync(index(), "utf8")).length).toBeGreaterThan(marks);
+    await right(openLogFiles(join(root, "logs"), { clock }), 30_000);
+    await right(logs, 30_000);
+    for (const wrong of ["", "nonsense\n1 2 3\n", readFileSync(index(), "utf8").replaceAll(/^\d+/gm, "1")]) {
+      writeFileSync(index(), wrong);
+      await right(openLogFiles(join(root, "logs"), { clock }), 30_000);
+    }
+    await later.close();
+  });
+
+  it("are not made while two write, and lines are counted then", async () => {
+    const other = openLogFiles(join(root, "logs"), { clock });
+    for (let round = 0; round < 15; round++) {
+      for (let at = 0; at < 1_000; at++) (at % 2 === 0 ? logs : other).line(line(`both ${PADDING}`));
+      await Promise.all([logs.flush(), other.flush()]);
+    }
+    expect(existsSync(index())).toBe(false);
+    expect(await logs.lines("run-1")).toBe(15_000);
+    const [last] = await all("run-1", { after: 14_999 });
+    expect(last?.number).toBe(15_000);
+    await other.close();
+  });
+
+  it("of a log that a crash has torn count the torn line", async () => {
+    await write(0, 6_000);
+    appendFileSync(join(logs.folder("run-1"), "run.jsonl"), '{"half');
+    expect(await logs.lines("run-1")).toBe(6_001);
+    expect(await logs.lines("none")).toBe(0);
+  });
+});
+
 describe("trouble", () => {
   it("is told once and never thrown; lost lines are counted in the log once it works again", async () => {
     writeFileSync(join(root, "logs"), "a file where the folder should be");

@@ -18,8 +18,9 @@ import { Handles } from "./handles.ts";
 import { jsonForm, textForm } from "./line-form.ts";
 import { fileNameOf, outputNameOf } from "./names.ts";
 import { OutputFile } from "./output.ts";
+import { Places, Trail } from "./places.ts";
 import { Problems } from "./problem.ts";
-import { Places, readLines } from "./read.ts";
+import { countLines, readLines } from "./read.ts";
 
 const RUN_BUFFER_CHARS = 256 * 1024;
 const ALL_BUFFER_CHARS = 16 * 1024 * 1024;
@@ -68,6 +69,8 @@ interface RunLog {
   lost: number;
   /** The files may end in the middle of a line. */
   torn: boolean;
+  /** Where the JSON lines end, as long as nobody else writes to them. */
+  trail: Trail | null;
 }
 
 interface Batch {
@@ -148,6 +151,12 @@ class FileSink implements LogFiles {
     yield* readLines(`${this.folder(run)}/run.jsonl`, this.#places, options);
   }
 
+  async lines(run: string): Promise<number> {
+    const log = this.#runs.get(run);
+    if (log !== undefined) await this.#settled(log);
+    return await countLines(`${this.folder(run)}/run.jsonl`, this.#places);
+  }
+
   async flush(): Promise<void> {
     for (const output of this.#outputs) output.flush();
     await Promise.all([...this.#runs.values()].map((log) => this.#settled(log)));
@@ -171,7 +180,17 @@ class FileSink implements LogFiles {
     if (log === undefined) {
       if (this.#runs.size > IDLE_RUNS_KEPT) this.#forgetIdle();
       const counts = { lines: 0, added: 0, settled: 0, lost: 0 };
-      log = { run, folder: this.folder(run), text: "", json: "", waiters: [], writing: false, torn: true, ...counts };
+      log = {
+        run,
+        folder: this.folder(run),
+        text: "",
+        json: "",
+        waiters: [],
+        writing: false,
+        torn: true,
+        trail: null,
+        ...counts,
+      };
       this.#runs.set(run, log);
     }
     return log;
@@ -209,7 +228,9 @@ class FileSink implements LogFiles {
     try {
       const files = this.#open(log);
       try {
-        await Promise.all([appendAll(files.text, batch.text), appendAll(files.json, batch.json)]);
+        const [, bytes] = await Promise.all([appendAll(files.text, batch.text), appendAll(files.json, batch.json)]);
+        log.writing = false;
+        this.#wrote(log, files.json, batch, bytes);
       } finally {
         files.release();
       }
@@ -229,7 +250,7 @@ class FileSink implements LogFiles {
       const files = this.#open(log);
       try {
         appendAllNow(files.text, batch.text);
-        appendAllNow(files.json, batch.json);
+        this.#wrote(log, files.json, batch, appendAllNow(files.json, batch.json));
       } finally {
         files.release();
       }
@@ -269,12 +290,19 @@ class FileSink implements LogFiles {
         held.push(file);
         if (log.torn) endTornLine(file.fd);
       }
+      if (log.torn) log.trail = Trail.of(`${log.folder}/run.jsonl`, held[1]!.fd);
       log.torn = false;
       return { text: held[0]!.fd, json: held[1]!.fd, release };
     } catch (error) {
       release();
       throw error;
     }
+  }
+
+  /** While a batch is under way beside this one, the file is as long as it will be only afterwards. */
+  #wrote(log: RunLog, fd: number, batch: Batch, bytes: number): void {
+    log.trail?.add(batch.lines + (batch.lost > 0 ? 1 : 0), bytes);
+    if (!log.writing && log.trail?.stands(fd) === false) log.trail = null;
   }
 
   #lose(log: RunLog, batch: Batch, error: unknown): void {
@@ -289,14 +317,16 @@ class FileSink implements LogFiles {
   }
 }
 
-async function appendAll(fd: number, content: string): Promise<void> {
+async function appendAll(fd: number, content: string): Promise<number> {
   const bytes = Buffer.from(content);
   for (let at = 0; at < bytes.length; ) at += (await append(fd, bytes, at)).bytesWritten;
+  return bytes.length;
 }
 
-function appendAllNow(fd: number, content: string): void {
+function appendAllNow(fd: number, content: string): number {
   const bytes = Buffer.from(content);
   for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
+  return bytes.length;
 }
 
 function endTornLine(fd: number): void {

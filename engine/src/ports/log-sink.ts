@@ -34,6 +34,8 @@ export interface LogSink {
     run: string,
     options?: { job?: string; after?: number; level?: LogLevel },
   ): AsyncIterable<LogLine & { number: number }>;
+  /** Number of the newest line; quick, however long the log is. */
+  lines(run: string): Promise<number>;
   flush(): Promise<void>;
   close(): Promise<void>;
 }

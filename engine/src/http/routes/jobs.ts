@@ -1,13 +1,12 @@
-/** Jobs, items, logs. */
+/** Jobs and items. */
 
 import type { JobSpec } from "../../core/document.ts";
 import { TenutoError } from "../../core/errors.ts";
 import type { Json } from "../../core/model.ts";
-import { isJobEnd, isRunEnd } from "../../core/model.ts";
+import { isJobEnd } from "../../core/model.ts";
 import type { JobRecord, RunRecord } from "../../ports/ledger.ts";
-import { type Call, type Handlers, runOf, type Services } from "../call.ts";
-import { fileAnswer } from "../files.ts";
-import { errorShape, jobShape, json, lineShape, parentOf, time } from "../shapes.ts";
+import { type Handlers, runOf, type Services } from "../call.ts";
+import { errorShape, jobShape, json, parentOf, time } from "../shapes.ts";
 import { whyJob } from "../why.ts";
 
 /** A job by its id within the run. @throws not_found */
@@ -163,58 +162,6 @@ const itemShape = (item: Awaited<ReturnType<Services["ledger"]["items"]>>[number
   endedAt: time(item.endedAt),
 });
 
-const RANK = { INFO: 0, WARNING: 1, ERROR: 2 };
-/** Lines that one request looks at, at most. */
-const LOOKED_AT = 50_000;
-
-async function readLogs(call: Call) {
-  const { services, query } = call;
-  const run = await runOf(call);
-  const { since, job, level = "INFO", q, limit } = query;
-  const wanted = q?.toLowerCase();
-  const items = [];
-  let last: number = since;
-  let more = false;
-  for await (const line of services.backend.engine.parts.logs.read(run.id, { after: since })) {
-    if (items.length === limit || line.number - since > LOOKED_AT) {
-      more = true;
-      break;
-    }
-    last = line.number;
-    if (job !== undefined && line.job !== job) continue;
-    if (RANK[line.level] < RANK[level as keyof typeof RANK]) continue;
-    if (wanted !== undefined && !line.message.toLowerCase().includes(wanted)) continue;
-    items.push(lineShape(line));
-  }
-  return { json: { items, next: more ? String(last) : null, last, live: !isRunEnd(run.state) } };
-}
-
-async function rawOutput(call: Call) {
-  const { services, params, query } = call;
-  const run = await runOf(call);
-  const job = await jobOf(services, run, params["job"]);
-  const { attempt, item = null, tail, download } = query;
-  const file = services.features.outputFile;
-  const numbers =
-    attempt === undefined
-      ? Array.from({ length: Math.max(job.attempt, 10) }, (_, i) => Math.max(job.attempt, 10) - i)
-      : [attempt];
-  for (const number of numbers) {
-    const path = file?.(run.id, job.id, number, item);
-    if (path === undefined) break;
-    const answer = await fileAnswer(call, path, {
-      type: "text/plain; charset=utf-8",
-      name: `${run.id}.${job.id.replaceAll("/", ".")}.${number}.log`,
-      download: download === true,
-      ...(tail === undefined ? {} : { tail }),
-    });
-    if (answer !== null) return answer;
-  }
-  throw new TenutoError("not_found", `job ${job.id} has no raw output`, {
-    hint: "Only commands write some; for a fan-out, name the item.",
-  });
-}
-
 export const jobHandlers: Handlers = {
   listJobs: async (call) => {
     const run = await runOf(call);
@@ -262,14 +209,4 @@ export const jobHandlers: Handlers = {
       throw new TenutoError("not_found", `nothing has happened to item ${ordinal} of job ${job.id}`);
     return { json: itemShape(item) };
   },
-  readLogs,
-  downloadLog: async (call) => {
-    const run = await runOf(call);
-    await call.services.backend.engine.parts.logs.flush();
-    const path = call.services.features.logFile?.(run.id);
-    const how = { type: "text/plain; charset=utf-8", name: `${run.id}.log`, download: true };
-    const answer = path === undefined ? null : await fileAnswer(call, path, how);
-    return answer ?? { body: "", type: "text/plain; charset=utf-8" };
-  },
-  readOutput: rawOutput,
 };

@@ -25,7 +25,7 @@ async function approvalOf(call: Call): Promise<ApprovalRow> {
   return row;
 }
 
-function pipelineShape(services: Services, known: KnownPipeline) {
+function pipelineShape(services: Services, known: KnownPipeline, brief: boolean) {
   const { document, version } = known;
   return {
     name: document.name,
@@ -33,7 +33,7 @@ function pipelineShape(services: Services, known: KnownPipeline) {
     description: document.description ?? null,
     kind: document.kind,
     params: services.features.paramsSchema?.(known) ?? ((document.params ?? null) as Json),
-    stages: document.stages.map((stage) => ({
+    stages: (brief ? [] : document.stages).map((stage) => ({
       name: stage.name,
       jobs: stage.jobs.map((job) => ({
         id: job.id,
@@ -154,9 +154,11 @@ export const thingHandlers: Handlers = {
     });
     return { json: await shownApproval(call.services, decided) };
   },
-  listPipelines: async ({ services }) => ({
-    json: { items: services.backend.engine.definitions.list().map((known) => pipelineShape(services, known)) },
-  }),
+  listPipelines: async ({ services, query }) => {
+    const brief = query["brief"] === true;
+    const known = services.backend.engine.definitions.list();
+    return { json: { items: known.map((one) => pipelineShape(services, one, brief)) } };
+  },
   listAgents: async ({ services: { backend } }) => {
     const { definitions } = backend.engine;
     const items = definitions.agentNames().map((reference) => {
