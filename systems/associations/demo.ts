@@ -64,7 +64,8 @@ async function extract(idempotencyKey: string): Promise<void> {
     const params = { association: FIXTURE_CODE, configDir, dataDir };
     const run = await tenuto.start("associations", params, { idempotencyKey });
     const { id, state, error } = await run.wait();
-    const items = await tenuto.client.items(id, "extract", { states: ["failed", "skipped"] }).catch(() => []);
+    const leftOut = (job: string) => tenuto.client.items(id, job, { states: ["failed", "skipped"] }).catch(() => []);
+    const items = [...(await leftOut("fetch")), ...(await leftOut("extract"))];
     const reasons = items.map((item) => JSON.parse(item.error ?? "{}").message ?? item.state);
     const end: RunReport = { id, state, error: error?.message ?? null, reasons };
     if (process.send === undefined) report.run = end;

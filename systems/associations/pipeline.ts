@@ -10,6 +10,7 @@ import { z } from "zod";
 import { ASSOCIATION_CODE } from "./domain/association.ts";
 import { rateOf, SPACINGS_MS } from "./domain/pace.ts";
 import { linkCrawler } from "./jobs/discovery/link_crawler.ts";
+import { pageFetcher } from "./jobs/discovery/page_fetcher.ts";
 import { siteMapper } from "./jobs/discovery/site_mapper.ts";
 import { enrichmentAgents, providerLimiters } from "./jobs/enrich.ts";
 import { htmlParser } from "./jobs/extraction/html_parser.ts";
@@ -72,6 +73,7 @@ export function associationsAgents(services: Services = realServices, ratePerSec
   return [
     defineAgent(siteMapper(services)),
     defineAgent(linkCrawler(services)),
+    defineAgent(pageFetcher(services)),
     defineAgent(htmlParser(services)),
     defineAgent(pdfParser(services)),
     defineAgent(recordsWriter(services)),
@@ -115,7 +117,7 @@ export function associationsPipeline(options: AssociationsOptions = {}, parts: F
     ...parts,
     stages: [
       { name: "discovery", jobs: discoveryJobs(options.ratePerSecond ?? 0.5) },
-      { name: "extraction", jobs: extractionJobs() },
+      { name: "extraction", jobs: extractionJobs(options.ratePerSecond ?? 0.5) },
       { name: "output", jobs: outputJobs() },
       { name: "enrichment", jobs: enrichStage() },
       { name: "validation", jobs: validateStage() },

@@ -4,6 +4,7 @@
  * The graph for one association has them as they are; the run over several hands them to `orchestration/association`, which runs the
  * same list once for each. Placeholders name params of the run and outputs of the jobs before.
  */
+import { UNLIMITED_ABOVE } from "./domain/pace.ts";
 import { enrichmentJobs } from "./jobs/enrich.ts";
 import { validationJobs } from "./jobs/validate.ts";
 
@@ -60,16 +61,43 @@ export function discoveryJobs(ratePerSecond: number) {
   ];
 }
 
-export function extractionJobs() {
+/** Pages at a time from one site; more where it is one's own and nothing holds the pace. */
+const PAGES_AT_A_TIME = 5;
+const PAGES_UNLIMITED = 16;
+
+export function extractionJobs(ratePerSecond: number) {
+  const unlimited = ratePerSecond > UNLIMITED_ABOVE;
   return [
+    {
+      id: "fetch",
+      agent: "discovery/page_fetcher",
+      summary: "Fetch the pages of the members of {{ params.association }}",
+      needs: ["map", "crawl"],
+      effects: "outside" as const,
+      onExhausted: "skip" as const,
+      forEach: {
+        source: "{{ jobs.crawl.output.urls }}",
+        concurrency: unlimited ? PAGES_UNLIMITED : PAGES_AT_A_TIME,
+        key: "{{ item.url }}",
+        errorRate: 0.1,
+      },
+      input: {
+        url: "{{ item.url }}",
+        mode: "{{ item.mode }}",
+        page: "{{ item.page }}",
+        listed: "{{ item.listed }}",
+        configDir: "{{ params.configDir }}",
+        politeness: "{{ jobs.crawl.output.politeness }}",
+      },
+    },
     {
       id: "extract",
       agent: "extraction/html_parser",
       summary: "Extract the members of {{ params.association }}",
-      needs: ["map", "crawl"],
+      needs: ["map", "crawl", "fetch"],
       effects: "outside" as const,
       onExhausted: "skip" as const,
-      forEach: { source: "{{ jobs.crawl.output.urls }}", concurrency: 5, key: "{{ item.url }}", errorRate: 0.1 },
+      forEach: { source: "{{ jobs.fetch.output }}", concurrency: 5, key: "{{ item.url }}", errorRate: 0.1 },
       input: {
         url: "{{ item.url }}",
         mode: "{{ item.mode }}",
@@ -80,7 +108,6 @@ export function extractionJobs() {
         association: "{{ params.association }}",
         configDir: "{{ params.configDir }}",
         schema: "{{ jobs.map.output.schema }}",
-        politeness: "{{ jobs.crawl.output.politeness }}",
       },
     },
   ];
@@ -92,13 +119,14 @@ export function outputJobs() {
       id: "write",
       agent: "output/records_writer",
       summary: "Write records.jsonl of {{ params.association }}",
-      needs: ["map", "crawl", "extract"],
+      needs: ["map", "crawl", "fetch", "extract"],
       effects: "outside" as const,
       gate: { agent: "gate/expected_members" },
       input: {
         association: "{{ params.association }}",
         dataDir: "{{ params.dataDir }}",
         results: "{{ jobs.extract.output }}",
+        fetched: "{{ jobs.fetch.output }}",
         urls: "{{ jobs.crawl.output.urls }}",
         expected_members: "{{ jobs.map.output.expected_members }}",
       },

@@ -1,13 +1,10 @@
 /**
  * The one way out to the web: GET with an honest name, limits on time, size and redirects, and errors that say what to do next.
  *
- * Uses undici's own fetch with its own Agent; the two must come from one copy. Each hop of a redirect passes `before`, so robots.txt
+ * Uses undici's Agent and its plain `request`, which costs half of what `fetch` does. Each hop of a redirect passes `before`, so robots.txt
  * and rate limits hold for it as well, and no public address leads to a private network.
  */
-import { setMaxListeners } from "node:events";
-import { gunzipSync } from "node:zlib";
-import type { Response } from "undici";
-import { Agent, fetch } from "undici";
+import { Agent } from "undici";
 import {
   ConnectionError,
   ForbiddenError,
@@ -19,6 +16,8 @@ import {
   TimeoutError,
 } from "../domain/errors.ts";
 import { sameSite } from "../domain/url.ts";
+import type { Answer } from "./body.ts";
+import { discard, headerOf, readBody } from "./body.ts";
 import { decodeBody } from "./decode.ts";
 import { guardedLookup, isPrivateAddress, privateAddressIn } from "./network-guard.ts";
 
@@ -59,9 +58,12 @@ export interface HttpClient {
   close(): Promise<void>;
 }
 
+/** To one site. */
+const CONNECTIONS = 16;
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 const HEADERS = {
   accept: "text/html,application/xhtml+xml,application/xml;q=0.9,application/json;q=0.8,*/*;q=0.5",
+  "accept-encoding": "gzip, deflate, br",
   "accept-language": "en",
 };
 
@@ -69,63 +71,90 @@ const HEADERS = {
 export function createHttpClient(options: HttpOptions): HttpClient {
   const { userAgent, timeoutMs = 30_000, maxBytes = 8_000_000, maxRedirects = 5, now = Date.now } = options;
   const connect = { timeout: Math.min(timeoutMs, 10_000) };
-  const publicAgent = new Agent({ connect: { ...connect, lookup: guardedLookup }, connections: 16 });
+  // One limit on time holds for the whole request, below.
+  const settings = { connections: CONNECTIONS, headersTimeout: 0, bodyTimeout: 0 };
+  const publicAgent = new Agent({ ...settings, connect: { ...connect, lookup: guardedLookup } });
   // Addresses that the caller itself named, such as a site on loopback, are reached without the guard.
-  const privateAgent = new Agent({ connect, connections: 16 });
+  const privateAgent = new Agent({ ...settings, connect });
 
-  async function once(url: string, privateAllowed: boolean, signal: AbortSignal): Promise<Response> {
-    const literal = isPrivateAddress(new URL(url).hostname);
-    if (literal && !privateAllowed)
+  async function once(url: string, privateAllowed: boolean, signal: AbortSignal): Promise<Answer> {
+    const { origin, pathname, search, hostname } = new URL(url);
+    if (!privateAllowed && isPrivateAddress(hostname))
       throw new RefusedError("private_address", `${url} is an address of a private network`, { url });
-    return await fetch(url, {
-      dispatcher: privateAllowed ? privateAgent : publicAgent,
+    return await (privateAllowed ? privateAgent : publicAgent).request({
+      origin,
+      path: pathname + search,
+      method: "GET",
       headers: { ...HEADERS, "user-agent": userAgent },
-      redirect: "manual",
       signal,
     });
   }
 
-  async function follow(start: string, get: GetOptions, signal: AbortSignal): Promise<Fetched> {
+  /** One request with its answer's body, or where it redirects to. */
+  async function hop(
+    url: string,
+    { get, privateAllowed }: { get: GetOptions; privateAllowed: boolean },
+  ): Promise<Fetched | { redirect: string }> {
+    const { signal } = get;
+    signal?.throwIfAborted();
+    const control = new AbortController();
+    let timedOut = false;
+    const timer = setTimeout(() => {
+      timedOut = true;
+      control.abort();
+    }, timeoutMs);
+    const stop = () => control.abort(signal?.reason);
+    signal?.addEventListener("abort", stop, { once: true });
+    try {
+      const answer = await once(url, privateAllowed, control.signal);
+      const location = REDIRECTS.has(answer.statusCode) ? headerOf(answer, "location") : null;
+      if (location === null) return await read(answer, url, get.truncateAt);
+      await discard(answer);
+      return { redirect: location };
+    } catch (error) {
+      throw translate(error, url, { stopped: signal, timedOut, timeoutMs });
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", stop);
+    }
+  }
+
+  async function follow(start: string, get: GetOptions): Promise<Fetched> {
     const privateStart = await privateAddressIn(new URL(start).hostname);
     let url = start;
-    for (let hop = 0; hop <= maxRedirects; hop++) {
+    for (let hops = 0; hops <= maxRedirects; hops++) {
       await get.before?.(url);
-      const timeout = AbortSignal.timeout(timeoutMs);
-      const both = AbortSignal.any([signal, timeout]);
-      setMaxListeners(0, both);
-      try {
-        const response = await once(url, privateStart && sameSite(start, url), both);
-        const location = REDIRECTS.has(response.status) ? response.headers.get("location") : null;
-        if (location === null) return await read(response, url, get.truncateAt);
-        await response.body?.cancel();
-        const target = URL.parse(location, url);
-        if (target === null || !/^https?:$/.test(target.protocol)) {
-          throw new RefusedError("bad_redirect", `${url} redirects to ${location}, which cannot be followed`, { url });
-        }
-        url = target.href;
-      } catch (error) {
-        throw translate(error, url, { stopped: get.signal, timedOut: timeout.aborted, timeoutMs });
+      const answer = await hop(url, { get, privateAllowed: privateStart && sameSite(start, url) });
+      if (!("redirect" in answer)) return answer;
+      const target = URL.parse(answer.redirect, url);
+      if (target === null || !/^https?:$/.test(target.protocol)) {
+        throw new RefusedError("bad_redirect", `${url} redirects to ${answer.redirect}, which cannot be followed`, {
+          url,
+        });
       }
+      url = target.href;
     }
     throw new RefusedError("too_many_redirects", `${start} redirects more than ${maxRedirects} times`, { url: start });
   }
 
-  async function read(response: Response, url: string, truncateAt: number | undefined): Promise<Fetched> {
-    const { status } = response;
+  async function read(answer: Answer, url: string, truncateAt: number | undefined): Promise<Fetched> {
+    const { statusCode: status } = answer;
     if (status < 200 || status > 299) {
-      await response.body?.cancel();
-      throw errorForStatus(status, url, retryAfterMs(response.headers.get("retry-after"), now()));
+      await discard(answer);
+      throw errorForStatus(status, url, retryAfterMs(headerOf(answer, "retry-after"), now()));
     }
-    const bytes = unpack(await readCapped(response, url, { maxBytes, truncateAt }), { url, maxBytes });
-    const contentType = response.headers.get("content-type");
+    const bytes = await readBody(answer, { url, maxBytes, truncateAt });
+    const contentType = headerOf(answer, "content-type");
     return {
       url,
       status,
       text: decodeBody(bytes, contentType),
       bytes: bytes.byteLength,
       contentType,
-      linkHeader: response.headers.get("link"),
-      headers: [...response.headers],
+      linkHeader: headerOf(answer, "link"),
+      headers: Object.entries(answer.headers).flatMap(([name, value]) =>
+        [value ?? []].flat().map((one): [string, string] => [name, one]),
+      ),
       body: bytes,
     };
   }
@@ -135,44 +164,12 @@ export function createHttpClient(options: HttpOptions): HttpClient {
       const parsed = URL.parse(url);
       if (parsed === null || !/^https?:$/.test(parsed.protocol))
         throw new RefusedError("bad_url", `${url} is not an http(s) address`, { url });
-      return await follow(parsed.href, get, get.signal ?? new AbortController().signal);
+      return await follow(parsed.href, get);
     },
     async close() {
       await Promise.all([publicAgent.destroy(), privateAgent.destroy()]);
     },
   };
-}
-
-async function readCapped(
-  response: Response,
-  url: string,
-  { maxBytes, truncateAt }: { maxBytes: number; truncateAt: number | undefined },
-): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  for await (const chunk of response.body ?? []) {
-    size += chunk.byteLength;
-    // Leaving the loop by a throw cancels the body.
-    if (truncateAt !== undefined && size > truncateAt) {
-      chunks.push(chunk.subarray(0, chunk.byteLength - (size - truncateAt)));
-      break;
-    }
-    if (size > maxBytes) throw new RefusedError("too_large", `${url} is larger than ${maxBytes} bytes`, { url });
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
-}
-
-/** A file that is packed itself, as sitemaps are (`sitemap.xml.gz`), beside any packing for the way. */
-function unpack(bytes: Uint8Array, { url, maxBytes }: { url: string; maxBytes: number }): Uint8Array {
-  if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return bytes;
-  try {
-    return gunzipSync(bytes, { maxOutputLength: maxBytes });
-  } catch (error) {
-    if ((error as { code?: string }).code === "ERR_BUFFER_TOO_LARGE")
-      throw new RefusedError("too_large", `${url} is larger than ${maxBytes} bytes when unpacked`, { url });
-    return bytes;
-  }
 }
 
 /** The error for an answer that is not a page. */

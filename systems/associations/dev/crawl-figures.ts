@@ -127,7 +127,7 @@ async function completed(folder: string, siteUrl: string): Promise<string[]> {
   try {
     const [run] = await tenuto.client.runs();
     if (run === undefined) return [];
-    const items = await tenuto.client.items(run.id, "extract", { states: ["completed"], limit: 2_000 }).catch(() => []);
+    const items = await tenuto.client.items(run.id, "fetch", { states: ["completed"], limit: 2_000 }).catch(() => []);
     const urls = items.map(({ result }) => (JSON.parse(result ?? "{}") as { url?: string }).url ?? "");
     return urls.filter((url) => url.startsWith(siteUrl)).map((url) => url.slice(siteUrl.length));
   } finally {

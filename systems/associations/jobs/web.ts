@@ -55,10 +55,11 @@ export const robotsFileSchema = z.object({
 });
 export type RobotsFile = z.infer<typeof robotsFileSchema>;
 
-/** A page that was fetched, as kept in a run. */
+/** A page that was fetched, as kept in a run: as an artifact, or in place where it is small. */
 export const storedPageSchema = z.object({
   url: z.string(),
-  artifact: artifactSchema,
+  artifact: artifactSchema.nullable(),
+  text: z.string().nullable().default(null),
   content_type: z.string().nullable(),
   link_header: z.string().nullable(),
   fetched_at: z.string(),
@@ -80,6 +81,8 @@ export interface Web {
   get(url: string): Promise<Fetched>;
   /** The page, fetched and stored once in the life of the job. @throws what `HttpClient.get` throws */
   page(url: string, name: string): Promise<StoredPage>;
+  /** The page, fetched, for the caller to keep: small ones in place, others as an artifact. @throws what `HttpClient.get` throws */
+  pageInPlace(url: string): Promise<StoredPage>;
   /** robots.txt of the site of `url`, fetched and stored once in the life of the job; later jobs get it through `politeness`. */
   keepRobots(url: string): Promise<RobotsFile & { rules: Robots }>;
 }
@@ -150,6 +153,9 @@ export function openWeb(ctx: Context, { services, configDir, politeness }: WebOp
       file.crawl_delay_seconds = read.crawlDelaySeconds;
       return { ...file, rules: read };
     },
+    async pageInPlace(url) {
+      return await keepPage(ctx, { answer: await get(url), name: "page", now: services.now, inPlace: IN_PLACE_CHARS });
+    },
     async page(url, name) {
       const stored = await ctx.step(["page", url], () => storePage(ctx, { url, name, get, now: services.now }));
       if ("missing" in stored) throw new NotFoundError(stored.missing, { url, status: 404 });
@@ -170,22 +176,32 @@ async function storePage(
   { url, name, get, now }: StoreOptions,
 ): Promise<StoredPage | { missing: string }> {
   try {
-    const answer = await get(url);
-    const mediaType = answer.contentType?.split(";")[0]?.trim() || "text/html";
-    const artifact = await ctx.artifact(name, answer.text, { mediaType });
-    const { contentType, linkHeader } = answer;
-    return {
-      url: answer.url,
-      artifact,
-      content_type: contentType,
-      link_header: linkHeader,
-      fetched_at: now().toISOString(),
-    };
+    return await keepPage(ctx, { answer: await get(url), name, now, inPlace: 0 });
   } catch (error) {
     // That a page is not there is an answer too, and is not asked for again.
     if (error instanceof NotFoundError) return { missing: error.message };
     throw error;
   }
+}
+
+/** A page up to this length travels in the result of its item: no file to be made durable for each of thousands. */
+const IN_PLACE_CHARS = 32_000;
+
+async function keepPage(
+  ctx: Context,
+  { answer, name, now, inPlace }: { answer: Fetched; name: string; now: Services["now"]; inPlace: number },
+): Promise<StoredPage> {
+  const { url, text, contentType, linkHeader } = answer;
+  const here = text.length <= inPlace;
+  const mediaType = contentType?.split(";")[0]?.trim() || "text/html";
+  return {
+    url,
+    artifact: here ? null : await ctx.artifact(name, text, { mediaType }),
+    text: here ? text : null,
+    content_type: contentType,
+    link_header: linkHeader,
+    fetched_at: now().toISOString(),
+  };
 }
 
 /** One computation for all who ask for it at once; a failed one is forgotten. */
@@ -202,10 +218,15 @@ function shared<T>(cache: Map<string, Promise<T>>, key: string, compute: () => P
 export async function readPage(ctx: Context, stored: StoredPage): Promise<Page> {
   return parsePage({
     url: stored.url,
-    text: await readText(ctx, stored.artifact),
+    text: await textOf(ctx, stored),
     contentType: stored.content_type,
     linkHeader: stored.link_header,
   });
+}
+
+/** The text of a stored page. */
+export async function textOf(ctx: Context, { text, artifact }: StoredPage): Promise<string> {
+  return text ?? (artifact === null ? "" : await readText(ctx, artifact));
 }
 
 /** The text of a stored artifact. */

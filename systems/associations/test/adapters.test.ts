@@ -3,7 +3,7 @@ import type { RequestListener } from "node:http";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { gzipSync } from "node:zlib";
+import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from "node:zlib";
 import { afterEach, describe, expect, test } from "vitest";
 import { DEFAULT_CONFIG_DIR, loadAssociations, loadCrawler, loadSchema, userAgentOf } from "../adapters/config.ts";
 import { decodeBody } from "../adapters/decode.ts";
@@ -55,6 +55,20 @@ describe("http", () => {
       linkHeader: "</b>; rel=next",
     });
     expect(agent).toBe("test/1.0 (+https://example.org)");
+  });
+
+  test.each([
+    ["br", brotliCompressSync],
+    ["deflate", deflateSync],
+    ["deflate", deflateRawSync],
+    ["x-gzip", gzipSync],
+    ["identity", (bytes: Buffer) => bytes],
+  ])("a page packed as %s", async (coding, pack) => {
+    const text = "<p>A page that is packed for the way.</p>".repeat(50);
+    const { url, http } = await serve((_, response) =>
+      response.writeHead(200, { "content-encoding": coding }).end(pack(Buffer.from(text))),
+    );
+    expect(await http.get(url)).toMatchObject({ text });
   });
 
   test.each([

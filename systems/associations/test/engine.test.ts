@@ -20,10 +20,20 @@ test("the engine runs it: every member once, faults skipped and explained, a sec
     const params = { association: FIXTURE_CODE, configDir, dataDir };
     const run = await tenuto.start("associations", params, { idempotencyKey: "one" });
     expect(await run.wait()).toMatchObject({ state: "completed", output: { records: 58, errors: 2 } });
-    const items = await tenuto.client.items(run.id, "extract", { states: ["failed", "skipped"] });
-    expect(items.map((item) => [item.state, JSON.parse(item.error!).code])).toEqual([
-      ["skipped", "not_found"],
-      ["skipped", "parse_error"],
+    const leftOut = async (job: string) => {
+      const items = await tenuto.client.items(run.id, job, { states: ["failed", "skipped"] });
+      return items.map((item) => [item.state, JSON.parse(item.error!).code]);
+    };
+    expect(await leftOut("fetch")).toEqual([["skipped", "not_found"]]);
+    expect(await leftOut("extract")).toEqual([["skipped", "parse_error"]]);
+    const { records: errors } = await readJsonl(join(dataDir, "raw", FIXTURE_CODE, "errors.jsonl"));
+    const byPath = new Map(
+      errors.map(({ task, agent_type, error }) => [new URL(task.url).pathname, [agent_type, error]]),
+    );
+    expect(byPath.get(site.faults.missing)).toEqual(["discovery/page_fetcher", expect.stringContaining("not_found")]);
+    expect(byPath.get(site.faults.unparsable)).toEqual([
+      "extraction/html_parser",
+      expect.stringContaining("parse_error"),
     ]);
     expect(await tenuto.start("associations", params, { idempotencyKey: "one" })).toMatchObject({
       id: run.id,

@@ -7,6 +7,7 @@ import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import type { Context, DatasetRef } from "tenuto";
 import { linkCrawler } from "../jobs/discovery/link_crawler.ts";
+import { pageFetcher } from "../jobs/discovery/page_fetcher.ts";
 import { siteMapper } from "../jobs/discovery/site_mapper.ts";
 import { htmlParser } from "../jobs/extraction/html_parser.ts";
 import { recordsWriter } from "../jobs/output/records_writer.ts";
@@ -17,6 +18,7 @@ export class Memory {
   readonly steps = new Map<string, unknown>();
   readonly blobs = new Map<string, Uint8Array>();
   readonly items = new Map<string, unknown>();
+  readonly pages = new Map<string, unknown>();
   readonly failed = new Map<string, any>();
   readonly limits = new Map<string, number>();
   readonly log: string[] = [];
@@ -142,6 +144,7 @@ export async function runPipeline(options: PipelineOptions) {
   );
   const items: any[] = [];
   for await (const item of fakeContext(memory, "extract").open<any>(crawl.urls)) items.push(item);
+  const fetcher = pageFetcher(services);
   const parser = htmlParser(services);
   let started = 0;
   const work = async () => {
@@ -150,10 +153,13 @@ export async function runPipeline(options: PipelineOptions) {
       const { url, mode, page, listed } = items[at];
       if (memory.items.has(url) || memory.failed.has(url)) continue;
       const { politeness, shape, foreign } = crawl;
-      const input = { url, mode, page, listed, shape, foreign, association, configDir, schema, politeness };
       for (let attempt = 1; ; attempt++) {
         try {
+          const asked = { url, mode, page, listed, configDir, politeness };
+          const fetched = await call(fetcher, asked, fakeContext(memory, `fetch[${at}]`));
+          const input = { ...fetched, shape, foreign, association, configDir, schema };
           memory.items.set(url, await call(parser, input, fakeContext(memory, `extract[${at}]`)));
+          memory.pages.set(url, fetched);
         } catch (error: any) {
           if (error.category === "retryable" && attempt < 4) continue;
           memory.failed.set(url, error);
@@ -168,9 +174,13 @@ export async function runPipeline(options: PipelineOptions) {
     "results",
     items.flatMap(({ url }) => memory.items.get(url) ?? []),
   );
+  const fetched = await fakeContext(memory, "fetch").dataset(
+    "results",
+    items.flatMap(({ url }) => memory.pages.get(url) ?? []),
+  );
   const written = await call(
     recordsWriter(services),
-    { ...common, results, urls: crawl.urls },
+    { ...common, results, fetched, urls: crawl.urls },
     fakeContext(memory, "write"),
   );
   return { map, crawl, memory, written };

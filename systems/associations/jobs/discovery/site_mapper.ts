@@ -31,7 +31,7 @@ import { detectPagination } from "../../domain/pagination.ts";
 import type { Schema } from "../../domain/schema.ts";
 import { resolveUrl } from "../../domain/url.ts";
 import type { Politeness, Services, StoredPage, Web } from "../web.ts";
-import { configDirOf, openWeb, politenessSchema, readPage, readText, storedPageSchema } from "../web.ts";
+import { configDirOf, openWeb, politenessSchema, readPage, storedPageSchema, textOf } from "../web.ts";
 
 export const paginationSchema = z.object({
   type: z.enum(["none", "auto", "next_link", "query_param", "path_segment", "load_more", "infinite_scroll"]),
@@ -154,7 +154,7 @@ async function mapSite(input: Input, ctx: Context, services: Services): Promise<
   await writeJson(join(input.dataDir, "raw", input.association, "site_map.json"), {
     ...shown,
     crawl_delay_seconds: crawlDelaySeconds,
-    entry_sha256: entry.artifact.$artifact,
+    entry_sha256: entry.artifact?.$artifact ?? null,
   });
   ctx.log.info(
     `Found directory at ${map.directory_url}, about ${map.estimated_members ?? "an unknown number of"} members`,
@@ -295,7 +295,7 @@ async function sitemapCandidates(ctx: Context, web: Web, { input, association }:
       throw error;
     });
     if (stored === null) continue;
-    const { sitemaps, candidates: found } = readSitemap(await readText(ctx, stored.artifact), url);
+    const { sitemaps, candidates: found } = readSitemap(await textOf(ctx, stored), url);
     candidates.push(...found);
     if (depth < input.max_depth) open.push(...sitemaps.map((next) => ({ url: next, depth: depth + 1 })));
   }

@@ -6,13 +6,12 @@ import { ParseError } from "../../domain/errors.ts";
 import { extractPage } from "../../domain/extract.ts";
 import type { Fields } from "../../domain/field-values.ts";
 import type { ListShape } from "../../domain/general/list.ts";
-import { parsePage } from "../../domain/page.ts";
 import type { MemberRecord } from "../../domain/record.ts";
 import { memberRecord } from "../../domain/record.ts";
 import type { Schema } from "../../domain/schema.ts";
-import { registrableDomain, sameSite } from "../../domain/url.ts";
+import { fetchMemberPage } from "../discovery/page_fetcher.ts";
 import type { Services } from "../web.ts";
-import { configDirOf, openWeb, politenessSchema, readPage, storedPageSchema } from "../web.ts";
+import { configDirOf, politenessSchema, readPage, storedPageSchema } from "../web.ts";
 
 export const htmlParserInput = z.object({
   url: z.string(),
@@ -69,8 +68,9 @@ async function parse(
   ctx: Context,
   { services, schema }: { services: Services; schema: Schema },
 ): Promise<ParsedPage> {
-  const page = input.page === null ? await fetchPage(input, ctx, services) : await readPage(ctx, input.page);
-  const extracted_at = input.page?.fetched_at ?? services.now().toISOString();
+  const stored = input.page ?? (await fetchMemberPage(input, ctx, services));
+  const page = await readPage(ctx, stored);
+  const extracted_at = stored.fetched_at;
   const { listed, shape, foreign, mode } = input;
   const { pageType, records, dropped } = extractPage(page, schema, { mode, listed, shape, foreign });
   return {
@@ -92,16 +92,4 @@ async function parse(
     ),
     dropped,
   };
-}
-
-async function fetchPage(input: Input, ctx: Context, services: Services) {
-  const web = openWeb(ctx, { services, configDir: input.configDir, politeness: input.politeness });
-  const { url, text, contentType, linkHeader } = await web.get(input.url);
-  if (!sameSite(url, input.url) && (registrableDomain(url) ?? url) !== registrableDomain(input.url)) {
-    throw new ParseError(`${input.url} leads to another site, ${url}`, { url: input.url });
-  }
-  if (contentType !== null && !/html|xml|json|text\/plain/i.test(contentType)) {
-    throw new ParseError(`${url} is ${contentType}, not a page`, { url });
-  }
-  return parsePage({ url, text, contentType, linkHeader });
 }

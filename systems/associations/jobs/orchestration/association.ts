@@ -58,7 +58,7 @@ async function runAssociation(
   const extracts = input.mode !== "enrich";
   const enriches = input.mode !== "extract";
   const steps: Step[] = [
-    ...(extracts ? [...discoveryJobs(ratePerSecond), ...extractionJobs(), ...outputJobs()] : []),
+    ...(extracts ? [...discoveryJobs(ratePerSecond), ...extractionJobs(ratePerSecond), ...outputJobs()] : []),
     ...(enriches ? enrichStage() : []),
   ];
   const values = {

@@ -6,6 +6,7 @@ import { writeJsonl } from "../../adapters/files.ts";
 import { dedupeRecords } from "../../domain/dedupe.ts";
 import type { MemberRecord } from "../../domain/record.ts";
 import type { CrawledUrl } from "../discovery/link_crawler.ts";
+import type { FetchedPage } from "../discovery/page_fetcher.ts";
 import type { ParsedPage } from "../extraction/html_parser.ts";
 import type { Services } from "../web.ts";
 
@@ -13,6 +14,8 @@ export const recordsWriterInput = z.object({
   association: z.string(),
   dataDir: z.string().default("data"),
   results: z.custom<FanoutResult>(),
+  /** The pages that `results` were extracted from. */
+  fetched: z.custom<FanoutResult>(),
   urls: z.custom<DatasetRef>(),
   /** For the gate behind this job. */
   expected_members: z.number().nullable().default(null),
@@ -55,9 +58,9 @@ async function write(input: Input, ctx: Context, services: Services): Promise<z.
   const all: MemberRecord[] = [];
   const errors: ErrorLine[] = [];
   const timestamp = services.now().toISOString();
-  const line = (url: string, error: string): ErrorLine => ({
+  const line = (url: string, error: string, agent = "extraction/html_parser"): ErrorLine => ({
     timestamp,
-    agent_type: "extraction/html_parser",
+    agent_type: agent,
     task: { url },
     error,
     context: { association: input.association, run: ctx.runId },
@@ -68,13 +71,9 @@ async function write(input: Input, ctx: Context, services: Services): Promise<z.
     for (const record of page.records) all.push(record);
     for (const { reason, text } of page.dropped) errors.push(line(page.url, `entry dropped, ${reason}: ${text}`));
   }
-  const reasons = await reasonsOf(input.results, ctx);
-  let ordinal = 0;
-  for await (const { url } of ctx.open<CrawledUrl>(input.urls)) {
-    if (!done.has(url))
-      errors.push(line(url, reasons.get(ordinal) ?? `not extracted; see the items of run ${ctx.runId}`));
-    ordinal++;
-  }
+  const open = await notExtracted(input, ctx, done);
+  for (const { url, reason, agent } of open)
+    errors.push(line(url, reason ?? `not extracted; see the items of run ${ctx.runId}`, agent));
   const { records, merged } = dedupeRecords(all);
   const recordsPath = join(folder, "records.jsonl");
   const errorsPath = join(folder, "errors.jsonl");
@@ -92,6 +91,22 @@ async function write(input: Input, ctx: Context, services: Services): Promise<z.
     errors_path: errorsPath,
     artifact: await ctx.artifact("records.jsonl", { path: recordsPath }, { mediaType: "application/jsonl" }),
   };
+}
+
+/** Addresses without a result, in the order of the directory: those that were not fetched, and those that gave no record. */
+async function notExtracted(input: Input, ctx: Context, done: ReadonlySet<string>) {
+  const open: { url: string; reason: string | undefined; agent: string }[] = [];
+  const [unfetched, unread] = [await reasonsOf(input.fetched, ctx), await reasonsOf(input.results, ctx)];
+  const fetched = new Map<string, number>();
+  for await (const { url } of ctx.open<FetchedPage>(input.fetched)) fetched.set(url, fetched.size);
+  let ordinal = 0;
+  for await (const { url } of ctx.open<CrawledUrl>(input.urls)) {
+    const place = fetched.get(url);
+    if (place === undefined) open.push({ url, reason: unfetched.get(ordinal), agent: "discovery/page_fetcher" });
+    else if (!done.has(url)) open.push({ url, reason: unread.get(place), agent: "extraction/html_parser" });
+    ordinal++;
+  }
+  return open;
 }
 
 interface Incomplete {
