@@ -1,5 +1,5 @@
 /**
- * `npm run bench:server [-- PART…]`: figures of the server, as a browser or program sees them. Parts: api, stream, million.
+ * `npm run bench:server [-- PART…]`: figures of the server, as a browser or program sees them. Parts: api, stream, million, log.
  *
  * The server is in this process, the clients in another, so that neither waits for the other's work. Figures are printed and
  * written to `bench/results/server.json`; they are never a test.
@@ -11,7 +11,9 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { defineAgent, definePipeline, openTenuto, type Tenuto } from "tenuto";
 import { type Server, startServer } from "tenuto/http";
+import { fillLog, LOG_BYTES, logBytes } from "./log.ts";
 import { fillWithRuns } from "./million.ts";
+import { firstRows, PAGES, whyNoPages } from "./page.ts";
 
 export interface Latencies {
   count: number;
@@ -21,7 +23,7 @@ export interface Latencies {
   perSecond: number;
 }
 
-const PARTS = { api, stream, million };
+const PARTS = { api, stream, million, log };
 const CLIENTS = fileURLToPath(new URL("./clients.ts", import.meta.url));
 const RATE = { perSecond: 1_000_000, burst: 1_000_000, inFlight: 1_000, streamsPerToken: 100, stuckMs: 10_000 };
 const figures: Record<string, unknown> = {};
@@ -63,6 +65,7 @@ async function serving(use: (place: { tenuto: Tenuto; server: Server; token: str
   const tenuto = await openTenuto({ home, cwd: home, pipelines: [small, ticking] });
   const server = await startServer(tenuto, {
     port: 0,
+    pages: whyNoPages() === null ? PAGES : null,
     key: new Uint8Array(32).fill(1),
     version: "bench",
     limits: RATE,
@@ -165,6 +168,67 @@ async function million(): Promise<void> {
         `million: ${name}`,
         await ask<Latencies>({ task: "requests", url: server.url, token, clients: 1, requests: 30, path }),
       );
+    await page(server, "million: runs list, address to first rows");
+  });
+}
+
+function sorted(values: number[]): Latencies {
+  const up = values.sort((a, b) => a - b);
+  const at = (share: number) => up[Math.min(up.length - 1, Math.floor(up.length * share))] ?? 0;
+  return { count: up.length, p50: at(0.5), p99: at(0.99), max: at(1), perSecond: 1_000 / at(0.5) };
+}
+
+/** The dashboard's list in a browser: with an empty cache, and loaded again. */
+async function page(server: Server, name: string): Promise<void> {
+  const reason = whyNoPages();
+  if (reason !== null) return console.log(`${name}: not measured, ${reason}`);
+  const { text } = await server.access.mint({ kind: "login", name: "bench", role: "admin" });
+  const { cold, warm } = await firstRows(server.url, `${server.url}/login#${text}`, 8);
+  print(`${name}, empty cache`, sorted(cold));
+  print(`${name}, again`, sorted(warm));
+}
+
+/** A log of 1 GB: the first look after a start, and further ones. */
+async function log(): Promise<void> {
+  await serving(async ({ tenuto, home }) => {
+    const run = await tenuto.start("small");
+    await run.wait();
+    const from = performance.now();
+    const lines = await fillLog(tenuto, run.id, LOG_BYTES);
+    const gb = (logBytes(home, run.id) / 1e9).toFixed(2);
+    console.log(`log: ${lines} lines, ${gb} GB, written in ${((performance.now() - from) / 1_000).toFixed(0)} s`);
+    await tenuto.close({ drainMs: 0 });
+    const paths = {
+      "opened at its end, first look": "tail=500",
+      "at its end again": "tail=500",
+      "500 lines from the middle": `since=${Math.floor(lines / 2)}&limit=500`,
+      "a search in the last 50,000 lines": "tail=500&q=nowhere",
+      "errors among the last 50,000 lines": "tail=500&level=ERROR",
+    };
+    for (const [name, query] of Object.entries(paths)) {
+      const again = await openTenuto({ home, cwd: home, pipelines: [], work: false });
+      const server = await startServer(again, {
+        port: 0,
+        key: new Uint8Array(32).fill(1),
+        version: "bench",
+        limits: RATE,
+        onFault: console.error,
+      });
+      const { text: token } = await server.access.mint({ name: "bench", role: "admin" });
+      const path = `/api/runs/${run.id}/logs?${query}`;
+      const once = name.includes("first");
+      const values: number[] = [];
+      for (let n = 0; n < (once ? 1 : 10); n++) {
+        const began = performance.now();
+        const answer = await fetch(`${server.url}${path}`, { headers: { authorization: `Bearer ${token}` } });
+        await answer.arrayBuffer();
+        if (!answer.ok) throw new Error(`${path} answered ${answer.status}`);
+        values.push(performance.now() - began);
+      }
+      print(`log of ${gb} GB: ${name}`, sorted(values));
+      await server.close();
+      await again.close();
+    }
   });
 }
 
