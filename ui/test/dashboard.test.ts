@@ -6,66 +6,20 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
-import type { Browser, BrowserContext, Page } from "playwright-core";
-import { build } from "vite";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { installedBrowser, openBrowser } from "./browser.ts";
+import type { Page } from "playwright-core";
+import { beforeEach, describe, expect, it } from "vitest";
 import { PAYLOADS } from "./demo/payloads.ts";
-import { Served } from "./server.ts";
-import { enter, settled } from "./shots.ts";
-
-const UI = fileURLToPath(new URL("..", import.meta.url));
-const DIST = join(UI, "dist");
-const place = installedBrowser();
-if (place === null) console.warn("skipped: no Chromium or Chrome is installed; name one with TENUTO_CHROMIUM");
-const TIMEOUT = 60_000;
-const ENDS = ["completed", "failed", "cancelled"];
+import { DIST, ENDS, opened, place, TIMEOUT } from "./opened.ts";
+import { settled } from "./shots.ts";
 
 describe.skipIf(place === null)("dashboard", { timeout: TIMEOUT }, () => {
-  const server = new Served();
-  let browser: Browser;
-  let context: BrowserContext;
+  const ui = opened();
+  const { server, open, button } = ui;
   let page: Page;
-  let faults: string[] = [];
-  let session: Awaited<ReturnType<BrowserContext["storageState"]>>;
-
-  beforeAll(async () => {
-    if (!existsSync(join(DIST, "index.html")))
-      await build({ root: UI, configFile: join(UI, "vite.config.ts"), logLevel: "error" });
-    const { login } = await server.start();
-    await server.openSession(login);
-    browser = await openBrowser(place as string);
-    // One login for all: more than five a minute are refused.
-    const first = await browser.newContext();
-    await enter(await first.newPage(), server);
-    session = await first.storageState();
-    await first.close();
-  }, TIMEOUT);
-  afterAll(async () => {
-    await browser?.close();
-    await server.close();
+  beforeEach(() => {
+    page = ui.page;
   });
-  beforeEach(async () => {
-    context = await browser.newContext({ viewport: { width: 1440, height: 900 }, storageState: session });
-    page = await context.newPage();
-    faults = [];
-    page.on("pageerror", (error) => faults.push(error.message));
-    page.on("console", (message) => {
-      if (message.type() === "error" && /Content Security Policy|Uncaught/.test(message.text()))
-        faults.push(message.text());
-    });
-  });
-  afterEach(async () => {
-    await context.close();
-    expect(faults).toEqual([]);
-  });
-  const open = async (path: string) => {
-    await page.goto(`${server.url}${path}`);
-    await page.waitForSelector("h1");
-  };
-  const button = (name: string | RegExp) => page.getByRole("button", { name, exact: typeof name === "string" });
 
   it("starts a run from its form, follows it to its end and reads its log", async () => {
     await open("/pipelines/directory");
@@ -143,10 +97,10 @@ describe.skipIf(place === null)("dashboard", { timeout: TIMEOUT }, () => {
     await open(`/runs/${run}?job=tables&tab=log`);
     await page.getByText("still at it, 1", { exact: true }).waitFor();
     await server.kill();
-    await page.getByText("Connection lost").waitFor({ timeout: 2_000 });
+    await page.getByText("Connection lost").waitFor();
     expect(await page.locator(".content").evaluate((node) => getComputedStyle(node).filter)).toContain("grayscale");
     await server.start();
-    await page.getByText("Live", { exact: true }).waitFor({ timeout: 30_000 });
+    await page.getByText("Live", { exact: true }).waitFor();
     await server.api(`/api/runs/${run}/cancel`, {});
     await page.getByRole("heading", { level: 1 }).getByText("cancelled").waitFor();
   });
@@ -192,7 +146,7 @@ describe.skipIf(place === null)("dashboard", { timeout: TIMEOUT }, () => {
     await button("Retry what failed").click();
     await page.getByRole("dialog").getByRole("button", { name: "Retry", exact: true }).click();
     await page.getByRole("dialog").waitFor({ state: "detached" });
-    await expect.poll(second, { timeout: 10_000 }).not.toBe(before[1]);
+    await expect.poll(second, { timeout: TIMEOUT / 2 }).not.toBe(before[1]);
     expect(await first()).toBe(before[0]);
   });
 
@@ -203,21 +157,6 @@ describe.skipIf(place === null)("dashboard", { timeout: TIMEOUT }, () => {
     await page.getByRole("region", { name: "Selected runs" }).getByRole("button", { name: "Cancel" }).click();
     await button("Cancel 2 runs").click();
     for (const run of runs) await settled(server, run, ["cancelled"]);
-  });
-
-  it("does all main things with keys", async () => {
-    await open("/");
-    await page.keyboard.press("Control+k");
-    await page.keyboard.type("start nightly");
-    await page.keyboard.press("Enter");
-    await page.waitForURL(/\/pipelines\/nightly-report/);
-    await page.getByRole("dialog").waitFor({ state: "detached" });
-    await page.getByRole("heading", { name: "nightly-report" }).waitFor();
-    await page.keyboard.press("g");
-    await page.keyboard.press("r");
-    await page.waitForURL(`${server.url}/`);
-    await page.keyboard.press("?");
-    await page.getByRole("dialog", { name: "Keys" }).waitFor();
   });
 
   it("runs nothing that is in logs, names, errors, artifacts and approvals", async () => {

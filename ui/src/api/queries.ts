@@ -128,6 +128,12 @@ export const approvals = (state: string, runId?: string) =>
         address("/api/approvals", { state: state === "all" ? undefined : state, run: runId, limit: 500 }),
       ),
   });
+/** One approval, decided or not. */
+export const approval = (id: string) =>
+  queryOptions({
+    queryKey: ["approvals", "one", id],
+    queryFn: () => call<api.Approval>(`/api/approvals/${encodeURIComponent(id)}`),
+  });
 
 const list = <T>(key: string, path: string) =>
   queryOptions({ queryKey: [key], queryFn: () => call<{ items: T[] }>(path) });

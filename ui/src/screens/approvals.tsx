@@ -1,8 +1,13 @@
-/** What waits for a person: what is shown, why, until when; approve, reject or edit, with a comment. */
+/**
+ * What waits for a person: what is shown, why, until when; approve, reject or edit, with a comment.
+ *
+ * Invariant: what is on the screen changes only by the person's hand. An approval that was decided, by anybody, stays until
+ * another one is chosen, so that no click or key meant for one falls on the next.
+ */
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { useState } from "react";
+import { useEffect, useRef, useState } from "react";
 import { type Approval, call } from "../api/client.ts";
-import { approvals } from "../api/queries.ts";
+import { approvals, approval as oneApproval } from "../api/queries.ts";
 import { argument, CopyAs } from "../parts/copy.tsx";
 import { Diff } from "../parts/diff.tsx";
 import { Json, Text } from "../parts/json.tsx";
@@ -20,9 +25,24 @@ export function ApprovalsScreen() {
   const state = search["state"] ?? "open";
   const query = useQuery(approvals(state));
   const list = query.data?.items ?? [];
-  const chosen = list.find(({ id }) => id === search["id"]) ?? list[0];
-  const at = chosen === undefined ? -1 : list.indexOf(chosen);
-  const move = (step: number) => set({ id: list[Math.max(0, Math.min(list.length - 1, at + step))]?.id });
+  const [pinned, pin] = useState<string>();
+  const first = list[0]?.id;
+  const wanted = search["id"] ?? pinned ?? first;
+  const listed = list.find(({ id }) => id === wanted);
+  const gone = useQuery({
+    ...oneApproval(wanted ?? ""),
+    enabled: wanted !== undefined && query.data !== undefined && listed === undefined,
+  }).data;
+  const last = useRef<Approval>(undefined);
+  if (listed !== undefined) last.current = listed;
+  const chosen = listed ?? gone ?? (last.current?.id === wanted ? last.current : undefined);
+  useEffect(() => pin((old) => old ?? first), [first]);
+  const choose = (id: string | undefined) => {
+    pin(id);
+    set({ id });
+  };
+  const at = list.findIndex(({ id }) => id === wanted);
+  const move = (step: number) => choose(list[Math.max(0, Math.min(list.length - 1, at + step))]?.id);
   useKeys({ j: () => move(1), k: () => move(-1) });
   return (
     <div className="screen fill">
@@ -30,9 +50,10 @@ export function ApprovalsScreen() {
         <select
           aria-label="State"
           value={state}
-          onChange={(event) =>
-            set({ state: event.target.value === "open" ? undefined : event.target.value, id: undefined })
-          }
+          onChange={(event) => {
+            pin(undefined);
+            set({ state: event.target.value === "open" ? undefined : event.target.value, id: undefined });
+          }}
         >
           {STATES.map((one) => (
             <option key={one}>{one}</option>
@@ -40,46 +61,66 @@ export function ApprovalsScreen() {
         </select>
       </Head>
       <Loaded query={query}>
-        {({ items }) =>
-          items.length === 0 ? (
-            <Empty title={state === "open" ? "Nothing waits for you." : "There are none."}>
-              Jobs that ask for a decision wait here, without a worker, until somebody decides or the time is over.
-            </Empty>
-          ) : (
-            <div className="inbox">
-              <ul className="inbox-list" aria-label="Approvals">
-                {items.map((one) => (
-                  <li key={one.id}>
-                    <A
-                      to="/approvals"
-                      search={{ ...search, id: one.id }}
-                      aria-current={one === chosen ? "true" : undefined}
-                      className="inbox-item"
-                    >
-                      <strong className="clip">{one.title}</strong>
-                      <span className="clip mono dim">
-                        {one.run} · {one.job}
-                      </span>
-                      <span className="dim">
-                        <Ago at={one.createdAt} />
-                        {one.state !== "open" && ` · ${one.state}`}
-                        {one.expiresAt !== null && one.state === "open" && (
-                          <>
-                            {" · ends "}
-                            <Ago at={one.expiresAt} />
-                          </>
-                        )}
-                      </span>
-                    </A>
-                  </li>
-                ))}
-              </ul>
-              {chosen !== undefined && <Decide key={chosen.id} approval={chosen} />}
-            </div>
-          )
-        }
+        {({ items }) => (
+          <div className="inbox" data-alone={items.length === 0 && chosen === undefined}>
+            {items.length === 0 ? (
+              <Empty title={state === "open" ? "Nothing waits for you." : "There are none."}>
+                Jobs that ask for a decision wait here, without a worker, until somebody decides or the time is over.
+              </Empty>
+            ) : (
+              <List items={items} chosen={chosen} pin={pin} />
+            )}
+            {chosen !== undefined && (
+              <Decide
+                key={chosen.id}
+                approval={chosen}
+                next={listed === undefined && first !== undefined && state === "open" ? () => choose(first) : undefined}
+              />
+            )}
+          </div>
+        )}
       </Loaded>
     </div>
+  );
+}
+
+interface ListProps {
+  items: readonly Approval[];
+  chosen: Approval | undefined;
+  pin: (id: string) => void;
+}
+
+function List({ items, chosen, pin }: ListProps) {
+  const search = useSearch();
+  return (
+    <ul className="inbox-list" aria-label="Approvals">
+      {items.map((one) => (
+        <li key={one.id}>
+          <A
+            to="/approvals"
+            search={{ ...search, id: one.id }}
+            aria-current={one.id === chosen?.id ? "true" : undefined}
+            onClick={() => pin(one.id)}
+            className="inbox-item"
+          >
+            <strong className="clip">{one.title}</strong>
+            <span className="clip mono dim">
+              {one.run} · {one.job}
+            </span>
+            <span className="dim">
+              <Ago at={one.createdAt} />
+              {one.state !== "open" && ` · ${one.state}`}
+              {one.expiresAt !== null && one.state === "open" && (
+                <>
+                  {" · ends "}
+                  <Ago at={one.expiresAt} />
+                </>
+              )}
+            </span>
+          </A>
+        </li>
+      ))}
+    </ul>
   );
 }
 
@@ -100,8 +141,10 @@ function withoutDiff(shown: unknown): unknown {
   return Object.fromEntries(Object.entries(shown).filter(([name]) => name !== "diff" && name !== "patch"));
 }
 
-function Decide({ approval }: { approval: Approval }) {
+function Decide({ approval, next }: { approval: Approval; next?: (() => void) | undefined }) {
   const client = useQueryClient();
+  const approve = useRef<HTMLButtonElement>(null);
+  const [mine, setMine] = useState<"approve" | "reject" | null>(null);
   const before = JSON.stringify(approval.shown, null, 2);
   const [text, setText] = useState(before);
   const [editing, setEditing] = useState(false);
@@ -120,6 +163,8 @@ function Decide({ approval }: { approval: Approval }) {
     setError(null);
     try {
       await call(path, { method: "POST", body: bodyOf(decision) });
+      setMine(decision);
+      setEditing(false);
       await client.invalidateQueries();
     } catch (caught) {
       setError(caught);
@@ -127,7 +172,8 @@ function Decide({ approval }: { approval: Approval }) {
     setBusy(false);
   };
   const open = approval.state === "open";
-  useKeys({ a: () => open && !busy && void decide("approve") });
+  // Leads to the button only: nobody decides by touching a key.
+  useKeys({ a: () => approve.current?.focus() });
   const diff = diffIn(approval.shown);
   return (
     <article className="decide" aria-label={approval.title}>
@@ -142,7 +188,7 @@ function Decide({ approval }: { approval: Approval }) {
           {approval.run}
         </A>{" "}
         asked <Ago at={approval.createdAt} />
-        {approval.expiresAt !== null && (
+        {approval.expiresAt !== null && (open || approval.state === "expired") && (
           <>
             , {open ? "ends" : "ended"} <Ago at={approval.expiresAt} />
           </>
@@ -178,10 +224,21 @@ function Decide({ approval }: { approval: Approval }) {
           </label>
           {error !== null && <Fault error={error} />}
           <div className="decide-foot">
-            <button type="button" className="primary" disabled={busy} onClick={() => void decide("approve")}>
+            <button
+              ref={approve}
+              type="button"
+              className="primary"
+              disabled={busy || mine !== null}
+              onClick={() => void decide("approve")}
+            >
               {editing && text !== before ? "Approve as edited" : "Approve"} <kbd>a</kbd>
             </button>
-            <button type="button" className="danger" disabled={busy} onClick={() => void decide("reject")}>
+            <button
+              type="button"
+              className="danger"
+              disabled={busy || mine !== null}
+              onClick={() => void decide("reject")}
+            >
               Reject
             </button>
             {approval.editable && (
@@ -198,17 +255,28 @@ function Decide({ approval }: { approval: Approval }) {
           </div>
         </>
       ) : (
-        <Facts
-          list={[
-            ["Decision", approval.state],
-            ["By", approval.decidedBy ?? "–"],
-            ["Comment", approval.reason ?? "–"],
-            ["When", <Ago key="w" at={approval.decidedAt} />],
-            ...(approval.edited === null
-              ? []
-              : ([["As edited", <Json key="e" value={approval.edited} label="As edited" />]] as const)),
-          ]}
-        />
+        <>
+          <div className="decided" role="status">
+            <strong>
+              {mine === null ? `It is ${approval.state}.` : `You ${mine === "approve" ? "approved" : "rejected"} it.`}
+            </strong>
+            {next !== undefined && (
+              <button type="button" onClick={next}>
+                Next one
+              </button>
+            )}
+          </div>
+          <Facts
+            list={[
+              ["By", approval.decidedBy ?? "–"],
+              ["Comment", approval.reason ?? "–"],
+              ["When", <Ago key="w" at={approval.decidedAt} />],
+              ...(approval.edited === null
+                ? []
+                : ([["As edited", <Json key="e" value={approval.edited} label="As edited" />]] as const)),
+            ]}
+          />
+        </>
       )}
     </article>
   );

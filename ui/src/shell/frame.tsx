@@ -1,7 +1,7 @@
 /** The frame of all screens: rail, top line, connection, palette. */
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Outlet } from "@tanstack/react-router";
-import { useEffect, useState } from "react";
+import { useEffect, useLayoutEffect, useState } from "react";
 import { ProblemError, whenLoggedOut } from "../api/client.ts";
 import { live, useConnection } from "../api/live.ts";
 import { counts, session } from "../api/queries.ts";
@@ -63,7 +63,7 @@ function Inside() {
     "?": () => setHelp(true),
     ...Object.fromEntries(PLACES.map(({ key, to }) => [key, () => go(to)])),
   });
-  useEffect(() => {
+  useLayoutEffect(() => {
     const onKey = (event: KeyboardEvent) => {
       if (event.key.toLowerCase() !== "k" || !(event.ctrlKey || event.metaKey)) return;
       event.preventDefault();

@@ -1,6 +1,12 @@
-/** Ctrl-K: goes anywhere and starts anything, by a few letters. */
+/**
+ * Ctrl-K: goes anywhere and starts anything, by a few letters.
+ *
+ * Invariants: (1) Enter acts on what the typed text means: while an answer that could put another entry first is under way it
+ * waits, and acts when the answer is there; typing on or Escape calls it off; (2) an entry that was chosen by hand stays chosen
+ * when others come before it.
+ */
 import { useQuery } from "@tanstack/react-query";
-import { useDeferredValue, useEffect, useRef, useState } from "react";
+import { useEffect, useLayoutEffect, useRef, useState } from "react";
 import { address, call, type Page, type RunSummary } from "../api/client.ts";
 import { pipelines, templates } from "../api/queries.ts";
 import { Mark } from "../parts/state.tsx";
@@ -15,17 +21,17 @@ interface Entry {
   act: () => void;
 }
 
-function useEntries(text: string): Entry[] {
+interface Found {
+  entries: Entry[];
+  /** Nothing that is still under way can put another entry first. */
+  settled: boolean;
+}
+
+/** What is always there: screens and looks. */
+function useFixed(): Entry[] {
   const go = useGo();
   const path = usePath();
-  const known = useQuery(pipelines).data?.items ?? [];
-  const kept = useQuery(templates).data?.items ?? [];
-  const found = useQuery({
-    queryKey: ["palette", text],
-    queryFn: () => call<Page<RunSummary>>(address("/api/runs", { q: text, limit: 8 })),
-    placeholderData: (old) => old,
-  });
-  const fixed: Entry[] = [
+  return [
     { id: "runs", title: "Runs", hint: "go", act: () => go("/") },
     { id: "failed", title: "Failed runs", hint: "go", act: () => go("/", { state: "failed" }) },
     { id: "running", title: "Runs at work", hint: "go", act: () => go("/", { state: "running,waiting,pending" }) },
@@ -41,13 +47,25 @@ function useEntries(text: string): Entry[] {
     { id: "compact", title: "Compact rows", hint: "look", act: () => setLook({ density: "compact" }) },
     { id: "normal", title: "Normal rows", hint: "look", act: () => setLook({ density: "normal" }) },
   ];
-  const starts = known.map(({ name }) => ({
+}
+
+function useFound(text: string): Found {
+  const go = useGo();
+  const fixed = useFixed();
+  const known = useQuery(pipelines);
+  const kept = useQuery(templates);
+  const found = useQuery({
+    queryKey: ["palette", text],
+    queryFn: ({ signal }) => call<Page<RunSummary>>(address("/api/runs", { q: text, limit: 8 }), { signal }),
+    placeholderData: (old) => old,
+  });
+  const starts = (known.data?.items ?? []).map(({ name }) => ({
     id: `p ${name}`,
     title: `Start ${name}`,
     hint: "pipeline",
     act: () => go(`/pipelines/${name}`),
   }));
-  const fromTemplates = kept.map(({ name }) => ({
+  const fromTemplates = (kept.data?.items ?? []).map(({ name }) => ({
     id: `t ${name}`,
     title: `Start ${name}`,
     hint: "template",
@@ -57,19 +75,27 @@ function useEntries(text: string): Entry[] {
     .toLowerCase()
     .split(/\s+/)
     .filter((word) => word !== "");
-  const matching = [...fixed, ...starts, ...fromTemplates].filter(({ title, hint }) =>
-    wanted.every((word) => `${title} ${hint}`.toLowerCase().includes(word)),
-  );
-  const runs = (found.data?.items ?? []).map((run) => ({
-    id: `r ${run.id}`,
-    title: run.id,
-    hint: run.pipeline,
-    mark: <Mark state={run.state} />,
-    act: () => go(`/runs/${run.id}`),
-  }));
-  return text === ""
-    ? [...fixed.slice(0, 4), ...runs, ...fixed.slice(4), ...starts]
-    : [...matching.slice(0, 12), ...runs];
+  const fits = ({ title, hint }: Entry) => wanted.every((word) => `${title} ${hint}`.toLowerCase().includes(word));
+  const low = text.trim().toLowerCase();
+  const runs = (found.data?.items ?? [])
+    // Until the answer to this text is there: of the one before what fits this text too.
+    .filter(({ id, pipeline }) => `${id} ${pipeline}`.toLowerCase().includes(low))
+    .map((run) => ({
+      id: `r ${run.id}`,
+      title: run.id,
+      hint: run.pipeline,
+      mark: <Mark state={run.state} />,
+      act: () => go(`/runs/${run.id}`),
+    }));
+  if (low === "") return { entries: [...fixed.slice(0, 4), ...runs, ...fixed.slice(4), ...starts], settled: true };
+  const mine = fixed.filter(fits);
+  const startable = [...starts, ...fromTemplates].filter(fits);
+  const listsThere = !known.isPending && !kept.isPending;
+  const first = mine.length > 0 || (listsThere && startable.length > 0);
+  return {
+    entries: [...[...mine, ...startable].slice(0, 12), ...runs],
+    settled: first || (listsThere && !found.isPending && !found.isPlaceholderData),
+  };
 }
 
 function runOf(path: string): Record<string, string> {
@@ -79,25 +105,37 @@ function runOf(path: string): Record<string, string> {
 
 export function Palette({ close }: { close: () => void }) {
   const [text, setText] = useState("");
-  const [at, setAt] = useState(0);
+  const [at, setAt] = useState<string | null>(null);
+  const [entered, setEntered] = useState(false);
   const ref = useRef<HTMLDialogElement>(null);
-  const entries = useEntries(useDeferredValue(text));
-  const chosen = Math.min(at, entries.length - 1);
-  useEffect(() => ref.current?.showModal(), []);
+  const { entries, settled } = useFound(text);
+  const chosen = Math.max(
+    0,
+    entries.findIndex(({ id }) => id === at),
+  );
+  const waits = entered && !settled;
+  useLayoutEffect(() => ref.current?.showModal(), []);
   useEffect(() => document.getElementById(`palette-${chosen}`)?.scrollIntoView({ block: "nearest" }), [chosen]);
   const act = (entry: Entry | undefined) => {
+    setEntered(false);
     if (entry === undefined) return;
     close();
     entry.act();
   };
+  // biome-ignore lint/correctness/useExhaustiveDependencies: it acts once, when the answer is there
+  useEffect(() => {
+    if (entered && settled) act(entries[chosen]);
+  }, [entered, settled]);
   const onKey = (event: React.KeyboardEvent) => {
     const step = event.key === "ArrowDown" ? 1 : event.key === "ArrowUp" ? -1 : 0;
     if (step !== 0) {
       event.preventDefault();
-      setAt((chosen + step + entries.length) % Math.max(1, entries.length));
-    } else if (event.key === "Enter") {
+      setEntered(false);
+      setAt(entries[(chosen + step + entries.length) % Math.max(1, entries.length)]?.id ?? null);
+    } else if (event.key === "Enter" && !event.nativeEvent.isComposing) {
       event.preventDefault();
-      act(entries[chosen]);
+      if (settled || entries[chosen]?.id === at) act(entries[chosen]);
+      else setEntered(true);
     }
   };
   return (
@@ -113,7 +151,8 @@ export function Palette({ close }: { close: () => void }) {
         onKeyDown={onKey}
         onChange={(event) => {
           setText(event.target.value);
-          setAt(0);
+          setAt(null);
+          setEntered(false);
         }}
       />
       <div id="palette-list" role="listbox" aria-label="Found" className="palette-list">
@@ -126,14 +165,18 @@ export function Palette({ close }: { close: () => void }) {
             tabIndex={-1}
             aria-selected={i === chosen}
             onClick={() => act(entry)}
-            onPointerMove={() => setAt(i)}
+            onPointerMove={(event) => (event.movementX !== 0 || event.movementY !== 0) && setAt(entry.id)}
           >
             {entry.mark}
             <span className="palette-title">{entry.title}</span>
             <span className="dim">{entry.hint}</span>
           </div>
         ))}
-        {entries.length === 0 && <p className="dim">Nothing is called so.</p>}
+        {(waits || entries.length === 0) && (
+          <p className="dim palette-note" role="status">
+            {settled ? "Nothing is called so." : "Looking"}
+          </p>
+        )}
       </div>
     </dialog>
   );

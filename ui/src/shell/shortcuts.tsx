@@ -11,7 +11,7 @@ const HERE: readonly (readonly [string, string])[] = [
   ["1 … 6", "Views of a run"],
   ["r", "Retry the run"],
   ["c", "Cancel the run"],
-  ["a", "Approve"],
+  ["a", "To the button that approves"],
   ["Esc", "Close"],
 ];
 
