@@ -41,6 +41,7 @@ CREATE TABLE log_chunk (
   lines int NOT NULL CHECK (lines > 0),
   chars int NOT NULL,
   body text NOT NULL,
+  batch text NOT NULL,
   PRIMARY KEY (run, first)
 );
 
