@@ -86,7 +86,7 @@ const TABLE: Record<string, readonly string[]> = {
     "@ai-sdk/openai-compatible",
     "@modelcontextprotocol/client",
   ],
-  artifacts: ["core", "type:ports", "node:"],
+  artifacts: ["core", "type:ports", "node:", "aws4fetch"],
   logs: ["core", "type:ports", "node:"],
   authoring: ["core", "type:ports", "zod", "yaml", "node:"],
   runtime: ["core", "ports"],

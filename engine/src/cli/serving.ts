@@ -28,9 +28,8 @@ import { type WebhookRow, webhookNotifier } from "../core/webhook.ts";
 import { isPrivate } from "../executors/llm/tools/network.ts";
 import type { Features } from "../http/index.ts";
 import { Secrets } from "../http/webhooks/secrets.ts";
-import { openLogFiles } from "../logs/files.ts";
 import { createNotifiers } from "../notify/create.ts";
-import { systemClock, type Tenuto } from "../open.ts";
+import type { Tenuto } from "../open.ts";
 import { lineageOf } from "../runtime/lineage.ts";
 import { Notifiers } from "../runtime/notifier.ts";
 import type { Params } from "../runtime/parts.ts";
@@ -176,7 +175,6 @@ export class Webhooks {
 /** What the server can do on this machine. */
 export function featuresOf(tenuto: Tenuto, cwd: string, webhooks: Webhooks, allowCommands: boolean): Features {
   const { engine } = tenuto;
-  const files = openLogFiles(join(tenuto.home, "logs"), { clock: systemClock });
   return {
     start: async (known, params, options) => {
       if (known.document.requires !== undefined && known.document.requires.length > 0)
@@ -196,7 +194,5 @@ export function featuresOf(tenuto: Tenuto, cwd: string, webhooks: Webhooks, allo
     webhooksChanged: () => webhooks.renew(),
     isPrivate,
     allowCommands,
-    outputFile: (run, job, attempt, item) => files.outputPath(run, job, attempt, item),
-    logFile: (run) => join(files.folder(run), "run.log"),
   };
 }

@@ -35,6 +35,7 @@ export const ERROR_CODES = {
   unsupported_filesystem: 4,
   disk_full: 4,
   artifact_corrupt: 4,
+  store_unavailable: 4,
   migration_failed: 4,
   // conflicts
   illegal_transition: 5,

@@ -34,8 +34,4 @@ export interface Features {
   allowCommands?: boolean;
   /** Pipelines as JSON Schema of their params, for forms. */
   paramsSchema?(pipeline: KnownPipeline): Json;
-  /** File of an attempt's raw output, if there is one. */
-  outputFile?(run: string, job: string, attempt: number, item: number | null): string;
-  /** File of a run's whole log. */
-  logFile?(run: string): string;
 }

@@ -8,7 +8,8 @@
  * 3. Several processes may log to one run; every append is whole lines. A line torn by a crash is closed off first.
  * 4. A disk that is full is remembered and told once; lost lines are counted, and the count is logged when it works again.
  */
-import { fstatSync, readSync, write, writeSync } from "node:fs";
+import { existsSync, fstatSync, readSync, write, writeSync } from "node:fs";
+import { readdir } from "node:fs/promises";
 import { resolve } from "node:path";
 import { promisify } from "node:util";
 import type { TenutoError } from "../core/errors.ts";
@@ -155,6 +156,23 @@ class FileSink implements LogFiles {
     const log = this.#runs.get(run);
     if (log !== undefined) await this.#settled(log);
     return await countLines(`${this.folder(run)}/run.jsonl`, this.#places);
+  }
+
+  async outputFile(run: string, job: string, attempt: number, item: number | null): Promise<string | null> {
+    const path = this.outputPath(run, job, attempt, item);
+    return existsSync(path) ? path : null;
+  }
+
+  async outputs(run: string, limit: number): Promise<string[]> {
+    const names = await readdir(`${this.folder(run)}/output`).catch(() => []);
+    return names.filter((name) => name.endsWith(".out")).slice(0, limit);
+  }
+
+  async logFile(run: string): Promise<string | null> {
+    const log = this.#runs.get(run);
+    if (log !== undefined) await this.#settled(log);
+    const path = `${this.folder(run)}/run.log`;
+    return existsSync(path) ? path : null;
   }
 
   async flush(): Promise<void> {

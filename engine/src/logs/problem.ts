@@ -7,6 +7,9 @@ import { TenutoError } from "../core/errors.ts";
 import type { Clock } from "../ports/clock.ts";
 
 const TOLD_EVERY_MS = 60_000;
+const FILE_HINT = "Check the folder's permissions and the limit of open files.";
+export const DATABASE_HINT =
+  "What is written waits until the database is back; lines beyond what memory may hold are counted in the log.";
 
 export class Problems {
   readonly #clock: Clock;
@@ -24,9 +27,9 @@ export class Problems {
     return this.#present;
   }
 
-  failed(cause: unknown, path: string): void {
+  failed(cause: unknown, path: string, hint = FILE_HINT): void {
     const first = this.#present === null;
-    this.#present = logError(cause, path);
+    this.#present = logError(cause, path, hint);
     const now = this.#clock.now();
     if (!first || (this.#toldAt !== null && now - this.#toldAt < TOLD_EVERY_MS)) return;
     this.#toldAt = now;
@@ -38,7 +41,7 @@ export class Problems {
   }
 }
 
-function logError(cause: unknown, path: string): TenutoError {
+function logError(cause: unknown, path: string, hint: string): TenutoError {
   const code = (cause as NodeJS.ErrnoException | null)?.code ?? String(cause);
   if (code === "ENOSPC" || code === "EDQUOT" || code === "EROFS") {
     return new TenutoError("disk_full", `cannot write the log ${path}: ${code}`, {
@@ -49,7 +52,7 @@ function logError(cause: unknown, path: string): TenutoError {
     });
   }
   return new TenutoError("internal", `cannot write the log ${path}: ${code}`, {
-    hint: "Check the folder's permissions and the limit of open files.",
+    hint,
     details: { path, errno: code },
     cause,
   });

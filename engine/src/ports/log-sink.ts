@@ -36,6 +36,12 @@ export interface LogSink {
   ): AsyncIterable<LogLine & { number: number }>;
   /** Number of the newest line; quick, however long the log is. */
   lines(run: string): Promise<number>;
+  /** A file of this machine with the raw output of an attempt, wherever it ran; null if there is none. */
+  outputFile(run: string, job: string, attempt: number, item: number | null): Promise<string | null>;
+  /** Names of the files of raw output that a run has, at most this many. */
+  outputs(run: string, limit: number): Promise<string[]>;
+  /** A file of this machine with all lines of a run as people read them; null if there are none. */
+  logFile(run: string): Promise<string | null>;
   flush(): Promise<void>;
   close(): Promise<void>;
 }

@@ -4,13 +4,12 @@
  * What the engine did is told from the run's events, as the agent `orchestrator`, in order of time among the lines that
  * jobs wrote. `--raw` gives the bytes that commands wrote instead.
  */
-import { createReadStream, existsSync } from "node:fs";
-import { join } from "node:path";
+import { createReadStream } from "node:fs";
 import { isRunEnd } from "../../core/model.ts";
 import { suggest } from "../../core/names.ts";
-import { openLogFiles } from "../../logs/files.ts";
 import { textForm } from "../../logs/line-form.ts";
-import { systemClock, type Tenuto } from "../../open.ts";
+import { fileNameOf } from "../../logs/names.ts";
+import type { Tenuto } from "../../open.ts";
 import type { JobRecord, RunRecord } from "../../ports/ledger.ts";
 import type { LogLevel, LogLine } from "../../ports/log-sink.ts";
 import { INLINE_COMMAND } from "../../runtime/definitions.ts";
@@ -19,7 +18,7 @@ import { EXIT, usage } from "../failure.ts";
 import { counted, parseCount } from "../figures.ts";
 import { Interrupts } from "../interrupt.ts";
 import type { Cli } from "../main.ts";
-import { type Place, withLedger } from "../project.ts";
+import { withLedger } from "../project.ts";
 import type { Style } from "../terminal.ts";
 
 export interface LogsOptions {
@@ -33,13 +32,14 @@ export interface LogsOptions {
 const LEVELS: readonly LogLevel[] = ["INFO", "WARNING", "ERROR"];
 const PAGE = 1_000;
 const FOLLOW_MS = 250;
+const OUTPUTS_LOOKED_AT = 10_000;
 
 export async function logs(cli: Cli, id: string, jobId: string | undefined, options: LogsOptions): Promise<number> {
   const level = levelNamed(options.level ?? "info");
-  return await withLedger(cli, async (tenuto, place) => {
+  return await withLedger(cli, async (tenuto) => {
     const run = await tenuto.client.run(id);
     const job = jobId === undefined ? null : await tenuto.client.job(run.id, jobId);
-    if (options.raw === true) return await rawOutput(cli, place, run, job, options);
+    if (options.raw === true) return await rawOutput(cli, tenuto, run, job, options);
     const reader = new LogReader(tenuto, run, job?.id ?? null, level);
     const lines: LogLine[] = [];
     const write = async () => {
@@ -58,7 +58,7 @@ export async function logs(cli: Cli, id: string, jobId: string | undefined, opti
       run: run.id,
       lines: lines.map((line) => ({ ...line, at: new Date(line.at).toISOString() })),
     });
-    await hintAtOutput(cli, tenuto, place, run, job);
+    await hintAtOutput(cli, tenuto, run, job);
     return EXIT.ok;
   });
 }
@@ -163,7 +163,7 @@ function painted(cli: Cli, line: LogLine): string {
 
 async function rawOutput(
   cli: Cli,
-  place: Place,
+  tenuto: Tenuto,
   run: RunRecord,
   job: JobRecord | null,
   options: LogsOptions,
@@ -172,7 +172,7 @@ async function rawOutput(
     throw usage("--raw needs a job", `Write: tenuto logs ${run.id} JOB --raw. Jobs: tenuto runs show ${run.id}`);
   const item = options.item === undefined ? null : parseCount(options.item, "--item", 0);
   const attempt = options.attempt === undefined ? null : parseCount(options.attempt, "--attempt");
-  const path = outputPath(place, run, job, attempt, item);
+  const path = await outputPath(tenuto, run, job, attempt, item);
   if (path === null) {
     throw usage(
       `job ${job.id} has no raw output${item === null ? "" : ` for item ${item}`}`,
@@ -190,32 +190,31 @@ async function rawOutput(
 }
 
 /** The file of that attempt; of the last that has one if none is asked for. */
-function outputPath(
-  place: Place,
+async function outputPath(
+  tenuto: Tenuto,
   run: RunRecord,
   job: JobRecord,
   attempt: number | null,
   item: number | null,
-): string | null {
-  const files = openLogFiles(join(place.home, "logs"), { clock: systemClock });
+): Promise<string | null> {
+  const { logs } = tenuto.engine.parts;
   const last = Math.max(job.attempt, 10);
   const wanted = attempt === null ? Array.from({ length: last }, (_, index) => last - index) : [attempt];
   for (const number of wanted) {
-    const path = files.outputPath(run.id, job.id, number, item);
-    if (existsSync(path)) return path;
+    const path = await logs.outputFile(run.id, job.id, number, item);
+    if (path !== null) return path;
   }
   return null;
 }
 
-async function hintAtOutput(
-  cli: Cli,
-  tenuto: Tenuto,
-  place: Place,
-  run: RunRecord,
-  job: JobRecord | null,
-): Promise<void> {
-  const jobs = job === null ? await tenuto.engine.parts.ledger.jobs(run.seq, { limit: 200 }) : [job];
-  const wrote = jobs.filter((each) => outputPath(place, run, each, null, each.kind === "single" ? null : 0) !== null);
+async function hintAtOutput(cli: Cli, tenuto: Tenuto, run: RunRecord, job: JobRecord | null): Promise<void> {
+  const { ledger, logs: sink } = tenuto.engine.parts;
+  const names = new Set(
+    (await sink.outputs(run.id, OUTPUTS_LOOKED_AT)).map((name) => name.replace(/\.\d+(\.0)?\.out$/, "$1")),
+  );
+  if (names.size === 0) return;
+  const jobs = job === null ? await ledger.jobs(run.seq, { limit: 200 }) : [job];
+  const wrote = jobs.filter((each) => names.has(`${fileNameOf(each.id)}${each.kind === "single" ? "" : ".0"}`));
   const [first] = wrote;
   if (first === undefined) return;
   const item = first.kind === "single" ? "" : " --item 0";

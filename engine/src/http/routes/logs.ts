@@ -92,14 +92,14 @@ async function rawOutput(call: Call) {
   const run = await runOf(call);
   const job = await jobOf(services, run, params["job"]);
   const { attempt, item = null, tail, download } = query;
-  const file = services.features.outputFile;
+  const { logs } = services.backend.engine.parts;
   const numbers =
     attempt === undefined
       ? Array.from({ length: Math.max(job.attempt, 10) }, (_, i) => Math.max(job.attempt, 10) - i)
       : [attempt];
   for (const number of numbers) {
-    const path = file?.(run.id, job.id, number, item);
-    if (path === undefined) break;
+    const path = await logs.outputFile(run.id, job.id, number, item);
+    if (path === null) continue;
     const answer = await fileAnswer(call, path, {
       type: "text/plain; charset=utf-8",
       name: `${run.id}.${job.id.replaceAll("/", ".")}.${number}.log`,
@@ -117,10 +117,9 @@ export const logHandlers: Handlers = {
   readLogs,
   downloadLog: async (call) => {
     const run = await runOf(call);
-    await call.services.backend.engine.parts.logs.flush();
-    const path = call.services.features.logFile?.(run.id);
+    const path = await call.services.backend.engine.parts.logs.logFile(run.id);
     const how = { type: "text/plain; charset=utf-8", name: `${run.id}.log`, download: true };
-    const answer = path === undefined ? null : await fileAnswer(call, path, how);
+    const answer = path === null ? null : await fileAnswer(call, path, how);
     return answer ?? { body: "", type: "text/plain; charset=utf-8" };
   },
   readOutput: rawOutput,
