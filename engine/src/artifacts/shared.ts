@@ -214,6 +214,7 @@ class SharedStore implements ArtifactStore {
       .catch(() => {})
       .finally(() => {
         this.#trimming = null;
+        this.#grown(0);
       });
   }
 

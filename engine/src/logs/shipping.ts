@@ -221,8 +221,7 @@ export class ShippedOutput implements OutputLog {
     this.#local.write(stream, chunk);
     this.#given += chunk.length;
     if (this.#full || chunk.length === 0) return;
-    // The pipe's buffer is used again.
-    const part = Uint8Array.prototype.slice.call(chunk, 0, this.#shipper.half - this.#sent);
+    const part = chunk.subarray(0, this.#shipper.half - this.#sent);
     const room = part.length > 0 && this.#shipper.add({ ...this.#id, at: this.#sent, bytes: part });
     if (room) this.#sent += part.length;
     this.#full = !room || part.length < chunk.length;
