@@ -218,6 +218,8 @@ function addAgain(runs: Command, start: Start): void {
   runs
     .command("retry <run>")
     .description("Reopen a failed or cancelled run; only what did not complete runs again.")
+    .option("--job <job>", "only this job and what was skipped because of it; may be repeated", collect, [])
+    .option("--items <job:list>", "only these items of a fan-out, as in pages:3,7-9; may be repeated", collect, [])
     .option("--detach", "reopen it and leave the work to a worker")
     .addOption(WORK_OPTIONS.pipeline())
     .addOption(WORK_OPTIONS.concurrency())

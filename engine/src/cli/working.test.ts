@@ -117,6 +117,21 @@ describe("retry and rerun", () => {
     expect(err).toContain("2 jobs to do");
   });
 
+  it("retry takes jobs and items of fan-outs", async () => {
+    writeFileSync(
+      join(line.folder, "some.yaml"),
+      `name: some\njobs:\n  - { id: each, shell: "test -e ${line.folder}/some", forEach: { source: [a, b, c, d], concurrency: 1, errorRate: 0.7 }, retry: { maxRetries: 0 } }\n  - { id: one, shell: "test -e ${line.folder}/some", retry: { maxRetries: 0 } }\n`,
+    );
+    expect((await line.call("run", "some.yaml")).code).toBe(1);
+    writeFileSync(join(line.folder, "some"), "");
+    for (const wrong of ["each", "each:", "each:x", "each:3-1", ":1", "each:0-99999"])
+      expect((await line.call("runs", "retry", "latest", "--items", wrong)).code, wrong).toBe(2);
+    const items = await line.call("runs", "retry", "latest", "--items", "each:0-1,2");
+    expect([items.code, items.err]).toEqual([1, expect.stringContaining("1 job to do")]);
+    const rest = await line.call("runs", "retry", "latest", "--job", "one");
+    expect([rest.code, rest.out]).toEqual([0, expect.stringMatching(/^some-\d+ {2}completed/)]);
+  });
+
   it("retry works until the run has ended", async () => {
     writeFileSync(
       join(line.folder, "gate.yaml"),

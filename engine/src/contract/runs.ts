@@ -132,8 +132,20 @@ export const Started = z
   .meta({ id: "Started" });
 
 export const CancelRun = z.strictObject({ reason: text(10_000).optional() }).meta({ id: "CancelRun" });
-/** Completed jobs and items stay; there is nothing to choose. */
-export const RetryRun = z.strictObject({}).meta({ id: "RetryRun" });
+export const RetryRun = z
+  .strictObject({
+    jobs: z
+      .array(JobId)
+      .max(5_000)
+      .optional()
+      .meta({ description: "Only these, with their children and what was skipped because of them." }),
+    items: z
+      .array(z.strictObject({ job: JobId, ordinals: z.array(Count).min(1).max(10_000) }))
+      .max(100)
+      .optional()
+      .meta({ description: "Only these items of fan-outs." }),
+  })
+  .meta({ id: "RetryRun", description: "Without a choice, everything that did not complete." });
 export const Reopened = z
   .object({ id: z.string(), jobs: Count.meta({ description: "To be done again." }) })
   .meta({ id: "Reopened" });

@@ -16,6 +16,7 @@ import type { BootSeq, JobRow, JobSeq, Json, RunRow, RunSeq } from "./model.ts";
 import { isJobEnd, isRunEnd } from "./model.ts";
 import type { ApprovalRow } from "./records.ts";
 import { type Reopened, type ReopenSlice, reopen } from "./reopen.ts";
+import type { RetryChoice } from "./reopen-choice.ts";
 import type { Numbers, SpawnRequest, StartRequest, StartSlice } from "./run.ts";
 import * as run from "./run.ts";
 
@@ -282,10 +283,13 @@ export function stepEffect(row: StepRow): Effect {
   return { type: "step", row };
 }
 
-/** Reopens a run that failed or was cancelled: what did not complete is pending again, with its dependencies counted anew. */
-export const reopenRun = (seq: RunSeq) => ({
+/**
+ * Reopens a run that failed or was cancelled: what did not complete is pending again, with its dependencies counted anew.
+ * With a choice, only that and what hangs on it.
+ */
+export const reopenRun = (seq: RunSeq, choice: RetryChoice | null = null) => ({
   select: { kind: "reopen" as const, run: seq },
-  decide: (slice: ReopenSlice, at: number): Verdict<Reopened> => reopen(slice, at),
+  decide: (slice: ReopenSlice, at: number): Verdict<Reopened> => reopen(slice, at, choice),
 });
 
 const usageOf = (plan: budget.CallPlan) => ({

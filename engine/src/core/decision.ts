@@ -116,7 +116,7 @@ export type Effect =
   | { type: "insertFanout"; row: FanoutRow }
   | { type: "insertWindow"; row: WindowRow }
   | { type: "items"; job: JobSeq; rows: readonly ItemRow[] }
-  | { type: "reopenItems"; job: JobSeq }
+  | { type: "reopenItems"; job: JobSeq; ordinals: readonly number[] | null }
   | { type: "itemKeys"; job: JobSeq; scope: number; keys: readonly { ordinal: number; hash: Uint8Array }[] }
   | { type: "clearItemKeys"; job: JobSeq; scope: number }
   | { type: "step"; row: StepRow }

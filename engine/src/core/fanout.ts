@@ -10,7 +10,7 @@ import { leaseLost, reject } from "./decision.ts";
 import type { Lease } from "./job.ts";
 import { parkJob, wakeJob } from "./job.ts";
 import { PROGRESS_EVERY_MS } from "./limits.ts";
-import type { BootSeq, FanoutRow, JobRow, WindowRow } from "./model.ts";
+import type { BootSeq, FanoutRow, JobRow, JobSeq, WindowRow } from "./model.ts";
 import { isJobEnd } from "./model.ts";
 
 export interface Expansion {
@@ -23,6 +23,14 @@ export interface Expansion {
   duplicates: number;
   /** When the job is out of time; null if it has no limit. */
   deadline: number | null;
+}
+
+/** Items of one fan-out as they were when they were chosen. */
+export interface ChosenItems {
+  job: JobSeq;
+  ordinals: readonly number[];
+  /** How many of them failed; the others were skipped or cancelled. */
+  failed: number;
 }
 
 export function isSettled(fanout: FanoutRow): boolean {
@@ -332,11 +340,16 @@ export function releaseWindow(slice: Slice, lease: Lease, at: number): Verdict<b
   };
 }
 
-/** A reopened fan-out: failed and skipped items are pending again, completed ones stay; windows are cut anew. */
-export function reopenFanout(fanout: FanoutRow): Partial<FanoutRow> {
+/**
+ * A reopened fan-out: failed and skipped items are pending again, completed ones stay; windows are cut anew. Of some items,
+ * all are tried whatever the others did: they are not stopped early. What is tolerated in the end is in the job's spec.
+ */
+export function reopenFanout(fanout: FanoutRow, some: ChosenItems | null): Partial<FanoutRow> {
+  const others = some === null ? 0 : some.ordinals.length - some.failed;
   return {
-    failed: 0,
-    skipped: fanout.duplicates,
+    failed: some === null ? 0 : fanout.failed - some.failed,
+    skipped: some === null ? fanout.duplicates : fanout.skipped - others,
+    ...(some === null ? {} : { errorRate: 1 }),
     stopped: 0,
     retryCursor: 0,
     released: 0,

@@ -67,18 +67,28 @@ export function endIdle(
   return end.ok ? { ...end, result: true } : end;
 }
 
+export interface ReopenTerms {
+  blockers: number;
+  openChildren: number;
+  /** The stage stays behind one that failed. */
+  keepsTaint: boolean;
+  /** Only these items of a fan-out; null: all that did not complete. */
+  items: readonly number[] | null;
+}
+
 /** `failed | skipped | cancelled → pending`, with its dependencies and open children counted anew. */
-export function reopenJob(slice: Slice, blockers: number, openChildren: number, at: number): Verdict {
+export function reopenJob(slice: Slice, terms: ReopenTerms, at: number): Verdict {
   const { run, stage, job } = slice;
+  const { blockers, openChildren, keepsTaint, items } = terms;
   if (!mayMoveJob(job.state, "pending")) return illegal(job, "pending");
   const failed = job.state === "failed" && job.allowFailure === 0;
-  const stagePatch: Partial<StageRow> = { settled: stage.settled - 1, tainted: 0 };
+  const stagePatch: Partial<StageRow> = { settled: stage.settled - 1, tainted: keepsTaint ? 1 : 0 };
   if (failed) stagePatch.failed = stage.failed - 1;
   else if (job.state === "skipped") stagePatch.skipped = stage.skipped - 1;
   else if (job.state === "cancelled") stagePatch.cancelled = stage.cancelled - 1;
   const effects: Effect[] = [{ type: "payload", job: job.seq, output: null, error: null }];
   if (job.attemptBoot !== null) effects.push(attemptEnd(job, "completed", job.endedAt ?? at, null));
-  if (job.kind !== "single") effects.push({ type: "reopenItems", job: job.seq });
+  if (job.kind !== "single") effects.push({ type: "reopenItems", job: job.seq, ordinals: items });
   if (job.attempt > 0) effects.push({ type: "voidApprovals", job: job.seq });
   const decision: Decision = {
     ok: true,

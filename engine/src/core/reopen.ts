@@ -1,5 +1,6 @@
 /**
- * Retry of a run that failed or was cancelled: what did not complete is pending again, with its dependencies counted anew.
+ * Retry of a run that failed or was cancelled: what did not complete is pending again, with its dependencies counted anew;
+ * or only what was chosen, with what hangs on it.
  *
  * Invariants: (1) completed jobs stay; (2) what can never run any more stays as it is, and so does what needs it; (3) a
  * stage whose jobs all stay but which follows a failed one keeps its taint until that one has settled again.
@@ -10,6 +11,7 @@ import { reopenFanout } from "./fanout.ts";
 import type { JobSeq, JobState, RunRow, RunSeq, StageRow } from "./model.ts";
 import { isRunEnd, variantOf } from "./model.ts";
 import { reopenJob } from "./release.ts";
+import { chosenJobs, type RetryChoice, Stages } from "./reopen-choice.ts";
 
 export interface Reopened {
   jobs: number;
@@ -28,16 +30,22 @@ export interface ReopenSlice {
   rollback: { seq: RunSeq; id: string } | null;
 }
 
-export function reopen(slice: ReopenSlice, at: number): Verdict<Reopened> {
+export function reopen(slice: ReopenSlice, at: number, choice: RetryChoice | null = null): Verdict<Reopened> {
   const row = slice.run;
   const refused = refusal(slice);
   if (refused !== null) return refused;
-  const chosen = reopenable(slice);
+  const chosen = choice === null ? reopenable(slice) : chosenJobs(slice, choice);
+  if (!(chosen instanceof Set)) return chosen;
+  const items = new Map((choice?.items ?? []).map((one) => [one.job, one]));
   const needed = new Map<JobSeq, number>();
   for (const edge of slice.edges) if (chosen.has(edge.from)) needed.set(edge.to, (needed.get(edge.to) ?? 0) + 1);
   const reopening = slice.jobs.filter((entry) => chosen.has(entry.job.seq));
   const unsettled = new Set(reopening.map((entry) => entry.job.stage));
   const tainted = new Set(slice.stages.filter((stage) => stage.tainted === 1).map((stage) => stage.ordinal));
+  const view = new Stages(
+    slice.stages,
+    reopening.map((entry) => entry.job),
+  );
   const children = new Map<JobSeq, number>();
   for (const { job } of reopening)
     if (job.parent !== null) children.set(job.parent, (children.get(job.parent) ?? 0) + 1);
@@ -51,8 +59,12 @@ export function reopen(slice: ReopenSlice, at: number): Verdict<Reopened> {
         if (!chosen.has(job.seq)) return { ok: true, job: { openChildren } };
         const before = job.stage - 1;
         const barrier = job.barrier === 1 && (unsettled.has(before) || tainted.has(before)) ? 1 : 0;
-        const verdict = reopenJob(entry, (needed.get(job.seq) ?? 0) + barrier, openChildren, at);
-        return verdict.ok && entry.fanout !== null ? { ...verdict, fanout: reopenFanout(entry.fanout) } : verdict;
+        const keepsTaint = tainted.has(job.stage) && !view.hears(job.stage);
+        const some = items.get(job.seq) ?? null;
+        const blockers = (needed.get(job.seq) ?? 0) + barrier;
+        const verdict = reopenJob(entry, { blockers, openChildren, keepsTaint, items: some?.ordinals ?? null }, at);
+        if (!verdict.ok || entry.fanout === null) return verdict;
+        return { ...verdict, fanout: reopenFanout(entry.fanout, some) };
       },
     }));
   return {

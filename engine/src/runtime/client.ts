@@ -22,6 +22,7 @@ import { importRun, type RunToImport } from "./import.ts";
 import { referencedHashes } from "./offer.ts";
 import type { KnownPipeline, Params, Parts } from "./parts.ts";
 import { type RerunRequest, rerunStart } from "./rerun.ts";
+import { choiceOf, type RetryRequest } from "./retry.ts";
 import { type RollbackStatus, rollbackStatus, type StartedRollback, startRollback } from "./rollback.ts";
 import { RunWaiters } from "./waiters.ts";
 
@@ -296,10 +297,11 @@ export class Client {
     return await this.parts.ledger.apply(changes.cancelRun(run.seq, reason ?? null));
   }
 
-  /** Reopens a failed or cancelled run: only what did not complete runs again. @throws illegal_transition, cannot_resume */
-  async retry(id: string): Promise<{ jobs: number }> {
+  /** Reopens a failed or cancelled run: what did not complete runs again, or only what is chosen. @throws cannot_resume */
+  async retry(id: string, request: RetryRequest = {}): Promise<{ jobs: number }> {
     const run = await this.run(id);
-    return await this.parts.ledger.apply(changes.reopenRun(run.seq));
+    const choice = await choiceOf(this.parts.ledger, run, request, (job) => this.job(run.id, job));
+    return await this.parts.ledger.apply(changes.reopenRun(run.seq, choice));
   }
 
   /**

@@ -163,8 +163,12 @@ export class FanoutJobs {
       return null;
     }
     const batch = resolved.spec.forEach?.batch ?? null;
-    const output = await collect(parts, scope, job.seq, fanout, batch, (effects) =>
-      parts.ledger.apply(changes.whileLeased(job.seq, lease, effects)),
+    const output = await collect(
+      parts,
+      scope,
+      { ...fanout, errorRate: resolved.spec.forEach?.errorRate ?? fanout.errorRate },
+      batch,
+      (effects) => parts.ledger.apply(changes.whileLeased(job.seq, lease, effects)),
     );
     return { kind: "completed", json: JSON.stringify(output) };
   }

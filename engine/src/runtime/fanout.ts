@@ -145,11 +145,11 @@ export function hexBytes(hex: string): Uint8Array {
 export async function collect(
   parts: Parts,
   scope: AttemptScope,
-  job: JobSeq,
   fanout: FanoutRow,
   batch: number | null,
   guarded: (effects: Effect[]) => Promise<unknown>,
 ): Promise<FanoutResult> {
+  const { job } = fanout;
   const bad = fanout.failed + fanout.skipped - fanout.duplicates;
   if (bad > fanout.errorRate * fanout.total)
     throw tooManyFailures(fanout, await parts.ledger.items(job, { states: ["failed", "skipped"], limit: 5 }), job);

@@ -154,7 +154,7 @@ async function workOn(
       throw new TenutoError("stopped", `map ${job.id} was stopped`, { category: "retryable" });
     }
   }
-  return await collect(parts, scope, job.seq, fanout, batch, (effects) =>
+  return await collect(parts, scope, { ...fanout, errorRate: options.errorRate ?? 0.1 }, batch, (effects) =>
     parts.ledger.apply(changes.whileLeased(job.seq, lease, effects)),
   );
 }

@@ -10,7 +10,8 @@ import type { StoredError } from "../core/errors.ts";
 import type { FailurePolicy, Lease } from "../core/job.ts";
 import type { BootSeq, ItemState, JobKind, JobSeq, RunRow, RunSeq } from "../core/model.ts";
 import type { Plan } from "../core/plan.ts";
-import type { Claimed, ClaimRequest, JobRecord, Ledger } from "../ports/ledger.ts";
+import type { Claimed, ClaimRequest, JobRecord, Ledger, RunRecord } from "../ports/ledger.ts";
+import { choiceOf, type RetryRequest } from "../runtime/retry.ts";
 import { type StartSettings, startOf } from "./builders.ts";
 import type { FakeClock } from "./clock.ts";
 
@@ -153,8 +154,11 @@ export class World {
     return this.ledger.apply(changes.cancelRun(run, null));
   }
 
-  retry(run: RunSeq) {
-    return this.ledger.apply(changes.reopenRun(run));
+  async retry(run: RunSeq, request: RetryRequest = {}) {
+    if (request.jobs === undefined && request.items === undefined) return this.ledger.apply(changes.reopenRun(run));
+    const record = (await this.ledger.run(run)) as RunRecord;
+    const choice = await choiceOf(this.ledger, record, request, (id) => this.job(run, id));
+    return await this.ledger.apply(changes.reopenRun(run, choice));
   }
 
   expand(

@@ -25,6 +25,10 @@ export class Latch {
     });
   }
 
+  get isOpen(): boolean {
+    return this.opened;
+  }
+
   open(): void {
     this.opened = true;
     for (const go of this.waiting.splice(0)) go();
@@ -46,6 +50,13 @@ function pipelines(latch: Latch) {
     run: ({ n }: { n: number }) => {
       if (n % 2 === 0) throw new Error(`${n} is even`);
       return n;
+    },
+  });
+  const door = defineAgent({
+    name: "test/door",
+    run: () => {
+      if (!latch.isOpen) throw new Error("it is shut");
+      return "through";
     },
   });
   const hold = defineAgent({ name: "test/hold", run: async (_: unknown, ctx) => void (await latch.wait(ctx.signal)) });
@@ -88,6 +99,19 @@ function pipelines(latch: Latch) {
       name: "ask",
       agents: [shout],
       jobs: [{ id: "go", agent: "text/shout", input: { text: "ok" }, approval: { title: "Really?" } }],
+    }),
+    definePipeline({
+      name: "shut",
+      agents: [door],
+      jobs: [
+        {
+          id: "each",
+          agent: "test/door",
+          retry: { maxRetries: 0 },
+          forEach: { source: [0, 1, 2, 3, 4, 5], concurrency: 1, errorRate: 0.5 },
+        },
+        { id: "other", agent: "test/door", needs: [], retry: { maxRetries: 0 } },
+      ],
     }),
     definePipeline({ name: "held", agents: [hold], jobs: [{ id: "hold", agent: "test/hold" }] }),
     definePipeline({

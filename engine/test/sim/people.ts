@@ -1,7 +1,10 @@
 /** People in the simulation: jobs ask them, with and without a time to decide, and they decide at any moment, twice or never. */
 import * as changes from "../../src/core/changes.ts";
+import type { ItemState, RunSeq } from "../../src/core/model.ts";
 import type { ApprovalRow } from "../../src/core/records.ts";
 import type { Held, World } from "../../src/testing/world.ts";
+
+const ENDED: readonly ItemState[] = ["failed", "skipped", "cancelled"];
 
 type Attempt = (what: string, work: Promise<unknown>) => Promise<unknown>;
 
@@ -79,4 +82,20 @@ export async function answerAll(world: World): Promise<boolean> {
     else await world.ledger.apply(changes.decideApproval(row, { ...decisionOf(row, 1), hash: null, edited: null }));
   }
   return open.length > 0;
+}
+
+/** A retry of all that did not complete, or of some jobs and some items of fan-outs, as `y` says. */
+export async function retry(world: World, run: RunSeq, y: number): Promise<unknown> {
+  if (y % 3 === 0) return await world.retry(run);
+  const rows = (await world.ledger.jobs(run)).filter((job) => job.state !== "completed");
+  const jobs: string[] = [];
+  const items: { job: string; ordinals: number[] }[] = [];
+  for (const [at, job] of rows.entries()) {
+    if (((y >> (at % 8)) & 1) === 0) continue;
+    const ended = job.kind === "single" ? [] : await world.ledger.items(job.seq, { states: ENDED, limit: 100 });
+    const ordinals = ended.filter((row, n) => row.attempts > 0 && (y + n) % 2 === 0).map((row) => row.ordinal);
+    if (ordinals.length > 0 && y % 3 === 1) items.push({ job: job.id, ordinals });
+    else jobs.push(job.id);
+  }
+  return await world.retry(run, { jobs, items });
 }

@@ -11,7 +11,7 @@ import { errorOf } from "../../src/testing/builders.ts";
 import type { FakeClock } from "../../src/testing/clock.ts";
 import { dumpSqlite } from "../../src/testing/sqlite-dump.ts";
 import { type Held, World } from "../../src/testing/world.ts";
-import { answerAll, ask, decide } from "./people.ts";
+import { answerAll, ask, decide, retry } from "./people.ts";
 import { type Action, GRAPHS, type Stage, stillHeld } from "./stage.ts";
 
 const LIMITER = { name: "db", key: "", spec: { concurrency: 2 } };
@@ -121,7 +121,7 @@ export class Simulation {
       case "cancel":
       case "halt":
       case "retry":
-        return await this.onRun(kind, x);
+        return await this.onRun(kind, x, y);
       case "die":
       case "bury":
         return await this.lose(kind, x);
@@ -365,13 +365,13 @@ export class Simulation {
     else this.held = this.held.filter((one) => one !== held);
   }
 
-  private async onRun(kind: "cancel" | "halt" | "retry", x: number): Promise<void> {
+  private async onRun(kind: "cancel" | "halt" | "retry", x: number, y: number): Promise<void> {
     const run = this.pick(this.runs, x);
     if (run === undefined) return;
     if (kind === "cancel") await this.attempt(`cancel ${run}`, this.world.cancel(run));
     else if (kind === "halt")
       await this.attempt(`halt ${run}`, this.ledger.apply(changes.haltRun(run, errorOf("critical"))));
-    else await this.attempt(`retry ${run}`, this.world.retry(run));
+    else await this.attempt(`retry ${run} by ${y}`, retry(this.world, run, y));
   }
 
   /** A worker falls silent: it is declared dead, and taken over now or later. Another one comes. */

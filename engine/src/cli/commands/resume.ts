@@ -2,6 +2,7 @@
 import { TenutoError } from "../../core/errors.ts";
 import { isRunEnd } from "../../core/model.ts";
 import type { RunRecord } from "../../ports/ledger.ts";
+import type { RetryRequest } from "../../runtime/retry.ts";
 import { type AttendOptions, attend, exitCodeOfRuns } from "../attend.ts";
 import { runDocument } from "../documents.ts";
 import { EXIT, exitCodeOf, tellFailure } from "../failure.ts";
@@ -29,12 +30,36 @@ export async function resume(cli: Cli, id: string | undefined, options: ResumeOp
   }
 }
 
-export async function retry(cli: Cli, id: string, options: ResumeOptions): Promise<number> {
+export interface RetryOptions extends ResumeOptions {
+  job?: string[];
+  items?: string[];
+}
+
+/** `pages:3,7-9`: a fan-out and ordinals of its items. @throws invalid_input */
+export function parseItems(given: string): { job: string; ordinals: number[] } {
+  const at = given.lastIndexOf(":");
+  const ordinals: number[] = [];
+  for (const part of at <= 0 ? [""] : given.slice(at + 1).split(",")) {
+    const found = /^(\d{1,9})(?:-(\d{1,9}))?$/.exec(part.trim());
+    const [first, last] = [Number(found?.[1]), Number(found?.[2] ?? found?.[1])];
+    if (found === null || last < first || last - first >= MOST_ITEMS)
+      throw new TenutoError("invalid_input", `--items ${given}: there must be a job, a colon, and numbers of items`, {
+        hint: `For example --items pages:3,7-9, at most ${MOST_ITEMS} of them.`,
+      });
+    for (let ordinal = first; ordinal <= last; ordinal++) ordinals.push(ordinal);
+  }
+  return { job: given.slice(0, at), ordinals };
+}
+
+const MOST_ITEMS = 10_000;
+
+export async function retry(cli: Cli, id: string, options: RetryOptions): Promise<number> {
+  const request = { jobs: options.job ?? [], items: (options.items ?? []).map(parseItems) };
   const place = await openForWork(cli, workOptions(options));
   try {
     const { client } = place.tenuto;
     const run = await client.run(id);
-    const jobs = await reopen(place, run);
+    const jobs = await reopen(place, run, request);
     cli.out.say(`Run ${run.id} is open again: ${counted(jobs, "job")} to do.`);
     if (options.detach === true) {
       cli.out.data(run.id);
@@ -47,7 +72,7 @@ export async function retry(cli: Cli, id: string, options: ResumeOptions): Promi
   }
 }
 
-async function reopen(place: WorkingPlace, run: RunRecord): Promise<number> {
+async function reopen(place: WorkingPlace, run: RunRecord, request: RetryRequest): Promise<number> {
   if (!isRunEnd(run.state)) {
     throw new TenutoError(
       "illegal_transition",
@@ -62,7 +87,7 @@ async function reopen(place: WorkingPlace, run: RunRecord): Promise<number> {
       hint: `To do it all again, start a new run: tenuto run ${run.pipeline}`,
     });
   }
-  return (await place.tenuto.client.retry(run.id)).jobs;
+  return (await place.tenuto.client.retry(run.id, request)).jobs;
 }
 
 export function workOptions(options: ResumeOptions) {

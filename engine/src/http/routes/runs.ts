@@ -242,7 +242,7 @@ export const runHandlers: Handlers = {
   },
   retryRun: async (call) => {
     const run = await runOf(call);
-    const { jobs } = await call.services.backend.client.retry(run.id);
+    const { jobs } = await call.services.backend.client.retry(run.id, call.body);
     return { json: { id: run.id, jobs }, status: 202 };
   },
   rerunRun: async (call) => {

@@ -114,6 +114,7 @@ function saveFanouts(statements: Statements, unit: Unit): void {
         row.failed,
         row.skipped,
         row.stopped,
+        row.errorRate,
         row.lastOrdinal,
         row.progressAt,
         row.job,
@@ -196,7 +197,8 @@ function saveOther(statements: Statements, effect: Effect, { at, cache }: Unit):
     case "reopenItems":
       statements.of(SQL.uncoverItems).run(effect.job, effect.job);
       statements.of(SQL.dropWindows).run(effect.job);
-      statements.of(SQL.reopenItems).run(effect.job);
+      if (effect.ordinals === null) statements.of(SQL.reopenItems).run(effect.job);
+      else statements.of(SQL.reopenTheseItems).run(effect.job, JSON.stringify(effect.ordinals));
       return;
     case "itemKeys":
       for (const { ordinal, hash } of effect.keys)

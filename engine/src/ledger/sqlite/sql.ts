@@ -133,7 +133,7 @@ export const SQL = {
     "INSERT INTO attempt (job, number, epoch, boot, state, started_at, ended_at, error) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
   insertFanout: insert("fanout", FANOUT_COLUMNS),
   updateFanout: `UPDATE fanout SET cursor = ?, slots_used = ?, leased = ?, retry_cursor = ?, released = ?, window_epoch = ?, completed = ?, failed = ?, skipped = ?,
-    stopped = ?, last_ordinal = ?, progress_at = ? WHERE job = ?`,
+    stopped = ?, error_rate = ?, last_ordinal = ?, progress_at = ? WHERE job = ?`,
   putWindow:
     "INSERT INTO item_window (job, start, stop, open, epoch, boot, slots) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (job, start) DO UPDATE SET open = excluded.open, epoch = excluded.epoch, boot = excluded.boot, slots = excluded.slots",
   updateWindow: "UPDATE item_window SET open = ?, boot = ?, slots = ? WHERE job = ? AND start = ? AND epoch = ?",
@@ -143,6 +143,8 @@ export const SQL = {
     due_at = excluded.due_at, ended_at = excluded.ended_at WHERE item.state = 'pending'`,
   reopenItems:
     "UPDATE item SET state = 'pending', attempts = 0, error = NULL, due_at = NULL, ended_at = NULL WHERE job = ? AND state IN ('failed', 'skipped', 'cancelled') AND attempts > 0",
+  reopenTheseItems:
+    "UPDATE item SET state = 'pending', attempts = 0, error = NULL, due_at = NULL, ended_at = NULL WHERE job = ? AND ordinal IN (SELECT value FROM json_each(?)) AND state IN ('failed', 'skipped', 'cancelled') AND attempts > 0",
   // Items of windows that nobody finished get rows, so that the retry cursor finds them.
   uncoverItems: `WITH RECURSIVE open (ordinal, stop) AS (
       SELECT start, stop FROM item_window WHERE job = ?

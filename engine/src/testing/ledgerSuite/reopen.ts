@@ -1,5 +1,6 @@
 /** Topic: retry of failed and cancelled runs: only what did not complete runs again. */
 import assert from "node:assert/strict";
+import { reopenRun } from "../../core/changes.ts";
 import { errorOf } from "../builders.ts";
 import { codeOf, type Held } from "../world.ts";
 import { calm, type Topic } from "./suite.ts";
@@ -187,6 +188,101 @@ export const reopen: Topic = {
       await world.cancel(run.seq);
       const codes = await Promise.all([codeOf(world.retry(run.seq)), codeOf(world.retry(run.seq))]);
       assert.deepEqual(codes, [null, "illegal_transition"]);
+    },
+    "some jobs: what was skipped because of them follows, other failures stay": async ({ world, sound }) => {
+      const boot = await world.boot();
+      const run = await world.start("a b c(a) d(b) e(a,b)");
+      for (const held of await world.claim(boot)) await world.fail(held, errorOf("permanent"));
+      assert.deepEqual(await world.retry(run.seq, { jobs: ["a"] }), { jobs: 2 });
+      await sound();
+      await world.finish(boot);
+      assert.match(await world.states(run.seq), /^a:completed b:failed c:completed d:skipped\S* e:skipped\S*$/);
+      assert.equal((await world.run(run.seq)).state, "failed");
+      assert.equal(await codeOf(world.retry(run.seq, { jobs: ["e"] })), "cannot_resume");
+      assert.equal(await codeOf(world.retry(run.seq, { jobs: ["a", "b"] })), "invalid_input");
+      assert.deepEqual(await world.retry(run.seq, { jobs: ["e", "b"] }), { jobs: 3 });
+      await world.finish(boot);
+      assert.equal((await world.run(run.seq)).state, "completed");
+    },
+    "some jobs: the next stages are let in only once nothing before them stays failed": async ({ world, sound }) => {
+      const boot = await world.boot();
+      const run = await world.start("a b | c d(a) | e");
+      for (const held of await world.claim(boot)) await world.fail(held, errorOf("permanent"));
+      assert.equal(await codeOf(world.retry(run.seq, { jobs: ["c"] })), "cannot_resume");
+      assert.deepEqual(await world.retry(run.seq, { jobs: ["a"] }), { jobs: 2 });
+      await world.finish(boot);
+      await sound();
+      assert.match(await world.states(run.seq), /^a:completed b:failed c:skipped\S* d:completed e:skipped\S*$/);
+      assert.deepEqual(await world.retry(run.seq, { jobs: ["b"] }), { jobs: 3 });
+      await world.finish(boot);
+      await sound();
+      assert.equal((await world.run(run.seq)).state, "completed", await world.states(run.seq));
+    },
+    "some jobs: a stage that stays behind a failed one keeps the next from starting": async ({ world, sound }) => {
+      const boot = await world.boot();
+      const run = await world.start("x y | b() c | d");
+      for (const held of await world.claim(boot))
+        if (held.id === "y") await world.complete(held);
+        else await world.fail(held, errorOf("permanent"));
+      assert.match(await world.states(run.seq), /^x:failed y:completed b:failed c:skipped\S* d:skipped\S*$/);
+      assert.deepEqual(await world.retry(run.seq, { jobs: ["b"] }), { jobs: 1 });
+      await world.finish(boot);
+      await sound();
+      assert.match(await world.states(run.seq), /^x:failed y:completed b:completed c:skipped\S* d:skipped\S*$/);
+    },
+    "some jobs: a child brings its parent, not its siblings; a parent brings its children": async ({
+      world,
+      sound,
+    }) => {
+      const boot = await world.boot();
+      const run = await world.start("a b(a)");
+      const held = await world.claimJob(boot, run.seq, "a");
+      for (const key of ["one", "two"]) await world.spawn(held, key);
+      await world.park(held, null, "children", 2);
+      for (const key of ["one", "two"])
+        await world.fail(await world.claimJob(boot, run.seq, `a/${key}`), errorOf("permanent"));
+      await world.fail(await world.claimJob(boot, run.seq, "a"), errorOf("permanent"));
+      assert.deepEqual(await world.retry(run.seq, { jobs: ["a/one"] }), { jobs: 3 });
+      await sound();
+      await world.finish(boot);
+      assert.equal(await world.states(run.seq), "a:completed b:completed a/one:completed a/two:failed");
+    },
+    "what was chosen from an older state of the run is refused": async ({ world, ledger }) => {
+      const boot = await world.boot();
+      const run = await world.start("a b");
+      for (const held of await world.claim(boot)) await world.fail(held, errorOf("permanent"));
+      const { rowVersion } = await world.run(run.seq);
+      const { seq } = await world.job(run.seq, "a");
+      const choice = { rowVersion: rowVersion - 1, jobs: [seq], items: [] };
+      assert.equal(await codeOf(ledger.apply(reopenRun(run.seq, choice))), "conflict");
+      assert.deepEqual(await ledger.apply(reopenRun(run.seq, { ...choice, rowVersion })), { jobs: 1 });
+    },
+    "some items: only these run again, all of them, and the others stay failed": async ({ world, ledger, sound }) => {
+      const boot = await world.boot();
+      const run = await world.start("a*");
+      const held = await world.claimJob(boot, run.seq, "a");
+      await world.expand(held, 10, { errorRate: 1, window: 5, concurrency: 1 });
+      for (const states of ["failed", "skipped"] as const)
+        await world.settleAll((await world.leaseWindow(held.job, boot, null, 1)) as Held, states);
+      await world.fail(await world.claimJob(boot, run.seq, "a"), errorOf("permanent"));
+      const choose = (...ordinals: number[]) => world.retry(run.seq, { items: [{ job: "a", ordinals }] });
+      assert.equal(await codeOf(choose(10)), "invalid_input");
+      assert.equal(await codeOf(choose()), "invalid_input");
+      assert.deepEqual(await choose(8, 1, 1), { jobs: 1 });
+      await sound();
+      await world.park(await world.claimJob(boot, run.seq, "a"), null, "items");
+      const window = (await world.leaseWindow(held.job, boot, null, 1)) as Held;
+      await world.settleAll(window);
+      await sound();
+      const fanout = await ledger.fanout(held.job);
+      assert.deepEqual([fanout?.completed, fanout?.failed, fanout?.skipped, fanout?.stopped], [2, 4, 4, 0]);
+      const done = await ledger.items(held.job, { states: ["completed"], limit: 100 });
+      assert.deepEqual(
+        done.map((row) => row.ordinal),
+        [1, 8],
+      );
+      await world.finish(boot);
+      assert.equal((await world.run(run.seq)).state, "completed");
     },
   },
 };
