@@ -13,9 +13,9 @@ import type { Clock } from "../../ports/clock.ts";
 import type { Change, Claimed, ClaimRequest, ClaimTicket, SliceOf } from "../../ports/ledger.ts";
 import { ClaimMemory, type Committed, type Outcome } from "../decide.ts";
 import { execute, NumberMemory } from "./commit.ts";
-import { type Connection, type OpenOptions, openDatabase } from "./open.ts";
+import { type OpenOptions, openDatabase } from "./open.ts";
+import { SqliteReads } from "./reads.ts";
 import { SQL } from "./sql.ts";
-import { Statements } from "./statements.ts";
 import { isBusy, storageError } from "./storage-error.ts";
 import { WatchedFile } from "./watched-file.ts";
 
@@ -55,10 +55,8 @@ const CHECK_LOG_EVERY = 512;
 const WORTH_PAGES = 2_000;
 const FEW_PAGES = 400;
 
-/** Writing half of the ledger; `reads.ts` and `upkeep.ts` complete it. */
-export class SqliteWriter {
-  readonly db: Connection;
-  readonly statements: Statements;
+/** Writing half of the ledger; `upkeep.ts` completes it. */
+export class SqliteWriter extends SqliteReads {
   protected readonly options: SqliteOptions;
   private queue: Entry[] = [];
   private claims: { request: ClaimRequest; resolve(claimed: Claimed[]): void; reject(error: unknown): void }[] = [];
@@ -83,9 +81,8 @@ export class SqliteWriter {
   protected closed = false;
 
   constructor(options: SqliteOptions) {
+    super(openDatabase(options));
     this.options = options;
-    this.db = openDatabase(options);
-    this.statements = new Statements(this.db);
     this.lastDataVersion = this.dataVersion();
     this.file = new WatchedFile(options.path);
     this.lookForUnfinished();

@@ -8,9 +8,8 @@ import Database from "better-sqlite3";
 import { TenutoError } from "../../core/errors.ts";
 import type { BootRow, BootSeq } from "../../core/model.ts";
 import type { KeepAlive, Ledger, PruneResult } from "../../ports/ledger.ts";
-import type { SqliteOptions } from "./ledger.ts";
+import { type SqliteOptions, SqliteWriter } from "./ledger.ts";
 import { pruneRuns } from "./prune.ts";
-import { SqliteDeliveries } from "./reads-deliveries.ts";
 import { SQL } from "./sql.ts";
 import { isBusy, storageError } from "./storage-error.ts";
 
@@ -40,7 +39,7 @@ function assertSound(copy: string, original: string): void {
   }
 }
 
-export class SqliteLedger extends SqliteDeliveries implements Ledger {
+export class SqliteLedger extends SqliteWriter implements Ledger {
   private keepers = new Set<KeepAlive>();
 
   /** A write outside the group commit, for rows that no decision looks at; waits for a lock without blocking. */
