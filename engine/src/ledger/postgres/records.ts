@@ -10,4 +10,4 @@ export const RECORD_SQL = Object.fromEntries(
     table,
     Object.fromEntries(Object.entries(statements).map(([name, sql]) => [name, toPostgres(sql)])),
   ]),
-) as { readonly [T in RecordTable]: (typeof SHARED)[T] };
+) as unknown as { readonly [T in RecordTable]: (typeof SHARED)[T] };
