@@ -62,8 +62,8 @@ export function discoveryJobs(ratePerSecond: number) {
 }
 
 /** Pages at a time from one site; more where it is one's own and nothing holds the pace. */
-const PAGES_AT_A_TIME = 5;
-const PAGES_UNLIMITED = 16;
+export const PAGES_AT_A_TIME = 5;
+export const PAGES_UNLIMITED = 16;
 
 export function extractionJobs(ratePerSecond: number) {
   const unlimited = ratePerSecond > UNLIMITED_ABOVE;

@@ -1,19 +1,20 @@
 /**
  * Figures of the crawl on the made-up site of 1,134 members: what kills cost, how well a rate is kept, how near a bare loop it comes.
  *
- *   node --conditions=source systems/associations/dev/crawl-figures.ts [--kills 20] [--rates 40,100] [--seed 1] [--only kills|rates|speed]
+ *   node --conditions=source systems/associations/dev/crawl-figures.ts [--kills 20] [--rates 20,60] [--rounds 5] [--seed 1]
+ *     [--only kills|rates|speed]
  *
- * kills: the engine, a process of its own, is ended with SIGKILL at random moments and started again each time; no page may be fetched
- * twice except those in flight, and records.jsonl must be the one of an undisturbed run. Times are of this machine at this moment.
+ * The site lives in this process; the engine and the bare loops live in processes of their own, as a crawler and a site do.
+ * Times are of this machine at this moment: what is compared is run in turns. The figures are kept in FIGURES.md.
  */
-import { spawn } from "node:child_process";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { openTenuto } from "tenuto";
 import { Agent, fetch } from "undici";
-import { randomness } from "../fixtures/members.ts";
+import { exited, startChild } from "../fixtures/child.ts";
+import { killAndGoOn } from "../fixtures/kills.ts";
 import type { FixtureSite } from "../fixtures/site.ts";
 import { FIXTURE_CODE, startSite, writeSiteConfig } from "../fixtures/site.ts";
 import { associationsPipeline } from "../pipeline.ts";
@@ -22,25 +23,27 @@ const { values: options } = parseArgs({
   options: {
     kills: { type: "string", default: "20" },
     rates: { type: "string", default: "20,60" },
+    rounds: { type: "string", default: "5" },
     seed: { type: "string", default: "1" },
     only: { type: "string", default: "" },
-    /** Set for the child: folder and rate. */
+    /** Set for a child: folder of a crawl, or address of the site for a bare loop over the paths that it is sent. */
     child: { type: "string" },
-    rate: { type: "string", default: "100000" },
+    bare: { type: "string" },
+    at: { type: "string", default: "16" },
   },
 });
 
-/** What was asked for so long before a kill is complete, whatever the ledger says. */
-const LONG_AGO_MS = 3_000;
+const UNLIMITED = 100_000;
 
-if (options.child !== undefined) await extract(options.child, Number(options.rate));
+if (options.child !== undefined) await extract(options.child, UNLIMITED);
+else if (options.bare !== undefined) await bareLoop(options.bare, Number(options.at));
 else await main();
 
 async function main(): Promise<void> {
   const wanted = (name: string) => options.only === "" || options.only === name;
   if (wanted("kills")) await measureKills(Number(options.kills), Number(options.seed));
   if (wanted("rates")) for (const rate of options.rates.split(",")) await measureRate(Number(rate));
-  if (wanted("speed")) await measureSpeed();
+  if (wanted("speed")) await measureSpeed(Number(options.rounds));
 }
 
 /** Starts the run below `folder`, or goes on with it. */
@@ -55,89 +58,41 @@ async function extract(folder: string, ratePerSecond: number): Promise<void> {
   }
 }
 
-async function prepared(site: FixtureSite, name: string, ratePerSecond = 100_000): Promise<string> {
+/** As many at a time as `width`, nothing kept and nothing read. */
+async function bareLoop(url: string, width: number): Promise<void> {
+  const paths = JSON.parse(await readFile(process.env.PATHS!, "utf8")) as string[];
+  const agent = new Agent({ connections: width });
+  let next = 0;
+  const loop = async () => {
+    for (let at = next++; at < paths.length; at = next++)
+      await (await fetch(url + paths[at], { dispatcher: agent })).text();
+  };
+  await Promise.all(Array.from({ length: width }, loop));
+  await agent.close();
+}
+
+async function prepared(site: FixtureSite, name: string, ratePerSecond = UNLIMITED): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), `figures-${name}-`));
   await writeSiteConfig(join(folder, "config"), site.url, { ratePerSecond, members: site.members.length });
   return folder;
 }
 
-/** Records without what differs between any two runs: times, run ids. */
-async function recordsOf(folder: string): Promise<string[]> {
-  const text = await readFile(join(folder, "data/raw", FIXTURE_CODE, "records.jsonl"), "utf8");
-  return text
-    .trim()
-    .split("\n")
-    .map((line) => line.replaceAll(/"(extracted_at|job_id)":"[^"]*"/g, '"$1":""'));
-}
-
 async function measureKills(kills: number, seed: number): Promise<void> {
-  const random = randomness(seed);
   const site = await startSite({ retryAfterSeconds: 0 });
-  const calm = await prepared(site, "calm");
-  const disturbed = await prepared(site, "kills");
+  const folders = [await prepared(site, "calm"), await prepared(site, "kills")] as const;
   try {
-    await extract(calm, 100_000);
-    const expected = await recordsOf(calm);
+    await extract(folders[0], UNLIMITED);
     site.requests.clear();
-    const asked = new Map<string, number>();
-    const complete = new Set<string>();
-    let again = 0;
-    let wrong = 0;
-    let total = 0;
-    site.onRequest = (_, path) => {
-      total++;
-      if (complete.has(path) && path !== site.faults.limited) wrong++;
-      else if (asked.has(path)) again++;
-      asked.set(path, performance.now());
-    };
-    // Moments spread over the whole work, by what has been asked for so far; the last ones fall into the writing.
-    const points = Array.from({ length: kills }, () => Math.floor(random() * 1_150)).sort(
-      (left, right) => left - right,
-    );
-    let done = false;
-    for (const [at, point] of points.entries()) {
-      if (done) break;
-      const child = startChild(disturbed);
-      const ended = new Promise<number | null>((resolve) => child.once("exit", resolve));
-      const delayMs = random() * 40;
-      const killer = setInterval(() => asked.size >= point && setTimeout(() => child.kill("SIGKILL"), delayMs), 5);
-      done = (await ended) === 0;
-      clearInterval(killer);
-      if (!done) for (const path of await completed(disturbed, site.url)) complete.add(path);
-      const now = performance.now();
-      for (const [path, when] of asked) if (now - when > LONG_AGO_MS) complete.add(path);
-      console.log(`  kill ${at + 1}: ${asked.size} addresses, ${total} requests so far`);
-    }
-    if (!done && (await new Promise((resolve) => startChild(disturbed).once("exit", resolve))) !== 0)
-      throw new Error("the last process failed");
-    const records = await recordsOf(disturbed);
-    const same = records.length === expected.length && records.every((record, at) => record === expected[at]);
+    const start = () => startChild(import.meta.filename, ["--child", folders[1]]);
+    const found = await killAndGoOn(site, { folders, kills, seed, start, say: (text) => console.log(`  ${text}`) });
+    const { again, slots, complete, oldestMs, records, identical, requests } = found;
     console.log(
-      `kills: ${kills}; ${asked.size} addresses, ${again} asked again while in flight, ${wrong} asked again though complete; ${records.length} records, ${same ? "identical to" : "DIFFERENT from"} the undisturbed run`,
+      `kills: ${found.kills}; ${requests} requests; ${again.length} pages asked again, at most ${found.mostAgain} after one kill (${slots} at a time): ${found.unanswered} not answered when it fell, ${found.answered} answered and not yet on disk, the oldest for ${oldestMs.toFixed(0)} ms; ${complete} that were on disk; ${records} records, ${identical ? "identical to" : "DIFFERENT from"} the undisturbed run`,
     );
   } finally {
     await site.close();
-    await Promise.all([calm, disturbed].map((folder) => rm(folder, { recursive: true, force: true })));
+    await Promise.all(folders.map((folder) => rm(folder, { recursive: true, force: true })));
   }
-}
-
-/** The members whose items the ledger has as completed: what it has is never asked for again. */
-async function completed(folder: string, siteUrl: string): Promise<string[]> {
-  const tenuto = await openTenuto({ home: join(folder, "home"), pipelines: [associationsPipeline()], work: false });
-  try {
-    const [run] = await tenuto.client.runs();
-    if (run === undefined) return [];
-    const items = await tenuto.client.items(run.id, "fetch", { states: ["completed"], limit: 2_000 }).catch(() => []);
-    const urls = items.map(({ result }) => (JSON.parse(result ?? "{}") as { url?: string }).url ?? "");
-    return urls.filter((url) => url.startsWith(siteUrl)).map((url) => url.slice(siteUrl.length));
-  } finally {
-    await tenuto.close();
-  }
-}
-
-function startChild(folder: string) {
-  const args = ["--conditions=source", import.meta.filename, "--child", folder, "--rate", options.rate];
-  return spawn(process.execPath, args, { stdio: ["ignore", "ignore", "inherit"] });
 }
 
 async function measureRate(ratePerSecond: number): Promise<void> {
@@ -145,9 +100,9 @@ async function measureRate(ratePerSecond: number): Promise<void> {
   const folder = await prepared(site, "rate", ratePerSecond);
   const times: number[] = [];
   // From the first member to the last: between the jobs before, nothing is asked for.
-  site.onRequest = (_, path) => void (/^\/members\/\d/.test(path) && times.push(performance.now()));
+  site.onRequest = (_, path) => void (isMember(path) && times.push(performance.now()));
   try {
-    await extract(folder, 100_000);
+    await extract(folder, UNLIMITED);
     const seconds = (times.at(-1)! - times[0]!) / 1000;
     const measured = (times.length - 1) / seconds;
     const off = (100 * (measured - ratePerSecond)) / ratePerSecond;
@@ -160,37 +115,68 @@ async function measureRate(ratePerSecond: number): Promise<void> {
   }
 }
 
-/** Crawl without a limit, then a bare loop over the same addresses with as many at a time, against the same server. */
-async function measureSpeed(): Promise<void> {
+function isMember(path: string): boolean {
+  return /^\/members\/\d/.test(path);
+}
+
+interface Pace {
+  members: number;
+  all: number;
+}
+
+/** Requests a second as the site saw them: the members' pages alone, and everything from the first request to the last. */
+async function paceOf(site: FixtureSite, child: () => ReturnType<typeof startChild>): Promise<Pace> {
+  const all: number[] = [];
+  const members: number[] = [];
+  site.onRequest = (_, path) => {
+    const now = performance.now();
+    all.push(now);
+    if (isMember(path)) members.push(now);
+  };
+  const code = await exited(child());
+  site.onRequest = null;
+  if (code !== 0) throw new Error(`the process ended with ${code}`);
+  const rate = (times: number[]) => (1000 * (times.length - 1)) / (times.at(-1)! - times[0]!);
+  return { members: rate(members), all: rate(all) };
+}
+
+/** Crawl without a limit, and bare loops over the same addresses, in turns against the same server. */
+async function measureSpeed(rounds: number): Promise<void> {
   const site = await startSite({ retryAfterSeconds: 0 });
-  const agent = new Agent({ connections: 16 });
   const folders: string[] = [];
+  const paces = { crawl: [] as Pace[], loop16: [] as Pace[], loop1: [] as Pace[] };
   try {
-    for (let round = 1; round <= 3; round++) {
+    for (let round = 0; round < rounds; round++) {
       const folder = await prepared(site, "speed");
       folders.push(folder);
-      const times: number[] = [];
       site.requests.clear();
-      site.onRequest = () => void times.push(performance.now());
-      await extract(folder, 100_000);
-      const crawl = (times.length - 1) / ((times.at(-1)! - times[0]!) / 1000);
-      site.onRequest = null;
-      const paths = [...site.requests.keys()];
-      const startedAt = performance.now();
-      let next = 0;
-      const loop = async () => {
-        for (let at = next++; at < paths.length; at = next++)
-          await (await fetch(site.url + paths[at], { dispatcher: agent })).text();
-      };
-      await Promise.all(Array.from({ length: 5 }, loop));
-      const bare = paths.length / ((performance.now() - startedAt) / 1000);
-      console.log(
-        `speed: crawl and extraction ${crawl.toFixed(0)}/s, bare loop ${bare.toFixed(0)}/s, ${((100 * crawl) / bare).toFixed(0)} %`,
-      );
+      paces.crawl.push(await paceOf(site, () => startChild(import.meta.filename, ["--child", folder])));
+      const list = join(folder, "paths.json");
+      await writeFile(list, JSON.stringify([...site.requests.keys()]));
+      for (const [name, width] of [
+        ["loop16", "16"],
+        ["loop1", "1"],
+      ] as const)
+        paces[name].push(
+          await paceOf(site, () =>
+            startChild(import.meta.filename, ["--bare", site.url, "--at", width], { PATHS: list }),
+          ),
+        );
+      report(`round ${round + 1}`, (name) => paces[name].at(-1)!);
     }
+    const median = (list: Pace[], part: keyof Pace) =>
+      list.map((pace) => pace[part]).sort((a, b) => a - b)[list.length >> 1]!;
+    report("median", (name) => ({ members: median(paces[name], "members"), all: median(paces[name], "all") }));
   } finally {
-    await agent.close();
     await site.close();
     await Promise.all(folders.map((folder) => rm(folder, { recursive: true, force: true })));
+  }
+
+  function report(title: string, of: (name: keyof typeof paces) => Pace): void {
+    const [crawl, loop16, loop1] = [of("crawl"), of("loop16"), of("loop1")];
+    const share = (part: number, whole: number) => `${((100 * part) / whole).toFixed(0)} %`;
+    console.log(
+      `speed, ${title}: members' pages ${crawl.members.toFixed(0)}/s; bare loop, 16 at a time ${loop16.members.toFixed(0)}/s (${share(crawl.members, loop16.members)}), one by one ${loop1.members.toFixed(0)}/s (${share(crawl.members, loop1.members)}); with the directory before them ${crawl.all.toFixed(0)}/s (${share(crawl.all, loop16.all)}, ${share(crawl.all, loop1.all)})`,
+    );
   }
 }

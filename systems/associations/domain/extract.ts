@@ -112,12 +112,33 @@ function differs(left: unknown, right: unknown): boolean {
 
 /** The page without its frame: the association's own name, phone and links stand there. */
 function mainPart(page: Page): Scope {
-  const body = page.$("body").clone();
-  body
-    .find(
-      "nav, footer, aside, .sidebar, .breadcrumb, .breadcrumbs, .related, [role='navigation'], [role='contentinfo']",
-    )
-    .remove();
-  body.find("header").not("main header, article header, [role='main'] header").remove();
-  return cleanText(body.text()) === "" ? page.$("body") : body;
+  const body = page.$("body");
+  const whole = body.get(0);
+  if (whole === undefined) return body;
+  const main = page.$(copyWithoutFrames(whole, false));
+  return cleanText(main.text()) === "" ? body : main;
+}
+
+const FRAME_CLASSES = /(^|\s)(sidebar|breadcrumbs?|related)(\s|$)/;
+
+function copyWithoutFrames(node: any, insideMain: boolean): any {
+  const copy = node.cloneNode(false);
+  const inside = insideMain || node.name === "main" || node.name === "article" || node.attribs?.role === "main";
+  for (const child of node.children ?? []) {
+    if (isFrame(child, inside)) continue;
+    const part = copyWithoutFrames(child, inside);
+    part.parent = copy;
+    part.prev = copy.children.at(-1) ?? null;
+    if (part.prev !== null) part.prev.next = part;
+    copy.children.push(part);
+  }
+  return copy;
+}
+
+function isFrame(node: any, insideMain: boolean): boolean {
+  if (node.type !== "tag") return false;
+  const { class: words = "", role = "" } = node.attribs ?? {};
+  if (node.name === "nav" || node.name === "footer" || node.name === "aside") return true;
+  if (role === "navigation" || role === "contentinfo" || FRAME_CLASSES.test(words)) return true;
+  return node.name === "header" && !insideMain;
 }

@@ -15,6 +15,7 @@ import { cleanText, mayMatch } from "./page.ts";
 import type { Value } from "./parsers.ts";
 import { PARSERS } from "./parsers.ts";
 import { isProvince, regionOf } from "./places.ts";
+import { findNodes, isNode } from "./plain-selectors.ts";
 import type { Field, Schema } from "./schema.ts";
 import { select } from "./selectors.ts";
 import { jsonLdFor, jsonPath, microdata } from "./structured.ts";
@@ -76,10 +77,7 @@ export function extractFields(
   const source: Source = { page, scope, labels, single, hints, jsonLd: null, region: undefined };
   const found: FieldValues = { fields: Object.fromEntries(schema.fields.map(({ name }) => [name, null])), sources: {} };
   const address = findAddress(source, schema);
-  // The name finds the JSON-LD object, and the country says how its telephone numbers are read.
-  const rank = ({ name }: Field) => (name === "company_name" ? 0 : name === "country" ? 1 : 2);
-  const order = [...schema.fields].sort((a, b) => rank(a) - rank(b));
-  for (const field of order) {
+  for (const field of inOrder(schema)) {
     const best = findValue(source, field) ?? fromAddress(source, field, address);
     found.fields[field.name] = best?.value ?? field.default;
     if (best !== null) found.sources[field.name] = best.via;
@@ -92,6 +90,16 @@ export function extractFields(
     found.sources.country = "state";
   }
   return found;
+}
+
+const orders = new WeakMap<Schema, Field[]>();
+
+/** The name finds the JSON-LD object, and the country says how its telephone numbers are read. */
+function inOrder(schema: Schema): Field[] {
+  const rank = ({ name }: Field) => (name === "company_name" ? 0 : name === "country" ? 1 : 2);
+  const order = orders.get(schema) ?? [...schema.fields].sort((a, b) => rank(a) - rank(b));
+  orders.set(schema, order);
+  return order;
 }
 
 interface Source {
@@ -179,13 +187,12 @@ function* fallbacks({ page, scope, single }: Source, field: Field): Generator<st
     const headings = single
       ? ["main h1", "article h1", "h1", "main h2", "article h2"]
       : ["h1", "h2", "h3", "h4", "h5", "a.name", ".name", "strong a", "a", "strong", "b"];
-    for (const css of headings)
-      for (const node of scope.find(css).toArray().slice(0, 3)) yield cleanText(page.$(node).text());
+    for (const css of headings) for (const node of findNodes(scope, css, 3)) yield cleanText(page.$(node).text());
     if (!single && scope.is("a")) yield cleanText(scope.text());
   } else if (field.fallback === "tel_link") {
-    for (const node of scope.find("a[href^='tel:']").toArray()) yield page.$(node).attr("href") ?? "";
+    for (const node of findNodes(scope, "a[href^='tel:']")) yield page.$(node).attr("href") ?? "";
   } else if (field.fallback === "mailto_link") {
-    for (const node of scope.find("a[href^='mailto:']").toArray()) yield page.$(node).attr("href") ?? "";
+    for (const node of findNodes(scope, "a[href^='mailto:']")) yield page.$(node).attr("href") ?? "";
   } else if (field.fallback === "external_link") yield* externalLinks(page, scope);
 }
 
@@ -193,7 +200,7 @@ function* fallbacks({ page, scope, single }: Source, field: Field): Generator<st
 function* externalLinks(page: Page, scope: Scope): Generator<string> {
   const hosts = new Map<string, string>();
   // The whole record may be one link.
-  const links = [...(scope.is("a[href]") ? scope.toArray() : []), ...scope.find("a[href]").toArray()];
+  const links = [...(isNode(scope, "a[href]") ? scope.toArray() : []), ...findNodes(scope, "a[href]")];
   for (const node of links) {
     const url = URL.parse(page.$(node).attr("href") ?? "", page.base);
     if (url === null || !/^https?:$/.test(url.protocol) || sameSite(url.href, page.url) || isSocial(url.href)) continue;
@@ -239,7 +246,7 @@ function findAddress({ page, scope, labels }: Source, schema: Schema): Address |
   }
   for (const css of schema.address.selectors) {
     if (!mayMatch(page, css)) continue;
-    for (const node of scope.find(css).toArray().slice(0, 3)) {
+    for (const node of findNodes(scope, css, 3)) {
       const address = parseAddress(textLines(page.$(node)));
       if (address !== null) return address;
     }

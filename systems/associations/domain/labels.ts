@@ -2,6 +2,8 @@
 
 import type { Scope } from "./page.ts";
 import { cleanText } from "./page.ts";
+import { findNodes } from "./plain-selectors.ts";
+import { textOf } from "./xpath.ts";
 
 export interface Labelled {
   /** The value, line by line. */
@@ -21,6 +23,10 @@ const LINK = /\ue000([^\ue001]*)\ue001/g;
 
 /** The visible lines of an element; a line break ends one, and so does a block. */
 export function textLines(scope: Scope, options: { links?: boolean } = {}): string[] {
+  return linesOf(scope.toArray(), options);
+}
+
+function linesOf(nodes: readonly any[], options: { links?: boolean }): string[] {
   let text = "";
   const visit = (node: any): void => {
     if (node.type === "text") text += node.data.replace(/\s+/g, " ");
@@ -33,7 +39,7 @@ export function textLines(scope: Scope, options: { links?: boolean } = {}): stri
       if (block) text += "\n";
     }
   };
-  for (const node of scope.toArray()) visit(node);
+  for (const node of nodes) visit(node);
   return text
     .split("\n")
     .map(cleanText)
@@ -60,16 +66,25 @@ export function labelledValues(scope: Scope, known: ReadonlySet<string>): Map<st
 /** Definition lists and two-column rows say themselves which part is the label; a town called Street stays a value there. */
 function pairedValues(scope: Scope, known: ReadonlySet<string>): Map<string, Labelled> {
   const found = new Map<string, Labelled>();
-  for (const node of scope.find("dt, tr > :first-child").toArray()) {
-    const cell = scope.find(node);
-    const value = cell.next();
-    const isPair = node.name === "dt" ? value.is("dd") : value.is("td") && value.next().length === 0;
-    const label = isPair ? normalise(cell.text()) : "";
+  const firsts = [...findNodes(scope, "dt"), ...findNodes(scope, "tr").flatMap((row) => elementsIn(row).slice(0, 1))];
+  for (const cell of firsts) {
+    const [value, more] = elementsAfter(cell);
+    const isPair = cell.name === "dt" ? value?.name === "dd" : value?.name === "td" && more === undefined;
+    const label = isPair ? normalise(textOf(cell)) : "";
     if (!known.has(label) || found.has(label)) continue;
-    const lines = textLines(value, { links: true });
+    const lines = linesOf([value], { links: true });
     if (lines.length > 0) found.set(label, toLabelled(lines));
   }
   return found;
+}
+
+function elementsIn(node: any): any[] {
+  return (node.children ?? []).filter((child: any) => child.type === "tag");
+}
+
+function elementsAfter(node: any): any[] {
+  const siblings = node.parent === null ? [] : elementsIn(node.parent);
+  return siblings.slice(siblings.indexOf(node) + 1);
 }
 
 function splitLabel(line: string, known: ReadonlySet<string>): { label: string | null; rest: string } {

@@ -36,13 +36,10 @@ export interface PageSource {
 export function parsePage(source: PageSource): Page {
   const json = /\bjson\b/i.test(source.contentType ?? "") ? unwrapJson(source.text, source.url) : null;
   const $ = load(json?.html ?? source.text);
-  const scripts = $("script:not([src]):not([type='application/ld+json'])")
-    .toArray()
-    .map((node) => $(node).text())
-    .filter((text) => text.length > 40 && /[[{]\s*["'{\w]/.test(text));
-  $("script:not([type='application/ld+json']), style, noscript, template").remove();
+  const { scripts, unread, preformatted } = partsOf($);
+  for (const node of unread) $(node).remove();
   // Lines of preformatted text are lines like others.
-  for (const node of $("pre").toArray()) $(node).html(($(node).html() ?? "").trim().replace(/\r?\n/g, "<br>"));
+  for (const node of preformatted) $(node).html(($(node).html() ?? "").trim().replace(/\r?\n/g, "<br>"));
   const base = resolveUrl($("base[href]").first().attr("href"), source.url) ?? source.url;
   return {
     url: source.url,
@@ -54,6 +51,26 @@ export function parsePage(source: PageSource): Page {
     json: json?.value,
     scripts,
   };
+}
+
+/** Scripts that may hold data; what nobody reads on a page; and preformatted text. */
+function partsOf($: CheerioAPI): { scripts: string[]; unread: any[]; preformatted: any[] } {
+  const parts = { scripts: [] as string[], unread: [] as any[], preformatted: [] as any[] };
+  const visit = (node: any): void => {
+    const { name, attribs = {} } = node;
+    if (name === "script" && attribs.type === "application/ld+json") return;
+    if (name === "script" && attribs.src === undefined) {
+      const text = (node.children ?? []).map((child: any) => child.data ?? "").join("");
+      if (text.length > 40 && /[[{]\s*["'{\w]/.test(text)) parts.scripts.push(text);
+    }
+    if (name === "script" || name === "style" || name === "noscript" || name === "template") parts.unread.push(node);
+    else {
+      if (name === "pre") parts.preformatted.push(node);
+      for (const child of node.children ?? []) visit(child);
+    }
+  };
+  visit($.root().get(0));
+  return parts;
 }
 
 function wordsOf($: CheerioAPI): Page["words"] {

@@ -3,6 +3,7 @@ import { load } from "cheerio";
 import { ConfigError } from "./errors.ts";
 import type { Page, Scope } from "./page.ts";
 import { mayMatch } from "./page.ts";
+import { findNodes, isNode } from "./plain-selectors.ts";
 import type { XPathValue } from "./xpath.ts";
 import { compileXPath, textOf } from "./xpath.ts";
 
@@ -36,9 +37,9 @@ export function compileSelector(source: string): Selector {
 export function select(page: Page, scope: Scope, selector: Selector, max = 5): Match[] {
   if (selector.css !== null) {
     if (!mayMatch(page, selector.css)) return [];
-    const found = scope.find(selector.css).toArray();
+    const found = findNodes(scope, selector.css, max);
     // The item itself may be the element sought (`<a class="member" href>`).
-    if (found.length === 0 && scope.is(selector.css)) found.push(...scope.toArray());
+    if (found.length === 0 && isNode(scope, selector.css)) found.push(...scope.toArray());
     return found.slice(0, max).map((node) => ({ node }));
   }
   return scope

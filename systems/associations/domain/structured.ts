@@ -2,6 +2,7 @@
 
 import type { Page, Scope } from "./page.ts";
 import { cleanText } from "./page.ts";
+import { findNodes } from "./plain-selectors.ts";
 
 const NOT_A_COMPANY =
   /breadcrumb|listitem|itemlist|webpage|website|postaladdress|geocoordinates|imageobject|contactpoint|person|article|event|searchaction/i;
@@ -61,7 +62,7 @@ function comparable(name: string): string {
 /** The values of a microdata property that belong to a company, not to breadcrumbs or the page. */
 export function microdata(page: Page, scope: Scope, property: string): string[] {
   const values: string[] = [];
-  for (const node of scope.find(`[itemprop~='${property}']`).toArray()) {
+  for (const node of findNodes(scope, `[itemprop~='${property}']`)) {
     const element = page.$(node);
     const owner = element.parent().closest("[itemtype]").attr("itemtype") ?? "";
     const nested = /postaladdress|geocoordinates/i.test(owner);

@@ -2,7 +2,6 @@
 import type { Context } from "tenuto";
 import { z } from "zod";
 import { loadSchema } from "../../adapters/config.ts";
-import { ParseError } from "../../domain/errors.ts";
 import { extractPage } from "../../domain/extract.ts";
 import type { Fields } from "../../domain/field-values.ts";
 import type { ListShape } from "../../domain/general/list.ts";
