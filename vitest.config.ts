@@ -12,6 +12,7 @@ export default defineConfig({
       "ui/test/**/*.test.ts",
     ],
     exclude: ["**/node_modules/**", "**/dist/**"],
+    globalSetup: ["engine/test/postgres/setup.ts"],
     execArgv: ["--conditions=source"],
     pool: "forks",
     maxWorkers: 2,

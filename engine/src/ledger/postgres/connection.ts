@@ -32,6 +32,8 @@ export interface Database extends Session {
   readonly schema: string;
   /** Rows of a statement that changes nothing: asked again when the connection is lost. */
   read<T>(sql: string, values?: readonly unknown[], name?: string): Promise<T[]>;
+  /** Rows of one statement that may be made twice: asked again when the connection is lost. */
+  put<T>(sql: string, values?: readonly unknown[]): Promise<T[]>;
   /** BEGIN travels with the first statements, COMMIT with the last if `finish` is used. A throw rolls back. */
   transaction<R>(work: (session: Transaction) => Promise<R>): Promise<R>;
   /** Reads that all see the same moment. */
@@ -148,7 +150,7 @@ class PostgresDatabase implements Database {
   }
 
   /** One implicit transaction. Asked again where nothing can have been committed. */
-  private async alone(pool: Pool, statements: readonly Statement[], readOnly: boolean): Promise<Reply[]> {
+  private async alone(pool: Pool, statements: readonly Statement[], repeatable: boolean): Promise<Reply[]> {
     for (let attempt = 0; ; attempt++) {
       try {
         return await this.on(pool, async (wired) => {
@@ -156,7 +158,7 @@ class PostgresDatabase implements Database {
           return (await wired.send([wired.travels, ...statements], this.answerMs)).slice(1);
         });
       } catch (error) {
-        const again = isStalePlan(error) || (error instanceof LostConnection && (readOnly || !error.sent));
+        const again = isStalePlan(error) || (error instanceof LostConnection && (repeatable || !error.sent));
         if (!again || attempt >= 10) throw error;
       }
     }
@@ -177,6 +179,10 @@ class PostgresDatabase implements Database {
   async read<T>(sql: string, values: readonly unknown[] = [], name?: string): Promise<T[]> {
     const statement = name === undefined ? { sql, values } : { sql, values, name };
     return (await this.alone(this.reading, [statement], true))[0]?.rows as T[];
+  }
+
+  async put<T>(sql: string, values: readonly unknown[] = []): Promise<T[]> {
+    return (await this.alone(this.writing, [{ sql, values }], true))[0]?.rows as T[];
   }
 
   async transaction<R>(work: (session: Transaction) => Promise<R>): Promise<R> {

@@ -1,0 +1,45 @@
+/**
+ * The heartbeat thread of one boot: writes the heartbeat, by the database's clock, while the main loop ticks, and says when the
+ * boot has been declared dead. It has a connection of its own, so a main loop that computes does not lose its leases.
+ *
+ * Invariant: a heartbeat that gets no answer is given up in time for the next one; the lease runs out if none gets through.
+ */
+import { parentPort, workerData } from "node:worker_threads";
+import { openDatabase } from "./connection.ts";
+import { HEARTBEAT } from "./upkeep-sql.ts";
+
+const { url, boot, ticks, everyMs, stallMs } = workerData as {
+  url: string;
+  boot: number;
+  ticks: Int32Array;
+  everyMs: number;
+  stallMs: number;
+};
+
+const database = openDatabase({ url, writers: 1, readers: 0, waitMs: everyMs, answerMs: Math.max(everyMs, 1_000) });
+let lastTick = Atomics.load(ticks, 0);
+let lastTickAt = performance.now();
+
+/** Resolves after a while, or at once when the thread is to stop: then true. */
+async function pause(ms: number): Promise<boolean> {
+  const { async, value } = Atomics.waitAsync(ticks, 1, 0, ms);
+  return (async ? await value : value) !== "timed-out";
+}
+
+async function beat(): Promise<void> {
+  const tick = Atomics.load(ticks, 0);
+  const now = performance.now();
+  if (tick !== lastTick) {
+    lastTick = tick;
+    lastTickAt = now;
+  }
+  if (now - lastTickAt > stallMs) return;
+  try {
+    if ((await database.execute(HEARTBEAT, [boot])) === 0) parentPort?.postMessage("dead");
+  } catch {
+    // A server that is away: the next round tries again, and the lease runs out if it lasts.
+  }
+}
+
+while (!(await pause(everyMs))) await beat();
+await database.close();
