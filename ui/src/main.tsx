@@ -8,9 +8,11 @@ import { QueryClientProvider } from "@tanstack/react-query";
 import { RouterProvider } from "@tanstack/react-router";
 import { createRoot } from "react-dom/client";
 import { call, ProblemError } from "./api/client.ts";
-import { client } from "./api/queries.ts";
+import { client, counts, runs, session } from "./api/queries.ts";
 import { router } from "./routes.tsx";
+import { filterOf } from "./screens/runs.tsx";
 import { sayLogin } from "./shell/login.tsx";
+import { parseSearch } from "./url.tsx";
 
 /** `/login#TOKEN`: the token is good once, and goes no further than this request. */
 async function takeLogin(): Promise<void> {
@@ -26,6 +28,12 @@ async function takeLogin(): Promise<void> {
 }
 
 await takeLogin();
+// What the first screen needs is asked for at once, not one after the other.
+void client.prefetchQuery(session);
+if (location.pathname === "/") {
+  void client.prefetchQuery(counts);
+  void client.prefetchInfiniteQuery(runs(filterOf(parseSearch(location.search))));
+}
 createRoot(document.getElementById("root") as HTMLElement).render(
   <QueryClientProvider client={client}>
     <RouterProvider router={router} />

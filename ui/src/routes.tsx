@@ -65,6 +65,10 @@ const tree = root.addChildren([
     lazy(() => import("./screens/workers.tsx"), "WorkersScreen"),
   ),
   page(
+    "/webhooks",
+    lazy(() => import("./screens/webhooks.tsx"), "WebhooksScreen"),
+  ),
+  page(
     "/compare",
     lazy(() => import("./screens/compare.tsx"), "CompareScreen"),
   ),

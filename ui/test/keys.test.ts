@@ -41,7 +41,7 @@ describe.skipIf(place === null)("keys", { timeout: TIMEOUT }, () => {
 
   it("types before the lists are there: Enter waits for what the text means", async () => {
     const held = new Held();
-    await ui.page.route(/\/api\/(known-pipelines|templates)$/, held.take);
+    await ui.page.route(/\/api\/(known-pipelines|templates)(\?|$)/, held.take);
     await ui.open("/");
     await type("start nightly");
     await ui.page.getByRole("status").getByText("Looking").waitFor();
@@ -67,7 +67,7 @@ describe.skipIf(place === null)("keys", { timeout: TIMEOUT }, () => {
 
   it("calls the waiting off when more is typed, and keeps what was chosen by hand", async () => {
     const held = new Held();
-    await ui.page.route(/\/api\/(known-pipelines|templates)$/, held.take);
+    await ui.page.route(/\/api\/(known-pipelines|templates)(\?|$)/, held.take);
     await ui.open("/");
     await type("start d");
     await ui.page.getByText("Looking").waitFor();

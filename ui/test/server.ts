@@ -96,6 +96,15 @@ export class Served {
     return (await answer.json()) as T;
   }
 
+  async put(path: string, body: unknown): Promise<void> {
+    const answer = await fetch(`${this.url}${path}`, {
+      method: "PUT",
+      headers: { authorization: `Bearer ${this.token}`, "content-type": "application/json" },
+      body: JSON.stringify(body),
+    });
+    if (!answer.ok) throw new Error(`${path}: ${answer.status} ${await answer.text()}`);
+  }
+
   async run(pipeline: string, more: object = {}): Promise<string> {
     return (await this.api<{ id: string }>("/api/runs", { pipeline, ...more })).id;
   }

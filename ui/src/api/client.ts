@@ -8,12 +8,20 @@ import type * as contract from "tenuto/contract";
 
 type Of<T extends { _output: unknown }> = T["_output"];
 export type RunSummary = contract.RunSummary;
-export type Run = contract.Run;
+export interface Usage {
+  calls: number;
+  inputTokens: number;
+  outputTokens: number;
+  cost: number;
+}
+export type Run = contract.Run & { usage?: Usage | null };
 export type RunGraph = contract.RunGraph;
 export type GraphNode = RunGraph["nodes"][number];
 export type Stage = RunGraph["stages"][number];
 export type JobSummary = contract.JobSummary;
-export type Job = contract.Job;
+export type Job = contract.Job & {
+  used?: { how: "offered" | "input" | "read"; at: string; artifact: Artifact }[];
+};
 export type LogLine = contract.LogLine;
 export type Event = contract.Event;
 export type ServerFrame = contract.ServerFrame;
@@ -26,12 +34,26 @@ export type Artifact = Of<typeof contract.Artifact>;
 export type Lineage = Of<typeof contract.Lineage>;
 export type Approval = Of<typeof contract.Approval>;
 export type PipelineInfo = Of<typeof contract.PipelineInfo>;
-export type AgentInfo = Of<typeof contract.AgentInfo>;
+export interface Budget {
+  tokens?: number;
+  cost?: number;
+  calls?: number;
+  wallSeconds?: number;
+}
+export type AgentInfo = Of<typeof contract.AgentInfo> & {
+  usage?: Usage | null;
+  model?: string | null;
+  tools?: string[];
+  budget?: Budget | null;
+};
 export type TemplateInfo = Of<typeof contract.TemplateInfo>;
 export type Template = Of<typeof contract.Template>;
 export type Schedule = Of<typeof contract.Schedule>;
 export type Worker = Of<typeof contract.Worker>;
 export type Limiter = Of<typeof contract.Limiter>;
+export type Webhook = Of<typeof contract.Webhook>;
+export type Delivery = Of<typeof contract.Delivery>;
+export type Hook = Of<typeof contract.Hook>;
 export type Session = Of<typeof contract.Session>;
 export type Token = Of<typeof contract.Token>;
 export type AuditEntry = Of<typeof contract.AuditEntry>;

@@ -112,6 +112,12 @@ export const artifacts = (runId: string, of?: string) =>
     queryKey: ["artifacts", runId, of ?? ""],
     queryFn: () => call<api.Page<api.Artifact>>(address(runPath(runId, "/artifacts"), { job: of, limit: 1_000 })),
   });
+/** Of all runs, the newest first. */
+export const allArtifacts = (filter: { type?: string; name?: string; agent?: string; pipeline?: string }, limit = 50) =>
+  queryOptions({
+    queryKey: ["artifacts", "all", filter, limit],
+    queryFn: () => call<api.Page<api.Artifact>>(address("/api/artifacts", { ...filter, limit })),
+  });
 export const artifact = (sha: string) =>
   queryOptions({
     queryKey: ["artifact", sha],
@@ -138,11 +144,22 @@ export const approval = (id: string) =>
 const list = <T>(key: string, path: string) =>
   queryOptions({ queryKey: [key], queryFn: () => call<{ items: T[] }>(path) });
 export const pipelines = list<api.PipelineInfo>("pipelines", "/api/known-pipelines");
+/** Their names and versions, without stages and jobs. */
+export const brief = list<api.PipelineInfo>("brief pipelines", "/api/known-pipelines?brief=true");
 export const agents = list<api.AgentInfo>("agents", "/api/agents");
 export const templates = list<api.TemplateInfo>("templates", "/api/templates");
 export const schedules = list<api.Schedule>("schedules", "/api/schedules");
 export const limiters = list<api.Limiter>("limiters", "/api/limiters");
 export const tokens = list<api.Token>("tokens", "/api/tokens");
+export const webhooks = list<api.Webhook>("webhooks", "/api/webhooks");
+export const hooks = list<api.Hook>("hooks", "/api/hooks");
+export const deliveries = (hook: string, state: string | undefined) =>
+  queryOptions({
+    queryKey: ["deliveries", hook, state ?? ""],
+    queryFn: () =>
+      call<api.Page<api.Delivery>>(address(`/api/webhooks/${encodeURIComponent(hook)}/deliveries`, { state })),
+    refetchInterval: 5_000,
+  });
 export const workers = (state: string | undefined) =>
   queryOptions({
     queryKey: ["workers", state ?? ""],

@@ -1,17 +1,18 @@
 /** Items of a fan-out: filtered, and what failed retried, all or some. */
-import { useInfiniteQuery, useQueryClient } from "@tanstack/react-query";
+import { useInfiniteQuery } from "@tanstack/react-query";
 import { useState } from "react";
-import { call, type Item, type Job, type Run, runPath } from "../api/client.ts";
+import type { Item, Job, Run } from "../api/client.ts";
 import { items as itemsQuery } from "../api/queries.ts";
 import { counted } from "../parts/bytes.ts";
-import { argument, CopyAs } from "../parts/copy.tsx";
-import { Confirm } from "../parts/dialog.tsx";
 import { Json } from "../parts/json.tsx";
 import { Empty, Fault, Loading } from "../parts/screen.tsx";
 import { State } from "../parts/state.tsx";
 import { useSearch, useSetSearch } from "../url.tsx";
+import { RetryItems } from "./retry.tsx";
 
 const STATES = ["failed", "skipped", "completed", "running", "pending", "cancelled"];
+
+const canRunAgain = ({ state }: Item) => state === "failed" || state === "skipped" || state === "cancelled";
 
 export function Items({ run, job }: { run: Run; job: Job }) {
   const search = useSearch();
@@ -20,6 +21,13 @@ export function Items({ run, job }: { run: Run; job: Job }) {
   const query = useInfiniteQuery(itemsQuery(run.id, job.id, state));
   const [asked, ask] = useState(false);
   const rows = query.data?.pages.flatMap((page) => page.items) ?? [];
+  const [selected, setSelected] = useState<ReadonlySet<number>>(new Set());
+  const toggle = (ordinal: number) => {
+    const next = new Set(selected);
+    if (!next.delete(ordinal)) next.add(ordinal);
+    setSelected(next);
+  };
+  const again = rows.filter(canRunAgain).map(({ ordinal }) => ordinal);
   const canRetry = run.state === "failed" || run.state === "cancelled";
   const counts = job.items;
   return (
@@ -43,9 +51,20 @@ export function Items({ run, job }: { run: Run; job: Job }) {
           ))}
         </select>
         {canRetry && (
-          <button type="button" className="primary" onClick={() => ask(true)}>
-            Retry what failed
-          </button>
+          <>
+            <button type="button" className="primary" onClick={() => ask(true)}>
+              {selected.size === 0 ? "Retry what failed" : `Retry ${selected.size} selected`}
+            </button>
+            {again.length > 0 && (
+              <button
+                type="button"
+                className="quiet"
+                onClick={() => setSelected(selected.size === 0 ? new Set(again) : new Set())}
+              >
+                {selected.size === 0 ? "Select all shown" : "Select none"}
+              </button>
+            )}
+          </>
         )}
       </div>
       {query.error !== null && query.data === undefined ? (
@@ -57,7 +76,12 @@ export function Items({ run, job }: { run: Run; job: Job }) {
       ) : (
         <ul className="item-list">
           {rows.map((item) => (
-            <ItemRow key={item.ordinal} item={item} />
+            <ItemRow
+              key={item.ordinal}
+              item={item}
+              selected={selected.has(item.ordinal)}
+              select={canRetry && canRunAgain(item) ? () => toggle(item.ordinal) : null}
+            />
           ))}
         </ul>
       )}
@@ -66,41 +90,40 @@ export function Items({ run, job }: { run: Run; job: Job }) {
           More
         </button>
       )}
-      {asked && <Retry run={run} job={job} close={() => ask(false)} />}
+      {asked && (
+        <RetryItems
+          run={run}
+          job={job}
+          ordinals={[...selected].sort((a, b) => a - b)}
+          close={() => ask(false)}
+          done={() => setSelected(new Set())}
+        />
+      )}
     </div>
   );
 }
 
-function ItemRow({ item }: { item: Item }) {
+interface RowProps {
+  item: Item;
+  selected: boolean;
+  select: (() => void) | null;
+}
+
+function ItemRow({ item, selected, select }: RowProps) {
   return (
-    <li>
+    <li data-selected={selected}>
       <div className="item-line">
+        {select !== null && (
+          <input type="checkbox" aria-label={`Select item ${item.ordinal}`} checked={selected} onChange={select} />
+        )}
         <span className="num dim">{item.ordinal}</span>
         <State state={item.state} />
         {item.attempts > 1 && <span className="tag">attempt {item.attempts}</span>}
-        {item.error !== null && <span className="clip">{item.error.message}</span>}
+        {item.error !== null && <span className="item-error">{item.error.message}</span>}
       </div>
       {item.error === null && item.result !== null && (
         <Json value={item.result} label={`Result of item ${item.ordinal}`} />
       )}
     </li>
-  );
-}
-
-function Retry({ run, job, close }: { run: Run; job: Job; close: () => void }) {
-  const client = useQueryClient();
-  const path = runPath(run.id, "/retry");
-  const send = { method: "POST" as const, body: {} };
-  const act = async () => {
-    await call(path, send);
-    await client.invalidateQueries();
-  };
-  return (
-    <Confirm title={`Retry items of ${job.id}`} verb="Retry" close={close} act={act}>
-      <p>
-        Items that did not complete run again, and whatever else in the run did not complete. Completed items are kept.
-      </p>
-      <CopyAs cli={`tenuto runs retry ${argument(run.id)}`} path={path} send={send} />
-    </Confirm>
   );
 }

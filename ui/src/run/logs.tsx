@@ -1,18 +1,24 @@
-/** The log of a run or a job: coloured, searched, followed and paused, each line with an address, copied clean. */
+/**
+ * The log of a run or of jobs of it: opened at its end, coloured, searched, followed and paused, each line with an address,
+ * copied clean.
+ */
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { useDeferredValue, useEffect, useRef, useState } from "react";
+import { useEffect, useLayoutEffect, useRef, useState } from "react";
 import { type LogLine, runPath } from "../api/client.ts";
 import { Ansi, plainText } from "../parts/ansi.tsx";
 import { argument, Copy } from "../parts/copy.tsx";
 import { Empty, Fault, Loading } from "../parts/screen.tsx";
 import { clock, exact } from "../parts/time.tsx";
+import { Typed } from "../parts/typed.tsx";
 import { useKeys } from "../shell/keys.ts";
 import { useSearch, useSetSearch } from "../url.tsx";
-import { type LogAsked, useLogLines } from "./log-lines.ts";
+import { LogJobs } from "./log-jobs.tsx";
+import { type LogAsked, type LogState, useLogLines } from "./log-lines.ts";
 import { Output } from "./output.tsx";
 
 const AROUND = 100;
-const NEAR_END = 60;
+const NEAR_EDGE = 60;
+const LINE = 20;
 
 interface LogsProps {
   run: string;
@@ -24,27 +30,32 @@ export function Logs({ run, job, ended }: LogsProps) {
   const search = useSearch();
   const raw = job !== undefined && search["raw"] === "1";
   const line = Number(search["line"] ?? 0) || 0;
-  const find = useDeferredValue(search["log"]);
+  const find = search["log"];
   const [follow, setFollow] = useState(line === 0 && !ended);
-  const asked: LogAsked = { run, job, level: search["level"], find, since: Math.max(0, line - AROUND) };
+  const asked: LogAsked = {
+    run,
+    job,
+    jobs: job === undefined ? search["of"] : undefined,
+    level: search["level"],
+    find,
+    since: line === 0 ? null : Math.max(0, line - AROUND),
+  };
   const state = useLogLines(asked, follow);
   return (
     <div className="logs">
       <Bar run={run} job={job} state={state} follow={follow} setFollow={setFollow} />
       {raw ? (
         <Output run={run} job={job} />
-      ) : state.error !== null ? (
-        <Fault error={state.error} again={state.read} />
+      ) : state.error !== null && state.lines.length === 0 ? (
+        <Fault error={state.error} again={state.later} />
       ) : state.loading ? (
         <Loading lines={10} />
       ) : state.lines.length === 0 ? (
-        <Empty title={find === undefined ? "Nothing was logged." : "No line holds this."}>
-          {state.live && "Lines appear here as they are written."}
-        </Empty>
+        <Nothing state={state} searched={find !== undefined} />
       ) : (
         <Lines
-          lines={state.lines}
-          more={state.more ? state.read : null}
+          key={`${run} ${job} ${search["of"]} ${search["level"]} ${find} ${line}`}
+          state={state}
           follow={follow && state.live}
           stop={() => setFollow(false)}
           marked={line}
@@ -56,10 +67,28 @@ export function Logs({ run, job, ended }: LogsProps) {
   );
 }
 
+function Nothing({ state, searched }: { state: LogState; searched: boolean }) {
+  if (state.above)
+    return state.busy ? (
+      <Loading lines={10} />
+    ) : (
+      <Empty title={`No line from ${state.first.toLocaleString()} on is like this.`}>
+        <button type="button" onClick={state.earlier}>
+          Look further back
+        </button>
+      </Empty>
+    );
+  return (
+    <Empty title={searched ? "No line holds this." : "Nothing was logged."}>
+      {state.live && "Lines appear here as they are written."}
+    </Empty>
+  );
+}
+
 interface BarProps {
   run: string;
   job: string | undefined;
-  state: { lines: readonly LogLine[]; more: boolean; live: boolean };
+  state: LogState;
   follow: boolean;
   setFollow: (follow: boolean) => void;
 }
@@ -82,21 +111,8 @@ function Bar({ run, job, state, follow, setFollow }: BarProps) {
   );
   return (
     <div className="filters">
-      <input
-        ref={field}
-        type="search"
-        className="filter-text"
-        placeholder="Search the log"
-        aria-label="Search the log"
-        value={search["log"] ?? ""}
-        onChange={(event) => set({ log: event.target.value || undefined, line: undefined })}
-      />
-      {search["log"] !== undefined && (
-        <output className="num dim">
-          {state.lines.length.toLocaleString()}
-          {state.more ? "+" : ""} found
-        </output>
-      )}
+      <Typed name="log" label="Search the log" placeholder="Search the log" also={{ line: undefined }} field={field} />
+      {search["log"] !== undefined && <Found state={state} />}
       <select
         aria-label="Least level"
         value={search["level"] ?? ""}
@@ -106,6 +122,7 @@ function Bar({ run, job, state, follow, setFollow }: BarProps) {
         <option value="WARNING">Warnings and errors</option>
         <option value="ERROR">Errors</option>
       </select>
+      {job === undefined && <LogJobs run={run} />}
       {state.live && (
         <button type="button" aria-pressed={follow} onClick={() => setFollow(!follow)}>
           {follow ? "Pause" : "Follow"}
@@ -115,6 +132,12 @@ function Bar({ run, job, state, follow, setFollow }: BarProps) {
       {box("wrap", "Wrap")}
       {job !== undefined && box("raw", "Raw output")}
       <span className="spacer" />
+      <button type="button" className="quiet" onClick={() => set({ line: "1" })}>
+        Begin
+      </button>
+      <button type="button" className="quiet" onClick={() => set({ line: undefined })}>
+        End
+      </button>
       <Copy text={() => state.lines.map(({ message }) => plainText(message)).join("\n")}>Copy lines</Copy>
       <Copy text={`tenuto logs ${argument(run)}${job === undefined ? "" : ` ${argument(job)}`} --follow`}>
         Copy as CLI
@@ -126,9 +149,17 @@ function Bar({ run, job, state, follow, setFollow }: BarProps) {
   );
 }
 
+function Found({ state }: { state: LogState }) {
+  return (
+    <output className="num dim" aria-live="polite">
+      {state.lines.length.toLocaleString()}
+      {state.above || state.below ? "+" : ""} found{state.busy && state.above ? ", looking" : ""}
+    </output>
+  );
+}
+
 interface LinesProps {
-  lines: readonly LogLine[];
-  more: (() => void) | null;
+  state: LogState;
   follow: boolean;
   stop: () => void;
   marked: number;
@@ -136,27 +167,52 @@ interface LinesProps {
   named: boolean;
 }
 
-function Lines({ lines, more, follow, stop, marked, find, named }: LinesProps) {
+/** Keeps what is seen where it is when lines come or go above it. */
+function useKeptPlace(box: React.RefObject<HTMLDivElement | null>, lines: readonly LogLine[]): void {
+  const before = useRef(lines);
+  useLayoutEffect(() => {
+    const old = before.current;
+    before.current = lines;
+    const [first, was] = [lines[0]?.number, old[0]?.number];
+    if (box.current === null || first === undefined || was === undefined || first === was) return;
+    const moved =
+      first < was ? lines.findIndex(({ number }) => number >= was) : -old.findIndex(({ number }) => number >= first);
+    box.current.scrollTop += moved * LINE;
+  }, [box, lines]);
+}
+
+function Lines({ state, follow, stop, marked, find, named }: LinesProps) {
+  const { lines, above, below, busy, earlier, later } = state;
   const search = useSearch();
   const box = useRef<HTMLDivElement>(null);
   const wrap = search["wrap"] === "1";
   const virtual = useVirtualizer({
     count: lines.length,
     getScrollElement: () => box.current,
-    estimateSize: () => 20,
+    getItemKey: (index) => lines[index]?.number ?? index,
+    estimateSize: () => LINE,
     overscan: 20,
   });
-  const last = virtual.getVirtualItems().at(-1)?.index ?? 0;
-  useEffect(() => {
-    if (last >= lines.length - NEAR_END) more?.();
-  }, [last, lines.length, more]);
-  useEffect(() => {
-    if (follow) virtual.scrollToIndex(lines.length - 1, { align: "end" });
-  }, [follow, lines.length, virtual]);
+  useKeptPlace(box, lines);
+  const seen = virtual.getVirtualItems();
+  const top = seen[0]?.index ?? -1;
+  const last = seen.at(-1)?.index ?? 0;
+  const placed = useRef(false);
   const found = marked === 0 ? -1 : lines.findIndex(({ number }) => number === marked);
+  useLayoutEffect(() => {
+    if (follow || (!placed.current && marked === 0)) virtual.scrollToIndex(lines.length - 1, { align: "end" });
+    placed.current = true;
+  }, [follow, marked, lines.length, virtual]);
+  const isThere = found >= 0;
+  // biome-ignore lint/correctness/useExhaustiveDependencies: once for each address; not when lines come before it
+  useLayoutEffect(() => {
+    if (isThere) virtual.scrollToIndex(found, { align: "center" });
+  }, [isThere, marked]);
   useEffect(() => {
-    if (found >= 0) virtual.scrollToIndex(found, { align: "center" });
-  }, [found, virtual]);
+    if (busy || !placed.current) return;
+    if (below && last >= lines.length - NEAR_EDGE) later();
+    else if (above && top >= 0 && top < NEAR_EDGE) earlier();
+  }, [top, last, lines.length, above, below, busy, earlier, later]);
   return (
     <div
       ref={box}
@@ -167,9 +223,10 @@ function Lines({ lines, more, follow, stop, marked, find, named }: LinesProps) {
       tabIndex={0}
       data-wrap={wrap}
       onWheel={(event) => event.deltaY < 0 && follow && stop()}
+      onKeyDown={(event) => /^(PageUp|ArrowUp|Home)$/.test(event.key) && follow && stop()}
     >
       <div className="log-inner" style={{ height: virtual.getTotalSize() }}>
-        {virtual.getVirtualItems().map(({ index, start, key }) => {
+        {seen.map(({ index, start, key }) => {
           const line = lines[index] as LogLine;
           return (
             <div

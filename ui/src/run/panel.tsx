@@ -1,23 +1,24 @@
 /** One job beside the view it was chosen in: first why it is as it is, then its error, then everything else. */
-import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
-import { address, call, type Job, jobPath, type Run, runPath, type StoredError, textOf } from "../api/client.ts";
+import { address, type Job, jobPath, type Run, runPath, type StoredError, textOf } from "../api/client.ts";
 import { graph, job as jobQuery } from "../api/queries.ts";
 import { Ansi } from "../parts/ansi.tsx";
 import { numberText } from "../parts/bytes.ts";
 import { argument, Copy, CopyAs } from "../parts/copy.tsx";
-import { Confirm } from "../parts/dialog.tsx";
 import { Json } from "../parts/json.tsx";
 import { Facts, Fault, Loading } from "../parts/screen.tsx";
 import { State } from "../parts/state.tsx";
 import { Tabs } from "../parts/tabs.tsx";
 import { Ago, Duration } from "../parts/time.tsx";
 import { useSearch, useSetSearch } from "../url.tsx";
-import { ArtifactList } from "./artifact-list.tsx";
+import { JobArtifacts } from "./artifact-list.tsx";
 import { Attempts } from "./attempts.tsx";
 import { Items } from "./items.tsx";
 import { Logs } from "./logs.tsx";
 import { Rerun } from "./rerun.tsx";
+import { RetryJob } from "./retry.tsx";
+import { SinceGood } from "./since-good.tsx";
 import { Transcript } from "./transcript.tsx";
 
 interface PanelProps {
@@ -59,9 +60,11 @@ function Inside({ run, job, choose }: { run: Run; job: Job; choose: (job: string
   const isAgent = job.usage !== null;
   return (
     <>
-      <p className="why" data-state={job.state}>
-        {job.why}
-      </p>
+      {!(tab === "job" && job.error !== null && job.why.includes(job.error.message)) && (
+        <p className="why" data-state={job.state}>
+          {job.why}
+        </p>
+      )}
       <Buttons run={run} job={job} />
       <Tabs
         label="Parts of this job"
@@ -83,9 +86,9 @@ function Inside({ run, job, choose }: { run: Run; job: Job; choose: (job: string
       ) : tab === "attempts" ? (
         <Attempts job={job} />
       ) : tab === "artifacts" ? (
-        <ArtifactList run={run.id} job={job.id} />
+        <JobArtifacts run={run.id} job={job} />
       ) : tab === "talk" ? (
-        <Transcript run={run.id} job={job} />
+        <Transcript run={run} job={job} />
       ) : (
         <About run={run} job={job} choose={choose} />
       )}
@@ -95,22 +98,15 @@ function Inside({ run, job, choose }: { run: Run; job: Job; choose: (job: string
 
 function Buttons({ run, job }: { run: Run; job: Job }) {
   const [asked, ask] = useState<"retry" | "rerun" | null>(null);
-  const client = useQueryClient();
   const canRetry =
     (job.state === "failed" || job.state === "cancelled" || job.state === "skipped") &&
     (run.state === "failed" || run.state === "cancelled");
-  const path = runPath(run.id, "/retry");
-  const send = { method: "POST" as const, body: {} };
-  const retry = async () => {
-    await call(path, send);
-    await client.invalidateQueries();
-  };
   if (!canRetry && run.endedAt === null) return null;
   return (
     <div className="panel-actions">
       {canRetry && (
         <button type="button" className="primary" onClick={() => ask("retry")}>
-          Retry
+          Retry this job
         </button>
       )}
       {run.endedAt !== null && job.parent === null && (
@@ -118,15 +114,7 @@ function Buttons({ run, job }: { run: Run; job: Job }) {
           Run again from here
         </button>
       )}
-      {asked === "retry" && (
-        <Confirm title={`Retry ${run.id}`} verb="Retry" close={() => ask(null)} act={retry}>
-          <p>
-            This job runs again, with all else in the run that did not complete. What completed is kept.
-            {job.items !== null && " Of its items only those run again that did not complete."}
-          </p>
-          <CopyAs cli={`tenuto runs retry ${argument(run.id)}`} path={path} send={send} />
-        </Confirm>
-      )}
+      {asked === "retry" && <RetryJob run={run} job={job} close={() => ask(null)} />}
       {asked === "rerun" && <Rerun run={run} close={() => ask(null)} from={{ job: job.id, input: job.input }} />}
     </div>
   );
@@ -137,12 +125,8 @@ function About({ run, job, choose }: { run: Run; job: Job; choose: (job: string)
     <div className="sections">
       {job.error !== null && <ErrorOf error={job.error} />}
       {job.state === "failed" && <LastLines run={run.id} job={job} />}
-      {job.blocks.length > 0 && (
-        <section>
-          <h3>{job.state === "failed" ? "It blocks" : "Before"}</h3>
-          <Chips ids={job.blocks} choose={choose} />
-        </section>
-      )}
+      {job.state === "failed" && <SinceGood run={run} job={job} />}
+      <Blocks run={run} job={job} choose={choose} />
       {job.needs.length > 0 && (
         <section>
           <h3>After</h3>
@@ -193,6 +177,25 @@ function About({ run, job, choose }: { run: Run; job: Job; choose: (job: string)
   );
 }
 
+/** What waits for it, or could not run because of it: jobs that name it, and the stages after its own. */
+function Blocks({ run, job, choose }: { run: Run; job: Job; choose: (job: string) => void }) {
+  const at = run.stages.findIndex(({ name }) => name === job.stage);
+  const isFault = job.state === "failed" && !job.allowFailure;
+  const later = isFault ? run.stages.slice(at + 1).filter(({ skipped }) => skipped > 0) : [];
+  if (job.blocks.length === 0 && later.length === 0) return null;
+  return (
+    <section>
+      <h3>{job.state === "failed" ? "It blocks" : "Before"}</h3>
+      {job.blocks.length > 0 && <Chips ids={job.blocks} choose={choose} />}
+      {later.map(({ name, skipped }) => (
+        <p key={name} className="dim">
+          stage {name}: {skipped.toLocaleString()} skipped
+        </p>
+      ))}
+    </section>
+  );
+}
+
 function ErrorOf({ error }: { error: StoredError }) {
   return (
     <section className="fault">
@@ -216,17 +219,14 @@ function LastLines({ run, job }: { run: string; job: Job }) {
   const isCommand = typeof job.spec === "object" && job.spec !== null && "command" in job.spec;
   const path = isCommand
     ? address(jobPath(run, job.id, "/output"), { tail: TAIL_BYTES })
-    : address(runPath(run, "/logs"), { job: job.id, limit: 1_000 });
+    : address(runPath(run, "/logs"), { job: job.id, tail: TAIL_LINES });
   const query = useQuery({
     queryKey: ["job", run, job.id, "tail"],
     queryFn: async ({ signal }) => {
       const text = await textOf(path, signal);
       if (isCommand) return text.split("\n").slice(-TAIL_LINES).join("\n");
       const { items } = JSON.parse(text) as { items: { level: string; message: string }[] };
-      return items
-        .slice(-TAIL_LINES)
-        .map(({ level, message }) => (level === "INFO" ? message : `${level} ${message}`))
-        .join("\n");
+      return items.map(({ level, message }) => (level === "INFO" ? message : `${level} ${message}`)).join("\n");
     },
     retry: false,
   });

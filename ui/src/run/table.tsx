@@ -5,6 +5,7 @@ import type { GraphNode, RunGraph } from "../api/client.ts";
 import { Empty } from "../parts/screen.tsx";
 import { State } from "../parts/state.tsx";
 import { Duration } from "../parts/time.tsx";
+import { Typed } from "../parts/typed.tsx";
 import { useKeys } from "../shell/keys.ts";
 import { useLook, useNarrow } from "../shell/look.ts";
 import { type Search, useSearch, useSetSearch } from "../url.tsx";
@@ -148,8 +149,20 @@ function JobRow({ node, stage, index, top, height, chosen, choose }: RowProps) {
   );
 }
 
+/** The stored word for a reason as a person reads it. */
+function reasonText(reason: string | null): string {
+  if (reason === null) return "";
+  const at = reason.indexOf(":");
+  const [word, subject] = at < 0 ? [reason, ""] : [reason.slice(0, at), reason.slice(at + 1)];
+  const dependency = /^dependency_(\w+)$/.exec(word)?.[1];
+  if (dependency !== undefined) return dependency === "skipped" ? `${subject} was skipped` : `${subject} ${dependency}`;
+  if (word === "stage_failed") return `stage ${subject} failed`;
+  if (word === "reused") return `answered from ${subject}`;
+  return `${word.replaceAll("_", " ")}${subject === "" ? "" : ` ${subject}`}`;
+}
+
 function Reason({ node }: { node: GraphNode }) {
-  const text = node.reason?.replaceAll("_", " ").replace(":", " ") ?? "";
+  const text = reasonText(node.reason);
   return (
     <span className="clip dim" title={text}>
       {text}
@@ -190,15 +203,7 @@ export function JobFilters({ graph, rows, sortable = false, children }: FilterPr
   const states = [...new Set(graph.nodes.map((node) => node.state))].sort();
   return (
     <div className="filters">
-      <input
-        ref={field}
-        type="search"
-        className="filter-text"
-        placeholder="Job or agent"
-        aria-label="Filter by job or agent"
-        value={search["find"] ?? ""}
-        onChange={(event) => set({ find: event.target.value || undefined })}
-      />
+      <Typed name="find" label="Filter by job or agent" placeholder="Job or agent" field={field} />
       <select
         aria-label="State"
         value={search["jobs"] ?? ""}

@@ -2,14 +2,15 @@
 import { useQuery } from "@tanstack/react-query";
 import { useParams } from "@tanstack/react-router";
 import { useState } from "react";
-import { type Artifact, call, type Lineage } from "../api/client.ts";
-import { artifact, lineage } from "../api/queries.ts";
+import { type Artifact, call } from "../api/client.ts";
+import { artifact } from "../api/queries.ts";
 import { bytesText } from "../parts/bytes.ts";
 import { Copy } from "../parts/copy.tsx";
 import { Facts, Fault, Head, Loaded, useTitle } from "../parts/screen.tsx";
 import { Tabs } from "../parts/tabs.tsx";
 import { Ago } from "../parts/time.tsx";
 import { A, useSearch } from "../url.tsx";
+import { LineageOf } from "./lineage.tsx";
 import { Preview } from "./preview.tsx";
 
 export function ArtifactScreen() {
@@ -61,7 +62,7 @@ function Shown({ sha, all }: { sha: string; all: Artifact[] }) {
         ]}
       />
       {view === "lineage" ? (
-        <LineageOf sha={sha} />
+        <LineageOf sha={sha} id={one.id} />
       ) : view === "about" ? (
         <Details sha={sha} one={one} all={all} />
       ) : (
@@ -127,72 +128,5 @@ function Details({ sha, one, all }: { sha: string; one: Artifact; all: Artifact[
         ))}
       </ul>
     </div>
-  );
-}
-
-function LineageOf({ sha }: { sha: string }) {
-  const query = useQuery(lineage(sha));
-  return (
-    <Loaded query={query}>
-      {(data) => (
-        <div className="lineage">
-          <Side title="It was made from" data={data} list={data.origins} end="from" />
-          <section>
-            <h2>This</h2>
-            <Card one={data.artifact} />
-          </section>
-          <Side title="What was made of it" data={data} list={data.uses} end="to" />
-          {!data.complete && <p className="dim">There is more than is shown.</p>}
-        </div>
-      )}
-    </Loaded>
-  );
-}
-
-interface SideProps {
-  title: string;
-  data: Lineage;
-  list: Lineage["uses"];
-  end: "from" | "to";
-}
-
-function Side({ title, data, list, end }: SideProps) {
-  const known = new Map(data.artifacts.map((one) => [one.id, one]));
-  return (
-    <section>
-      <h2>{title}</h2>
-      {list.length === 0 && <p className="dim">Nothing that is recorded.</p>}
-      {list.map((use) => (
-        <div key={`${use.artifact} ${use.run} ${use.job}`} className="use">
-          {end === "from" && known.has(use.artifact) && <Card one={known.get(use.artifact) as Artifact} />}
-          <p className="use-job">
-            <span className="dim">{use.how} by </span>
-            <A to={`/runs/${use.run}`} search={{ job: use.job }} className="mono">
-              {use.job}
-            </A>
-            <span className="dim">
-              {" "}
-              of {use.run}, <Ago at={use.at} />
-            </span>
-          </p>
-          {end === "to" &&
-            use.made
-              .map((id) => known.get(id))
-              .filter((one) => one !== undefined)
-              .map((one) => <Card key={one.id} one={one} />)}
-        </div>
-      ))}
-    </section>
-  );
-}
-
-function Card({ one }: { one: Artifact }) {
-  return (
-    <A to={`/artifacts/${one.sha256}`} search={{ view: "lineage", id: String(one.id) }} className="card">
-      <strong className="clip mono">{one.name}</strong>
-      <span className="dim clip">
-        {one.type} · {bytesText(one.bytes)} · {one.job}
-      </span>
-    </A>
   );
 }

@@ -3,15 +3,17 @@ import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { useEffect, useMemo, useRef, useState } from "react";
 import type { RunCounts, RunState, RunSummary } from "../api/client.ts";
-import { counts, pipelines, type RunFilter, runs } from "../api/queries.ts";
+import { brief, counts, type RunFilter, runs } from "../api/queries.ts";
 import { Fault, Head, Loading, useTitle } from "../parts/screen.tsx";
 import { Mark, State } from "../parts/state.tsx";
 import { Ago, Duration } from "../parts/time.tsx";
+import { Typed } from "../parts/typed.tsx";
 import { useKeys } from "../shell/keys.ts";
 import { useLook, useNarrow } from "../shell/look.ts";
 import { A, type Search, useGo, useSearch, useSetSearch } from "../url.tsx";
 import { Bulk } from "./bulk.tsx";
 import { NoRuns } from "./no-runs.tsx";
+import { Views } from "./views.tsx";
 
 const STATES: RunState[] = ["running", "waiting", "pending", "failed", "completed", "cancelled"];
 const SINCE: Record<string, [string, number]> = {
@@ -20,7 +22,7 @@ const SINCE: Record<string, [string, number]> = {
   "7d": ["Last week", 7 * 86_400_000],
 };
 
-function filterOf(search: Search): RunFilter {
+export function filterOf(search: Search): RunFilter {
   const since = SINCE[search["since"] ?? ""];
   // To the minute, so that the same list is not asked for under ever new names.
   const from = since === undefined ? undefined : new Date(Math.floor((Date.now() - since[1]) / 60_000) * 60_000);
@@ -71,17 +73,10 @@ function Filters() {
   const search = useSearch();
   const set = useSetSearch();
   const count = useQuery(counts).data;
-  const known = useQuery(pipelines).data?.items ?? [];
+  const known = useQuery(brief).data?.items ?? [];
   const chosen = new Set((search["state"] ?? "").split(",").filter((state) => state !== ""));
   const field = useRef<HTMLInputElement>(null);
-  const [text, setText] = useState(search["q"] ?? "");
   useKeys({ "/": () => field.current?.focus() });
-  useEffect(() => setText(search["q"] ?? ""), [search]);
-  useEffect(() => {
-    if (text === (search["q"] ?? "")) return;
-    const timer = setTimeout(() => set({ q: text || undefined }), 200);
-    return () => clearTimeout(timer);
-  }, [text, search, set]);
   const toggle = (state: RunState) => {
     const next = new Set(chosen);
     if (!next.delete(state)) next.add(state);
@@ -95,15 +90,7 @@ function Filters() {
           <Chip key={state} state={state} count={count} pressed={chosen.has(state)} toggle={() => toggle(state)} />
         ))}
       </fieldset>
-      <input
-        ref={field}
-        type="search"
-        className="filter-text"
-        placeholder="Run or pipeline"
-        aria-label="Filter by run or pipeline"
-        value={text}
-        onChange={(event) => setText(event.target.value)}
-      />
+      <Typed name="q" label="Filter by run or pipeline" placeholder="Run or pipeline" field={field} />
       <select
         aria-label="Pipeline"
         value={search["pipeline"] ?? ""}
@@ -134,6 +121,7 @@ function Filters() {
           label {search["label"]} ✕
         </button>
       )}
+      <Views />
     </div>
   );
 }

@@ -2,7 +2,7 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { call, type Schedule, type Started } from "../api/client.ts";
-import { pipelines, schedules, templates } from "../api/queries.ts";
+import { brief, schedules, templates } from "../api/queries.ts";
 import { argument, CopyAs } from "../parts/copy.tsx";
 import { Confirm } from "../parts/dialog.tsx";
 import { Json } from "../parts/json.tsx";
@@ -136,7 +136,7 @@ function One({ one }: { one: Schedule }) {
 }
 
 function Add({ close }: { close: () => void }) {
-  const known = useQuery(pipelines).data?.items ?? [];
+  const known = useQuery(brief).data?.items ?? [];
   const kept = useQuery(templates).data?.items ?? [];
   const client = useQueryClient();
   const [name, setName] = useState("");

@@ -9,13 +9,18 @@ import { Confirm } from "../parts/dialog.tsx";
 import { Facts, Head, Loaded, useTitle } from "../parts/screen.tsx";
 import { Ago } from "../parts/time.tsx";
 import { setLook, useLook } from "../shell/look.ts";
+import { A } from "../url.tsx";
 
 export function SettingsScreen() {
   useTitle("Settings");
   const who = useQuery(session).data;
   return (
     <div className="screen">
-      <Head title="Settings" />
+      <Head title="Settings">
+        <A to="/webhooks" className="button">
+          Webhooks
+        </A>
+      </Head>
       <Looks />
       <Server />
       {who !== undefined && (

@@ -37,7 +37,7 @@ export function PipelineScreen() {
                   Its runs
                 </A>
               </Head>
-              <div className="two">
+              <div className="two start-and-plan">
                 <section>
                   <h2>Start a run</h2>
                   <Start pipeline={name} schema={one.params} />

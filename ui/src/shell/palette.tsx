@@ -8,7 +8,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { useEffect, useLayoutEffect, useRef, useState } from "react";
 import { address, call, type Page, type RunSummary } from "../api/client.ts";
-import { pipelines, templates } from "../api/queries.ts";
+import { brief, templates } from "../api/queries.ts";
 import { Mark } from "../parts/state.tsx";
 import { useGo, usePath } from "../url.tsx";
 import { setLook } from "./look.ts";
@@ -40,6 +40,7 @@ function useFixed(): Entry[] {
     { id: "schedules", title: "Schedules", hint: "go", act: () => go("/schedules") },
     { id: "agents", title: "Agents", hint: "go", act: () => go("/agents") },
     { id: "workers", title: "Workers and limits", hint: "go", act: () => go("/workers") },
+    { id: "webhooks", title: "Webhooks", hint: "go", act: () => go("/webhooks") },
     { id: "compare", title: "Compare two runs", hint: "go", act: () => go("/compare", runOf(path)) },
     { id: "settings", title: "Settings", hint: "go", act: () => go("/settings") },
     { id: "dark", title: "Dark", hint: "look", act: () => setLook({ theme: "dark" }) },
@@ -52,7 +53,7 @@ function useFixed(): Entry[] {
 function useFound(text: string): Found {
   const go = useGo();
   const fixed = useFixed();
-  const known = useQuery(pipelines);
+  const known = useQuery(brief);
   const kept = useQuery(templates);
   const found = useQuery({
     queryKey: ["palette", text],

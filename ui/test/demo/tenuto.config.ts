@@ -4,9 +4,21 @@
  */
 import { defineAgent, definePipeline } from "tenuto";
 import { z } from "zod";
+import { llmReview } from "../../../examples/llm-review.ts";
 import { PAYLOADS } from "./payloads.ts";
 
-const definePipelines = () => [directory(), report(), release(), hold(), wide(), strict(), markup()];
+const definePipelines = () => [
+  directory(),
+  report(),
+  importing(),
+  release(),
+  hold(),
+  wide(),
+  strict(),
+  tolerant(),
+  markup(),
+  llmReview,
+];
 
 const PAGES = 120;
 const PIXEL =
@@ -145,6 +157,40 @@ function report() {
   });
 }
 
+function importing() {
+  const load = defineAgent({
+    name: "import/load",
+    run: async ({ rows }: { rows: number }, ctx) => {
+      ctx.log.info(`${rows} rows are offered`);
+      if (rows <= 100) return { rows };
+      if (ctx.attempt === 1) throw Object.assign(new Error("the other end did not answer"), { code: "ETIMEDOUT" });
+      ctx.log.error(`${rows} rows are too many`);
+      throw new Error(`${rows} rows, at most 100 are taken`);
+    },
+  });
+  return definePipeline({
+    name: "import",
+    description: "Takes the rows of the day.",
+    params: z.object({ rows: z.int().default(40) }),
+    agents: [load],
+    stages: [
+      {
+        name: "take",
+        jobs: [
+          {
+            id: "load",
+            agent: "import/load",
+            input: { rows: "{{ params.rows }}" },
+            retry: { maxRetries: 1, baseSeconds: 0.01 },
+          },
+          { id: "other", agent: "import/load", input: { rows: "{{ params.rows }}" }, retry: { maxRetries: 0 } },
+        ],
+      },
+      { name: "store", jobs: [{ id: "store", command: { argv: ["echo", "stored"], output: "stdout-text" } }] },
+    ],
+  });
+}
+
 const DIFF = `diff --git a/billing/rates.ts b/billing/rates.ts
 --- a/billing/rates.ts
 +++ b/billing/rates.ts
@@ -247,6 +293,31 @@ function strict() {
         retry: { maxRetries: 0 },
         input: { n: "{{ item }}" },
         forEach: { source: [1, 2, 3, 4, 5], concurrency: 1, errorRate: 0 },
+      },
+    ],
+  });
+}
+
+/** Its run fails only for another job, so that items of it can be chosen. */
+function tolerant() {
+  const odd = defineAgent({
+    name: "test/tolerated",
+    run: ({ n }: { n: number }) => {
+      if (n % 2 === 0) throw new Error(`${n} is even`);
+      return n;
+    },
+  });
+  return definePipeline({
+    name: "tolerant",
+    description: "Fails at its end for even numbers, after all were tried.",
+    agents: [odd],
+    jobs: [
+      {
+        id: "each",
+        agent: "test/tolerated",
+        retry: { maxRetries: 0 },
+        input: { n: "{{ item }}" },
+        forEach: { source: [1, 2, 3, 4], concurrency: 1, errorRate: 0.3 },
       },
     ],
   });
