@@ -1,8 +1,10 @@
 /** How PostgreSQL answers the reads that all ledgers share, on connections that do nothing else. */
+import type { FeedEntry } from "../../ports/feed.ts";
 import { LedgerReads } from "../reads-deliveries.ts";
 import type { TextTable } from "../rows.ts";
 import type { Database } from "./connection.ts";
 import { translate } from "./dialect.ts";
+import { type FeedState, gatherFeed } from "./feed.ts";
 import { storageError } from "./storage-error.ts";
 
 /** The first of each agent, by a walk from agent to agent. */
@@ -57,6 +59,27 @@ export abstract class PostgresReads extends LedgerReads {
         texts,
         keys: keys.sort((a, b) => a.key - b.key).map(({ column }) => column),
       }));
+  }
+
+  private async gather(): Promise<FeedState> {
+    try {
+      return await gatherFeed(this.database);
+    } catch (error) {
+      throw storageError(error, this.database.shown);
+    }
+  }
+
+  override async feedEnd(): Promise<number> {
+    return (await this.gather()).newest ?? 0;
+  }
+
+  override async feedStart(): Promise<number> {
+    return (await this.gather()).oldest ?? 1;
+  }
+
+  override async feed(after: number, limit: number): Promise<FeedEntry[]> {
+    await this.gather();
+    return await super.feed(after, limit);
   }
 
   async readyAgents(): Promise<string[]> {
