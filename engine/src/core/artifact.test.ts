@@ -117,6 +117,25 @@ describe("ignore rules", () => {
     expect(others.split(" ").filter((path) => test(path, false))).toEqual([]);
   });
 
+  it("do as expressions of the same meaning do, and none takes long (S-23)", () => {
+    const part = fc.stringMatching(/^(\*\*\/|\*\*|\*|\?|a|b|\/){0,7}$/);
+    const path = fc.stringMatching(/^[ab]{1,3}(\/[ab]{1,3}){0,3}$/);
+    const meaning = (rule: string) => {
+      const body = rule.replace(/^\/+|\/+$/g, "");
+      const start = body.includes("/") || rule.startsWith("/") ? "" : "(?:[^/]+/)*";
+      const source = body.replaceAll(/\*\*\/|\*\*|\*|\?/g, (found) =>
+        found === "**/" ? "(?:[^/]+/)*" : found === "**" ? ".*" : found === "*" ? "[^/]*" : "[^/]",
+      );
+      return new RegExp(`^${start}${source}$`);
+    };
+    fc.assert(
+      fc.property(part, path, (rule, given) => ignoreRule(rule)(given, true) === meaning(rule).test(given)),
+      { numRuns: 2_000 },
+    );
+    expect(ignoreRule(`${"*a".repeat(30)}b`)("a".repeat(300), false)).toBe(false);
+    expect(ignoreRule("**/**/**/**/**/**/x")("a/".repeat(200), false)).toBe(false);
+  });
+
   it("that ends with a slash is about folders", () => {
     const test = ignoreRule("build/");
     expect([test("build", true), test("a/build", true), test("build", false)]).toEqual([true, true, false]);

@@ -205,6 +205,54 @@ export function mediaTypeOf(name: string): string {
   return MEDIA[/\.([a-z0-9]+)$/i.exec(name)?.[1]?.toLowerCase() ?? ""] ?? "application/octet-stream";
 }
 
+/** What a pattern is made of; `dirs` and `inside` are any number of whole parts with their slashes. */
+type Token = { char: string } | "one" | "star" | "any" | "dirs" | "inside";
+
+function tokensOf(body: string, anchored: boolean): Token[] {
+  const tokens: Token[] = anchored ? [] : ["dirs", "inside"];
+  for (let at = 0; at < body.length; at++) {
+    const char = body[at]!;
+    if (body.startsWith("**/", at)) {
+      tokens.push("dirs", "inside");
+      at += 2;
+    } else if (body.startsWith("**", at)) {
+      tokens.push("any");
+      at += 1;
+    } else tokens.push(char === "*" ? "star" : char === "?" ? "one" : { char });
+  }
+  return tokens;
+}
+
+/** The places that can be reached without a further character. */
+function reach(tokens: readonly Token[], from: number, places: Set<number>): void {
+  for (let at = from; !places.has(at); ) {
+    places.add(at);
+    const token = tokens[at];
+    if (token === "star" || token === "any") at += 1;
+    else if (token === "dirs") at += 2;
+  }
+}
+
+/** All ways are followed at once, so that no pattern takes longer than its length times that of the path. */
+function matches(tokens: readonly Token[], path: string): boolean {
+  let places = new Set<number>();
+  reach(tokens, 0, places);
+  for (const char of path) {
+    const next = new Set<number>();
+    const slash = char === "/";
+    for (const at of places) {
+      const token = tokens[at];
+      if (token === undefined) continue;
+      if (token === "any" || (token === "star" && !slash)) reach(tokens, at, next);
+      else if (token === "dirs" && !slash) reach(tokens, at + 1, next);
+      else if (token === "inside") reach(tokens, slash ? at - 1 : at, next);
+      else if (token === "one" ? !slash : typeof token === "object" && token.char === char) reach(tokens, at + 1, next);
+    }
+    places = next;
+  }
+  return places.has(tokens.length);
+}
+
 /**
  * A pattern as people write them in ignore files, as a test of a path with `/`. `*` and `?` stay within a part, `**` goes
  * across parts; without `/` inside it matches at any depth; with `/` at the end only folders; what is in a matching folder
@@ -212,21 +260,7 @@ export function mediaTypeOf(name: string): string {
  */
 export function ignoreRule(pattern: string): (path: string, isFolder: boolean) => boolean {
   const onlyFolders = pattern.endsWith("/");
-  const body = pattern.replace(/^\/+|\/+$/g, "");
-  const anchored = body.includes("/") || pattern.startsWith("/");
-  let source = "";
-  for (let at = 0; at < body.length; at++) {
-    const char = body[at]!;
-    if (char === "*" && body[at + 1] === "*") {
-      at += 1;
-      if (body[at + 1] === "/") {
-        at += 1;
-        source += "(?:[^/]+/)*";
-      } else source += ".*";
-    } else if (char === "*") source += "[^/]*";
-    else if (char === "?") source += "[^/]";
-    else source += char.replace(/[.+^${}()|[\]\\]/g, "\\$&");
-  }
-  const expression = new RegExp(`^${anchored ? "" : "(?:[^/]+/)*"}${source}$`);
-  return (path, isFolder) => (isFolder || !onlyFolders) && expression.test(path);
+  const body = pattern.replace(/^\/+/, "").replace(/\/+$/, "");
+  const tokens = tokensOf(body, body.includes("/") || pattern.startsWith("/"));
+  return (path, isFolder) => (isFolder || !onlyFolders) && matches(tokens, path);
 }

@@ -25,6 +25,7 @@ import { EventStream, SocketSink, serveSocket } from "./live/sinks.ts";
 import { maskerOf } from "./mask.ts";
 import { Metrics } from "./metrics.ts";
 import { pagesOf } from "./pages.ts";
+import { boundBacktracking } from "./patterns.ts";
 import { HttpProblem, tellProblem } from "./problems.ts";
 import { accessHandlers } from "./routes/access.ts";
 import { artifactHandlers } from "./routes/artifacts.ts";
@@ -111,6 +112,7 @@ export async function startServer(backend: Backend, options: ServerOptions): Pro
     throw new TenutoError("invalid_config", `the server would send tokens over ${host} without encryption`, {
       hint: "Give --tls-cert and --tls-key, or --insecure if a proxy in front of it encrypts.",
     });
+  boundBacktracking();
   const limits: ServerLimits = { ...LIMITS, ...options.limits };
   const { services, hub } = assemble(backend, options, limits, secure);
   const connection = {

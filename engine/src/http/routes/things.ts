@@ -7,6 +7,7 @@ import type { ApprovalRow } from "../../core/records.ts";
 import type { KnownPipeline } from "../../runtime/parts.ts";
 import type { Template } from "../../runtime/templates.ts";
 import { type Call, type Handlers, runNamed, type Services } from "../call.ts";
+import { patternFault } from "../patterns.ts";
 import { HttpProblem } from "../problems.ts";
 import { approvalShape, scheduleShape, time } from "../shapes.ts";
 
@@ -197,6 +198,11 @@ export const thingHandlers: Handlers = {
         "invalid_input",
         `the document is named ${JSON.stringify(document.name)}, the path says ${JSON.stringify(name)}`,
       );
+    const risk = patternFault(document);
+    if (risk !== null)
+      throw new HttpProblem(422, "invalid_definition", `${risk}: such an expression could hold up the server`, {
+        hint: "Write it without looking around, references and repetition inside repetition; or push it with `tenuto templates push`.",
+      });
     const [power] =
       services.features.allowCommands === true && allows(principal.role, "admin") ? [] : powersOf(document);
     if (power !== undefined)
