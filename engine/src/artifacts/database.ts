@@ -7,12 +7,14 @@
  *    by the upload's row, which is written before its first byte.
  * 2. Each upload has a name of its own, never used again: who removes bytes can't meet somebody who stores the same ones.
  * 3. Whoever stores an object again makes its row young, and waits for a collector that looks at the row.
+ * 4. Every statement may be sent twice, and is when the connection was lost: see lost-connection.ts.
  */
 import { randomUUID } from "node:crypto";
 import { TenutoError } from "../core/errors.ts";
 import type { StoredObject } from "../ports/artifact-store.ts";
 import type { DatabaseSession, SharedDatabase } from "../ports/database.ts";
 import type { Blobs, SharedObjects } from "../ports/objects.ts";
+import { insistent } from "./lost-connection.ts";
 
 const CHUNK_BYTES = 256 * 1024;
 /** Chunks that are asked for at once. */
@@ -55,8 +57,8 @@ export class DatabaseObjects implements SharedObjects {
   readonly #uploadMs: number;
 
   constructor(db: SharedDatabase, { blobs, uploadMs }: DatabaseObjectsOptions) {
-    this.#db = db;
-    this.#chunks = new Chunks(db);
+    this.#db = insistent(db);
+    this.#chunks = new Chunks(this.#db);
     this.#blobs = blobs ?? this.#chunks;
     this.#uploadMs = uploadMs ?? UPLOAD_MS;
   }
@@ -65,7 +67,8 @@ export class DatabaseObjects implements SharedObjects {
     if (this.#blobs === this.#chunks && object.bytes <= CHUNK_BYTES) return await this.#putSmall(object, content());
     const upload = randomUUID();
     await this.#db.query(
-      `INSERT INTO object_upload (id, sha256, place, started_at, ended) VALUES ($1, $2, $3, ${NOW}, 0)`,
+      `INSERT INTO object_upload (id, sha256, place, started_at, ended) VALUES ($1, $2, $3, ${NOW}, 0)
+       ON CONFLICT (id) DO NOTHING`,
       [upload, object.sha256, this.#blobs.place],
     );
     let listed = false;
@@ -94,6 +97,9 @@ export class DatabaseObjects implements SharedObjects {
   /** Makes an upload the object; false if there is one already, which becomes young. */
   async #list(upload: string, { sha256, bytes }: StoredObject): Promise<boolean> {
     return await this.#db.transaction(async (session) => {
+      const [there] = await session.query<{ upload: string }>("SELECT upload FROM object WHERE sha256 = $1", [sha256]);
+      // Tried again after a commit whose answer was lost.
+      if (there?.upload === upload) return true;
       const alive = await session.query("DELETE FROM object_upload WHERE id = $1 AND ended = 0 RETURNING id", [upload]);
       if (alive.length === 0)
         throw new TenutoError("timeout", `the upload of artifact ${sha256} took too long and was swept`, {
@@ -218,18 +224,17 @@ class Chunks implements Blobs {
   async put(upload: string, object: StoredObject, content: AsyncIterable<Uint8Array>): Promise<void> {
     let number = 0;
     for await (const bytes of inChunks(content)) {
-      await this.#db.query("INSERT INTO object_chunk (upload, number, bytes) VALUES ($1, $2, $3)", [
-        upload,
-        number,
-        bytes,
-      ]);
+      await this.#db.query(
+        "INSERT INTO object_chunk (upload, number, bytes) VALUES ($1, $2, $3) ON CONFLICT (upload, number) DO NOTHING",
+        [upload, number, bytes],
+      );
       number += 1;
     }
     if (number === 0)
-      await this.#db.query("INSERT INTO object_chunk (upload, number, bytes) VALUES ($1, 0, $2)", [
-        upload,
-        new Uint8Array(object.bytes),
-      ]);
+      await this.#db.query(
+        "INSERT INTO object_chunk (upload, number, bytes) VALUES ($1, 0, $2) ON CONFLICT (upload, number) DO NOTHING",
+        [upload, new Uint8Array(object.bytes)],
+      );
   }
 
   async *get(upload: string, object: StoredObject): AsyncIterable<Uint8Array> {

@@ -212,7 +212,7 @@ export interface BootRow {
   seq: BootSeq;
   id: string;
   host: string;
-  /** The kernel's boot id of that host; empty where the system has none. */
+  /** The kernel's boot id of that host and, after a slash, the namespace of its pids; empty where the system has none. */
   machine: string;
   pid: number;
   /** Start time of the process in the unit of the operating system; identifies it together with pid and machine. */

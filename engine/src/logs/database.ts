@@ -39,6 +39,8 @@ export interface DatabaseLogsOptions {
   outputBytes?: number;
   /** Characters that wait at most. Default 16 Mi. */
   bufferChars?: number;
+  /** Called when all is written and closed. */
+  onClosed?: () => Promise<void>;
 }
 
 /** `files` holds the raw output of programs that ran here. The tables are made by the ledger's migrations. */
@@ -64,6 +66,7 @@ export class DatabaseLogs implements LogSink {
   readonly #shipper: OutputShipper;
   readonly #runChars: number;
   readonly #bufferChars: number;
+  readonly #onClosed: (() => Promise<void>) | undefined;
   #waiting = new Map<string, Waiting>();
   /** Lines that no later line has told of yet. */
   readonly #lost = new Map<string, number>();
@@ -79,6 +82,7 @@ export class DatabaseLogs implements LogSink {
     this.#problems = new Problems(options.clock, options.onProblem);
     this.#runChars = options.runChars ?? RUN_CHARS;
     this.#bufferChars = options.bufferChars ?? ALL_BUFFER_CHARS;
+    this.#onClosed = options.onClosed;
     this.#shipper = new OutputShipper(db, this.#problems, options.outputBytes);
   }
 
@@ -279,6 +283,16 @@ export class DatabaseLogs implements LogSink {
     return rows.map((row) => row.name);
   }
 
+  /** Sends a file with raw output that another sink has written. */
+  async sendOutput(run: string, name: string, path: string): Promise<void> {
+    await this.#shipper.sendFile({ run, name }, path);
+  }
+
+  /** Makes a file of this name with the raw output, in that folder. */
+  async fetchOutput(run: string, name: string, folder: string): Promise<void> {
+    await this.#shipper.fetch(`${folder}/${name}`, folder, { run, name });
+  }
+
   /** A file with all lines as people read them; null if there are none. */
   async logFile(run: string): Promise<string | null> {
     if ((await this.lines(run)) === 0) return null;
@@ -308,6 +322,12 @@ export class DatabaseLogs implements LogSink {
 
   /** Removes what belongs to these runs. */
   async forget(runs: readonly string[]): Promise<void> {
+    await this.#files.forget(runs);
+    await this.forgetShared(runs);
+  }
+
+  /** Leaves what this machine has of them. */
+  async forgetShared(runs: readonly string[]): Promise<void> {
     for (const table of ["log_chunk", "log_head", "output_chunk", "output"])
       await this.#db.query(`DELETE FROM ${table} WHERE run = ANY($1::text[])`, [runs]);
   }
@@ -334,5 +354,6 @@ export class DatabaseLogs implements LogSink {
     await this.#files.close();
     await this.#write();
     await this.#shipper.close();
+    await this.#onClosed?.();
   }
 }

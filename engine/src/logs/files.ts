@@ -9,7 +9,7 @@
  * 4. A disk that is full is remembered and told once; lost lines are counted, and the count is logged when it works again.
  */
 import { existsSync, fstatSync, readSync, write, writeSync } from "node:fs";
-import { readdir } from "node:fs/promises";
+import { readdir, rm } from "node:fs/promises";
 import { resolve } from "node:path";
 import { promisify } from "node:util";
 import type { TenutoError } from "../core/errors.ts";
@@ -173,6 +173,10 @@ class FileSink implements LogFiles {
     if (log !== undefined) await this.#settled(log);
     const path = `${this.folder(run)}/run.log`;
     return existsSync(path) ? path : null;
+  }
+
+  async forget(runs: readonly string[]): Promise<void> {
+    for (const run of runs) await rm(this.folder(run), { recursive: true, force: true });
   }
 
   async flush(): Promise<void> {

@@ -78,6 +78,34 @@ export class OutputShipper {
     else this.#timer ??= setTimeout(() => void this.flush(), FLUSH_MS).unref();
   }
 
+  /** Sends [from, to) of a file as the bytes of an output. */
+  async sendPart(id: OutputId, path: string, from: number, to = Number.POSITIVE_INFINITY): Promise<void> {
+    const file = await open(path, "r");
+    try {
+      for (let at = from; at < to; ) {
+        const buffer = Buffer.allocUnsafe(Math.min(FLUSH_BYTES, to - at));
+        const { bytesRead } = await file.read(buffer, 0, buffer.length, at);
+        if (bytesRead === 0) return;
+        if (this.add({ ...id, at, bytes: buffer.subarray(0, bytesRead) })) at += bytesRead;
+        else await this.flush();
+      }
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** Sends an output that has ended, as its machine has it. */
+  async sendFile(id: OutputId, path: string): Promise<void> {
+    const { size } = await stat(path);
+    const head = Math.min(size, this.half);
+    const tailAt = Math.max(head, size - this.half);
+    await this.sendPart(id, path, 0, head);
+    await this.sendPart(id, path, tailAt);
+    const info = await readOutputInfo(path).catch(() => null);
+    this.tell({ ...id, bytes: size, info: JSON.stringify({ ...info, bytes: size, tailAt }) });
+    await this.flush();
+  }
+
   flush(): Promise<void> {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
@@ -243,25 +271,9 @@ export class ShippedOutput implements OutputLog {
     // Up to the machine's own cut the file is what the program wrote.
     const whole = Math.min(this.#sent, info?.cut?.at ?? this.#sent, size);
     const tailAt = Math.max(whole, size - this.#shipper.half);
-    if (tailAt < size) await this.#sendTail(tailAt);
+    if (tailAt < size) await this.#shipper.sendPart(this.#id, this.#path, tailAt);
     const ended: Ended = { bytes: size, tailAt };
     this.#shipper.tell({ ...this.#id, bytes: size, info: JSON.stringify({ ...info, ...ended }) });
     await this.#shipper.flush();
-  }
-
-  async #sendTail(from: number): Promise<void> {
-    const file = await open(this.#path, "r");
-    try {
-      for (let at = from; ; ) {
-        const buffer = Buffer.allocUnsafe(FLUSH_BYTES);
-        const { bytesRead } = await file.read(buffer, 0, buffer.length, at);
-        if (bytesRead === 0) return;
-        const bytes = buffer.subarray(0, bytesRead);
-        if (!this.#shipper.add({ ...this.#id, at, bytes })) await this.#shipper.flush();
-        else at += bytesRead;
-      }
-    } finally {
-      await file.close();
-    }
   }
 }

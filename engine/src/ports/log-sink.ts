@@ -42,6 +42,8 @@ export interface LogSink {
   outputs(run: string, limit: number): Promise<string[]>;
   /** A file of this machine with all lines of a run as people read them; null if there are none. */
   logFile(run: string): Promise<string | null>;
+  /** Removes what there is of these runs. */
+  forget(runs: readonly string[]): Promise<void>;
   flush(): Promise<void>;
   close(): Promise<void>;
 }

@@ -4,7 +4,8 @@
  *
  * Invariants: (1) a boot on this host is judged by its process identity and taken over at once; any other is dead when its
  * heartbeat has not changed for a lease by this process's own monotonic clock, so a clock that jumps reaps nobody;
- * (2) what a dead boot left running is ended before its jobs run again.
+ * (2) what a dead boot of this machine left running is ended before its jobs run again; on another machine its own worker ends
+ * it, when it learns that its boot is dead.
  */
 import * as changes from "../core/changes.ts";
 import type { BootRow, BootSeq, JobSeq } from "../core/model.ts";
@@ -22,6 +23,8 @@ const LEASE_BATCH = 500;
 const BOOTS_EVERY_MS = 1_000;
 const STANDING_EVERY_MS = 5_000;
 const RETENTION_EVERY_MS = 60_000;
+/** A machine that has sent nothing for so long does not look after its processes any more. */
+const GONE_MS = 24 * 60 * 60_000;
 const GARBAGE_EVERY_MS = 60 * 60_000;
 
 export class Sweeper {
@@ -132,9 +135,12 @@ export class Sweeper {
     const processes = await this.parts.ledger.processesOf(boot.seq);
     if (first.jobs.length === 0 && first.windows.length === 0 && processes.length === 0) return;
     // The marker's prefix belongs to the process; while that lives on under a new boot only what was recorded is ended.
-    const prefixes = this.parts.probe.alive(boot) === false ? [boot.id.replace(/\.\d+$/, "")] : [];
-    if (boot.host === this.parts.probe.self().host) await this.parts.probe.endOrphans(processes, prefixes);
-    for (const process of processes) await this.parts.ledger.forgetProcess(process.marker);
+    const alive = this.parts.probe.alive(boot);
+    const prefixes = alive === false ? [boot.id.replace(/\.\d+$/, "")] : [];
+    if (alive !== null) await this.parts.probe.endOrphans(processes, prefixes);
+    // Those of another machine are left to it, as long as it may come back.
+    if (alive !== null || this.parts.clock.now() - boot.heartbeatAt > GONE_MS)
+      for (const process of processes) await this.parts.ledger.forgetProcess(process.marker);
     for (;;) {
       const leases = await this.parts.ledger.leasesOf(boot.seq, LEASE_BATCH);
       if (leases.jobs.length === 0 && leases.windows.length === 0) return;
