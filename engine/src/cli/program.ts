@@ -43,7 +43,7 @@ export function buildProgram(io: CliIo, runner: Runner): Command {
     .helpOption("-h, --help", "show help")
     .helpCommand(false)
     .option("--home <folder>", "folder of ledger, artifacts and logs (default: .tenuto)")
-    .option("--database <file>", "the ledger's file (default: TENUTO_DATABASE, else ledger.db in the home)")
+    .option("--database <place>", "the ledger: a file or a postgres: URL (default: TENUTO_DATABASE, else in the home)")
     .option("--config <path>", "configuration (default: tenuto.config.mts here)")
     .option("--json", "one JSON document on stdout")
     .option("-q, --quiet", "say nothing but errors")
@@ -327,12 +327,17 @@ function addUpkeep(program: Command, start: Start): void {
   program
     .command("migrate")
     .summary("Bring the ledger to this Tenuto's schema.")
-    .description("Bring the ledger to the schema of this Tenuto; a backup is made before.")
+    .description(
+      "Bring the ledger to the schema of this Tenuto; a backup is made before. With --from and --to: move a ledger with its artifacts and logs from a file to PostgreSQL, or back.",
+    )
     .option("--plan", "only show what would be done")
+    .option("--from <place>", "move a whole ledger: a file or a postgres: URL")
+    .option("--to <place>", "where it goes; must be empty")
     .action((options) => start(async (cli) => (await import("./commands/migrate.ts")).migrate(cli, options)));
   program
     .command("doctor")
     .summary("Look for what is wrong.")
     .description("Look for what is wrong: Node, SQLite, home, ledger, artifacts, leftovers, disk.")
-    .action(() => start(async (cli) => (await import("./commands/doctor.ts")).doctor(cli)));
+    .option("--security", "look at what of the security list can be seen here, each check by its id")
+    .action((options) => start(async (cli) => (await import("./commands/doctor.ts")).doctor(cli, options)));
 }

@@ -41,7 +41,7 @@ describe.skipIf(process.platform !== "linux")("what goes out", () => {
       hits.outer += 1;
       if (respond === "bomb") {
         response.writeHead(200, { "content-encoding": "gzip" });
-        response.end(gzipSync(Buffer.alloc(50_000_000)));
+        response.end(gzipSync(Buffer.alloc(100_000_000)));
       } else if (respond === "layers")
         response.writeHead(200, { "content-encoding": Array(1_000).fill("gzip").join(", ") }).end("x");
       else if (respond === "headers") response.writeHead(200, { "x-long": "y".repeat(100_000) }).end("x");

@@ -1,7 +1,7 @@
 /** `tenuto serve` and `tenuto tokens` as processes: started, logged in to, stopped by a signal, started again. */
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -78,6 +78,42 @@ it("serves, logs a browser in once, works, and stops in order", async () => {
   expect(existsSync(join(cwd, ".tenuto", "server.json"))).toBe(false);
   const again = await serve(cwd, "--no-work");
   expect((await fetch(`${again.url}/healthz`)).status).toBe(200);
+});
+
+it("S-34: doctor --security says of each check how it stands, and fails where one is broken", async () => {
+  const cwd = folder();
+  const { child, url } = await serve(cwd);
+  const doctor = async () => {
+    const ran = (await execute(process.execPath, [BIN, "doctor", "--security", "--json"], {
+      cwd,
+      env: { ...process.env, SOME_API_KEY: "very-secret-value" },
+    }).catch((error) => error)) as { code?: number; stdout: string };
+    const { checks } = JSON.parse(ran.stdout) as { checks: { name: string; verdict: string; text: string }[] };
+    const of = (verdict: string) => checks.filter((check) => check.verdict === verdict && /^S-/.test(check.name));
+    return { code: ran.code ?? 0, ok: of("ok").map((check) => check.name), broken: of("broken") };
+  };
+  const sound = await doctor();
+  expect(sound).toMatchObject({ code: 0, broken: [] });
+  expect(sound.ok).toEqual(
+    expect.arrayContaining(["S-01", "S-02", "S-04", "S-06", "S-09", "S-17", "S-22", "S-27", "S-33", "S-35", "S-36"]),
+  );
+  const home = join(cwd, ".tenuto");
+  await execute(process.execPath, [BIN, "tokens", "create", "one", "--role", "viewer"], { cwd });
+  mkdirSync(join(home, "workspaces"), { recursive: true });
+  writeFileSync(join(home, "workspaces", "leak.txt"), `the key is ${"very-secret"}-value`);
+  chmodSync(home, 0o770);
+  chmodSync(join(home, "server.key"), 0o644);
+  const broken = await doctor();
+  expect(broken.code).toBe(4);
+  expect(broken.broken.map(({ name, text }) => `${name} ${text}`)).toEqual([
+    expect.stringMatching(/^S-35 .*may be written to by others/),
+    expect.stringMatching(/^S-06 server.key may be read by others/),
+    expect.stringMatching(/^S-17 .*SOME_API_KEY in workspaces\/leak.txt$/),
+  ]);
+  chmodSync(home, 0o700);
+  child.kill("SIGTERM");
+  await once(child, "exit");
+  expect(url).toContain("127.0.0.1");
 });
 
 it("refuses what is not safe, and says how to mend it", async () => {

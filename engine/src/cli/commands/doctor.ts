@@ -6,15 +6,16 @@
 import { accessSync, constants, existsSync, mkdirSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Tenuto } from "../../open.ts";
+import { isPostgres, ledgerExists } from "../../open-ledger.ts";
 import { EXIT } from "../failure.ts";
 import { bytes, counted, duration } from "../figures.ts";
 import { standingStill } from "../known-agents.ts";
 import type { Cli } from "../main.ts";
 import { checkModels } from "../model-check.ts";
-import { findPlace, loadProject, openPlace, type Place, shown } from "../project.ts";
+import { findPlace, loadProject, openPlace, type Place, shown, shownDatabase } from "../project.ts";
 import type { Style } from "../terminal.ts";
 
-interface Check {
+export interface Check {
   name: string;
   verdict: "ok" | "warning" | "broken";
   text: string;
@@ -27,7 +28,7 @@ const SAMPLE_RUNS = 50;
 const SAMPLE_BYTES = 64_000_000;
 const STYLES: Record<Check["verdict"], Style> = { ok: "green", warning: "yellow", broken: "red" };
 
-export async function doctor(cli: Cli): Promise<number> {
+export async function doctor(cli: Cli, options: { security?: boolean } = {}): Promise<number> {
   const checks: Check[] = [];
   const attempt = async (name: string, make: () => Promise<Check | Check[]> | Check | Check[]): Promise<void> => {
     try {
@@ -43,14 +44,18 @@ export async function doctor(cli: Cli): Promise<number> {
   if (place !== null) {
     await attempt("home", () => homeCheck(cli, place));
     await attempt("disk", () => diskCheck(place));
-    if (existsSync(place.database)) await attempt("ledger", () => insideChecks(cli, place));
-    else
-      checks.push({
-        name: "ledger",
-        verdict: "ok",
-        text: `none yet; the first run makes ${shown(cli, place.database)}`,
-      });
+    await attempt("ledger", async () =>
+      (await ledgerExists(place.database))
+        ? await insideChecks(cli, place)
+        : {
+            name: "ledger",
+            verdict: "ok",
+            text: `none yet; the first run makes ${shownDatabase(cli, place.database)}`,
+          },
+    );
   }
+  if (options.security === true && place !== null)
+    await attempt("security", async () => (await import("./doctor-security.ts")).securityChecks(cli, place));
   cli.out.document("diagnosis", { ok: checks.every((check) => check.verdict !== "broken"), checks });
   const width = Math.max(...checks.map((check) => check.name.length));
   for (const check of checks) {
@@ -134,7 +139,7 @@ async function insideChecks(cli: Cli, place: Place): Promise<Check[]> {
     const info = await ledger.info();
     const { ok, problems } = await ledger.check();
     const checks: Check[] = [{ name: "engine", verdict: "ok", text: info.engine }];
-    const where = `${shown(cli, info.path)}, schema ${info.schema}, ${bytes(info.bytes)}`;
+    const where = `${isPostgres(place.database) ? info.path : shown(cli, info.path)}, schema ${info.schema}, ${bytes(info.bytes)}`;
     checks.push(
       ok
         ? { name: "ledger", verdict: "ok", text: where }
