@@ -63,6 +63,10 @@ const NO_NAME = new RegExp(
   "i",
 );
 
+/** Where a link with such a text leads is not the company's own site. */
+const NO_WEBSITE =
+  /^((view|get|see|show|open)?( on| in)?( the| a| google)? ?(map|maps|directions?)|share|print|log ?in|sign ?in|donate|review us|reviews?|apply( now)?|register|buy tickets?)$/;
+
 /** Labels that name the company beyond doubt; a mere "Name" may be a person's. */
 const CERTAIN_LABEL = /compan|organi|business|member name/;
 
@@ -205,6 +209,7 @@ function* externalLinks(page: Page, scope: Scope): Generator<string> {
     const url = URL.parse(page.$(node).attr("href") ?? "", page.base);
     if (url === null || !/^https?:$/.test(url.protocol) || sameSite(url.href, page.url) || isSocial(url.href)) continue;
     const text = cleanText(page.$(node).text()).toLowerCase();
+    if (NO_WEBSITE.test(text)) continue;
     if (
       /\b(web ?site|home ?page|visit)\b|^(www\.|https?:)/.test(text) ||
       text.includes(url.hostname.replace(/^www\./, ""))

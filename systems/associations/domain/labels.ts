@@ -75,7 +75,33 @@ function pairedValues(scope: Scope, known: ReadonlySet<string>): Map<string, Lab
     const lines = linesOf([value], { links: true });
     if (lines.length > 0) found.set(label, toLabelled(lines));
   }
+  for (const [label, value] of neighbours(scope, known)) {
+    const lines = found.has(label) ? [] : linesOf([value], { links: true });
+    if (lines.length > 0 && !known.has(normalise(lines.join(" ")))) found.set(label, toLabelled(lines));
+  }
   return found;
+}
+
+/** `<span>City</span><span>Dayton</span>`: an element that is a label and nothing else, and the one after it, alone in their box. */
+function neighbours(scope: Scope, known: ReadonlySet<string>): [string, any][] {
+  const pairs: [string, any][] = [];
+  const visit = (node: any): void => {
+    const inside = elementsIn(node);
+    const [first, value] = inside;
+    if (inside.length === 2 && !PAIRED.has(first.name) && !PAIRED.has(value.name)) {
+      const label = normalise(textOf(first));
+      if (known.has(label) && hasOnly(node, inside)) pairs.push([label, value]);
+    }
+    for (const child of inside) visit(child);
+  };
+  for (const node of scope.toArray()) visit(node);
+  return pairs;
+}
+
+const PAIRED = new Set(["dt", "dd", "td", "th", "li", "br"]);
+
+function hasOnly(node: any, elements: readonly any[]): boolean {
+  return (node.children ?? []).every((child: any) => elements.includes(child) || !child.data?.trim());
 }
 
 function elementsIn(node: any): any[] {

@@ -6,6 +6,7 @@ import { parsePage } from "../domain/page.ts";
 import type { Build, Listed } from "../fixtures/directories.ts";
 import { BUILDS, listedMembers } from "../fixtures/directories.ts";
 import { randomness } from "../fixtures/members.ts";
+import { MESSY_BUILDS } from "../fixtures/messy-directories.ts";
 
 const URL_OF_PAGE = "https://guild.example/directory";
 const schema = loadSchema(DEFAULT_CONFIG_DIR, "default");
@@ -57,7 +58,7 @@ function measure(build: Build, members: readonly Listed[], seed: number) {
   };
 }
 
-describe.each(Object.entries(BUILDS))("%s", (_, build) => {
+describe.each(Object.entries({ ...BUILDS, ...MESSY_BUILDS }))("%s", (_, build) => {
   test.each([
     [40, 1],
     [12, 2],

@@ -8,6 +8,7 @@ import type { Pager } from "../fixtures/built-site.ts";
 import { PAGERS, serveBuilt } from "../fixtures/built-site.ts";
 import type { Listed } from "../fixtures/directories.ts";
 import { BUILDS, listedMembers } from "../fixtures/directories.ts";
+import { MESSY_BUILDS } from "../fixtures/messy-directories.ts";
 import { runPipeline } from "./harness.ts";
 
 const cleanups: (() => unknown)[] = [];
@@ -21,7 +22,7 @@ const plain = (value: unknown) =>
     .replaceAll("’", "'");
 
 async function crawl(build: string, members: readonly Listed[], pager: Pager) {
-  const site = await serveBuilt(BUILDS[build]!, members, pager);
+  const site = await serveBuilt({ ...BUILDS, ...MESSY_BUILDS }[build]!, members, pager);
   const dataDir = await mkdtemp(join(tmpdir(), "unseen-"));
   cleanups.push(
     () => rm(dataDir, { recursive: true }),
@@ -33,7 +34,7 @@ async function crawl(build: string, members: readonly Listed[], pager: Pager) {
 }
 
 // JSON says itself where the next page is; it is tested apart.
-const builds = Object.keys(BUILDS).filter((name) => name !== "JSON of an interface");
+const builds = [...Object.keys(BUILDS), ...Object.keys(MESSY_BUILDS)].filter((name) => name !== "JSON of an interface");
 const pagers = Object.keys(PAGERS) as Pager[];
 
 describe.each(builds.map((build, at) => [build, pagers[at % pagers.length]!] as const))("%s, %s", (build, pager) => {

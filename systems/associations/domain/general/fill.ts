@@ -40,11 +40,20 @@ function reach(reading: Reading, pieces: readonly Segment[], segments: readonly 
     else if (kind === "url" && linkKind(reading.page, `https://${text.replace(/^https?:\/\//i, "")}`) === "outside")
       fields.website ??= text;
   }
-  for (const { text } of segments) {
+  for (const text of [...segments.map((segment) => segment.text), ...joinedLines(segments)]) {
     if (fields.email !== undefined) break;
     fields.email = emailIn(plainMail(text)) ?? undefined;
   }
   return withoutUndefined(fields);
+}
+
+/** A mail address may be cut into elements, so that robots do not see it: lines with a bare "@" are read in one. */
+function joinedLines(segments: readonly Segment[]): string[] {
+  const lines = new Map<number, string[]>();
+  for (const { line, text } of segments) lines.set(line, [...(lines.get(line) ?? []), text]);
+  return [...lines.values()]
+    .filter((texts) => texts.length > 1 && texts.some((text) => /^[\s@]*@|@\s*$|^[[({]\s*at\s*[\])}]$/i.test(text)))
+    .map((texts) => texts.join(""));
 }
 
 /** "office [at] acme [dot] com": written for people. */

@@ -28,6 +28,7 @@ interface Candidate extends Scored {
 /** Parents with more children than this are only looked at whole. */
 const MAX_CHILDREN = 20_000;
 const MAX_STARTERS = 12;
+const MIN_LINES = 4;
 /** Elements are the plainer reading: cutting at what only some of them have gives runs as good, and glues others together. */
 const RUN_HANDICAP = 0.97;
 /** Below this a set of mere names and links is as likely a menu. */
@@ -73,7 +74,11 @@ function holdsEach(outer: readonly BlockFacts[], inner: readonly BlockFacts[]): 
 }
 
 /** The records of a page where a known shape says they are; null where that shape is not there. */
-export function findAgain(reading: Reading, shape: Shape, { reach }: { reach: boolean }): FoundBlocks | null {
+export function findAgain(
+  reading: Reading,
+  shape: Shape,
+  { reach, usual }: { reach: boolean; usual: readonly Reach[] },
+): FoundBlocks | null {
   const sums = sumsOf(reading);
   const blocks = applyShape(shape, elementsByPath(reading.root, isFrame), { again: true });
   const facts = blocks
@@ -81,7 +86,7 @@ export function findAgain(reading: Reading, shape: Shape, { reach }: { reach: bo
     .filter((one): one is BlockFacts => one !== null && one.counts.name > 0 && (!reach || reaches(one)));
   const nameless = namelessOf(sums, blocks);
   if (facts.length + nameless.length === 0) return null;
-  return { shape, facts: withoutStrays(reading, facts), nameless, score: 0, contact: 1 };
+  return { shape, facts: withoutStrays(reading, facts, usual), nameless, score: 0, contact: 1 };
 }
 
 function* candidates(sums: Sums, byPath: ReadonlyMap<string, any[]>): Generator<Candidate> {
@@ -126,18 +131,32 @@ function startersBelow(nodes: readonly any[]): string[] {
     if (children.length < 3 || total > MAX_CHILDREN) continue;
     let breaks = 0;
     for (const child of children) {
-      for (const name of startersOf(child)) counts.set(name, (counts.get(name) ?? 0) + 1);
+      if (!isLetter(child)) for (const name of startersOf(child)) counts.set(name, (counts.get(name) ?? 0) + 1);
       if (child.name === "br") breaks++;
       else if (child.type === "tag" || child.data?.trim()) breaks = 0;
       if (breaks === 2) counts.set("br+br", (counts.get("br+br") ?? 0) + 1);
     }
   }
+  const lines = counts.get("br") ?? 0;
   counts.delete("br");
-  return [...counts]
+  const cuts = [...counts]
     .filter(([name, count]) => count >= 2 || name === "br+br" || name === "hr")
     .sort((a, b) => b[1] - a[1])
     .slice(0, MAX_STARTERS)
     .map(([name]) => name);
+  // One line for each: only where there are many.
+  return lines >= MIN_LINES ? [...cuts, "br"] : cuts;
+}
+
+/** One sign or two, such as the letter between the members of an alphabet: no entry begins with it. */
+function isLetter(node: any): boolean {
+  let length = 0;
+  const visit = (one: any): void => {
+    if (one.type === "text") length += one.data.trim().length;
+    for (const child of one.children ?? []) if (length <= 2) visit(child);
+  };
+  visit(node);
+  return length > 0 && length <= 2;
 }
 
 /** Equal scores: the set that covers more, and so has links and badges around the text. */
@@ -158,10 +177,19 @@ function covered({ facts }: Scored): number {
 }
 
 const REACH = ["phone", "email", "website", "place", "profile"] as const;
+export type Reach = (typeof REACH)[number];
+
+/** What nearly all records have; it says on later pages, with few records, what is none. */
+export function usualFacts(facts: readonly BlockFacts[]): Reach[] {
+  return REACH.filter((fact) => facts.filter(({ counts }) => counts[fact] > 0).length >= facts.length * 0.8);
+}
 
 /** Blocks that lack everything that nearly all others have, and are built otherwise, are headings, menus and notices. */
-function withoutStrays(reading: Reading, facts: BlockFacts[]): BlockFacts[] {
-  const universal = REACH.filter((fact) => facts.filter(({ counts }) => counts[fact] > 0).length >= facts.length * 0.8);
+function withoutStrays(
+  reading: Reading,
+  facts: BlockFacts[],
+  universal: readonly Reach[] = usualFacts(facts),
+): BlockFacts[] {
   if (universal.length === 0) return facts;
   const paths = facts.map((one) => textPaths(reading, one));
   const usual = new Map<string, number>();

@@ -36,13 +36,18 @@ const STREET =
 const STREET_WORD =
   /\b(st|street|ave|avenue|rd|road|blvd|boulevard|dr|drive|ln|lane|way|ct|court|pkwy|parkway|hwy|highway|pl|place|ter|terrace|cir|circle|sq|square|trl|trail|pike|plaza|loop|row|route|rte|broadway|run|alley|suite|ste|box|expy|freeway|fwy|turnpike|tpke|crossing|xing|point|pt|county|cr|fm|drawer)\b/i;
 const LABEL_WORDS =
-  /^(?:(?:main|office|toll[- ]free|business|company|member|primary|mailing|street|physical|email|e-mail|web|fax|phone|mobile|cell|contact|postal|zip)[ -]?)*(?:phone|telephone|tel|ph|p|t|fax|f|e|w|m|mobile|cell|email|e-mail|mail|web|website|web site|site|url|address|location|contact|name|company|city|state|zip|zip code|postal code|country|number|person|member since|since|joined|established|founded|membership|type|tier|level|category|categories|industry|products|services|description|about|hours)(?: ?(?:no|number|address|#))?\.?:?$/i;
+  /^(?:(?:main|office|toll[- ]free|business|company|member|primary|mailing|street|physical|email|e-mail|web|fax|phone|mobile|cell|contact|postal|zip)[ -]?)*(?:phone|telephone|tel|ph|p|t|fax|f|e|w|m|mobile|cell|email|e-mail|mail|web|website|web site|site|url|address|location|contact|name|company|organi[sz]ation|business|city|state|province|zip|zip code|postal code|country|number|person|member since|since|joined|established|founded|membership|type|tier|level|category|categories|industry|products|services|description|about|hours)(?: ?(?:no|number|address|#))?\.?:?$/i;
 const BUTTON =
-  /^(?:(?:view|see|show|read|learn|get|visit|open|go to|click)\b.{0,24}\b(?:profile|details?|more|info(?:rmation)?|listing|website|web site|site|page|map|here|company|member)|(?:full|more) ?(?:profile|details?|info(?:rmation)?|listing)?|website|web site|visit|details?|profile|map|directions|(?:get )?directions|email(?: us)?|e-mail|contact(?: us)?|call(?: now)?|share|print|vcard|download|facebook|twitter|linkedin|instagram|youtube|back to top|top|edit|n\/a|none|home|next|previous|prev|search|filter|sort|reset|apply|login|log in|join|→|»|›|>)\W*$/i;
+  /^(?:(?:view|see|show|read|learn|get|visit|open|go to|click)\b.{0,24}\b(?:profile|details?|more|info(?:rmation)?|listing|website|web site|site|page|map|here|company|member)|(?:full|more) ?(?:profile|details?|info(?:rmation)?|listing)?|website|web site|visit|details?|profile|map|directions|(?:get )?directions|email(?: us)?|e-mail|contact(?: us)?|call(?: now)?|share|print|vcard|download|facebook|twitter|linkedin|instagram|youtube|back to top|top|edit|n\/a|none|home|(?:next|previous|prev)(?: \d+| page)?|search|filter|sort|reset|apply|login|log in|join|→|»|›|>)\W*$/i;
 
 /** "Showing 1-20 of 200", "43 members": the page speaks of itself. */
 const COUNT =
   /^(?:(?:showing|displaying|viewing|results?|page|records?)\b.*\d.*|\d[\d,]* (?:total |matching )?(?:members?|results|companies|listings|records|entries)(?: found)?)$/i;
+
+/** Nobody is called so, wherever it stands. */
+export function isCount(text: string): boolean {
+  return COUNT.test(text);
+}
 
 /** The kind of a text that is one thing. */
 export function kindOf(source: string): Kind {
@@ -82,7 +87,8 @@ function isPlace(text: string): boolean {
 
 const LEGAL =
   /^(?:inc|llc|l\.l\.c|ltd|corp|co|company|corporation|incorporated|limited|lp|llp|plc|gmbh|p\.?c|s\.?a|pllc|jr|sr|the)\.?$/i;
-const STRONG = /\s*\.\s*(?=\||$)|\s*[|•·;\n]\s*|\s+[-–—/]\s+|\.\s+(?=(?:ph|tel|phone|fax|email|e-mail|web|www)\b)/i;
+const STRONG =
+  /(?<!\b(?:co|inc|ltd|corp|bros|mfg|jr|sr|cos|l\.l\.c|l\.p|s\.a))\s*\.\s*(?=\||$)|\s*[|•·;\n]\s*|\s+[-–—/]\s+|\.\s+(?=(?:ph|tel|phone|fax|email|e-mail|web|www)\b)/i;
 
 /**
  * A line that holds several things, taken apart: numbers and addresses of the net first, then what commas and bars divide.
@@ -176,13 +182,18 @@ function addressParts(parts: string[]): Piece[] {
     const kind = kindOf(part);
     const closes = kind === "state" || (kind === "place" && stateCode(part.replace(/ [A-Z]?\d.*$/, "")) !== null);
     // New York and Washington are cities where a state follows them.
-    const city = last !== undefined && (last.kind === "words" || (last.kind === "state" && last.text.length > 2));
+    const city = last !== undefined && (isCityLike(last) || (last.kind === "state" && last.text.length > 2));
     if (closes && city && (pieces.length > 1 || last.kind === "state" || parts.length === 2))
       pieces[pieces.length - 1] = { text: `${last.text}, ${part}`, kind: "place" };
     else if (kind === "postal" && last?.kind === "place") last.text += ` ${part}`;
     else pieces.push({ text: part, kind });
   }
   return pieces;
+}
+
+/** No company: "Jones & Co., Washington, DC". */
+function isCityLike({ text, kind }: Piece): boolean {
+  return kind === "words" && !/[&\d]/.test(text) && !LEGAL.test(text.split(" ").at(-1)!);
 }
 
 function tidy(text: string): string {

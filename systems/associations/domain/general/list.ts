@@ -17,8 +17,8 @@ import { dataFields, fillByName } from "./data-fields.ts";
 import type { DataGroup } from "./embedded.ts";
 import { dataGroups } from "./embedded.ts";
 import { contentFields } from "./fill.ts";
-import type { FoundBlocks } from "./find.ts";
-import { findAgain, findBlocks, reaches } from "./find.ts";
+import type { FoundBlocks, Reach } from "./find.ts";
+import { findAgain, findBlocks, reaches, usualFacts } from "./find.ts";
 import { listItems } from "./items.ts";
 import { nameKeys, namesAt } from "./names.ts";
 import type { BlockFacts } from "./score.ts";
@@ -31,8 +31,8 @@ import type { Block, Shape } from "./shape.ts";
 export type ListShape =
   | { by: "items" }
   | { by: "data"; path: string }
-  /** `reach`: every record said how to reach somebody, so what does not is none. */
-  | { by: "structure"; shape: Shape; names: string[]; reach: boolean };
+  /** `reach`: every record said how to reach somebody, so what does not is none. `usual`: what nearly all of them had. */
+  | { by: "structure"; shape: Shape; names: string[]; reach: boolean; usual?: Reach[] };
 
 export interface Entry {
   fields: Fields;
@@ -82,7 +82,16 @@ export function readList(
   const names = nameKeys(reading, found.facts);
   const entries = fromFacts(reading, schema, withNameless(reading, found, names), names);
   return withData(
-    { shape: { by: "structure", shape: found.shape, names, reach: found.facts.every(reaches) }, entries },
+    {
+      shape: {
+        by: "structure",
+        shape: found.shape,
+        names,
+        reach: found.facts.every(reaches),
+        usual: usualFacts(found.facts),
+      },
+      entries,
+    },
     groups,
     page,
     schema,
@@ -102,7 +111,7 @@ function readAgain(
     return group === undefined ? null : { shape: known, entries: fromData(page, schema, group) };
   }
   const reading = readPart(page);
-  const found = findAgain(reading, known.shape, { reach: known.reach });
+  const found = findAgain(reading, known.shape, { reach: known.reach, usual: known.usual ?? [] });
   if (found === null) return null;
   return withData(
     { shape: known, entries: fromFacts(reading, schema, withNameless(reading, found, known.names), known.names) },

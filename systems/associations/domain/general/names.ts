@@ -6,6 +6,7 @@
  * Invariant: a record without text in that place gets its name from the next best place, never from another record.
  */
 import type { Kind } from "./kinds.ts";
+import { isCount } from "./kinds.ts";
 import type { BlockFacts } from "./score.ts";
 import type { Reading, Segment } from "./segments.ts";
 import { isUnusual, linkKind, piecesOf } from "./segments.ts";
@@ -67,7 +68,15 @@ function slotsOf(
         const usual =
           (segment.kind === "noise" || segment.kind === "label") &&
           !(isUnusual(reading, segment) && /\p{L}{2}/u.test(segment.text));
-        if (usual || !kinds.has(segment.kind) || person || behindPerson || segment.text.length > MAX_NAME) return;
+        if (
+          usual ||
+          !kinds.has(segment.kind) ||
+          isCount(segment.text) ||
+          person ||
+          behindPerson ||
+          segment.text.length > MAX_NAME
+        )
+          return;
         const key = `${relativePath(segment.element, block.nodes)}#${part}`;
         const slot = slots.get(key) ?? { key, values: new Map() };
         slots.set(key, slot);

@@ -24,7 +24,7 @@ export interface BlockFacts {
 /** Sums over the texts of a page, so that any block is judged in constant time. */
 export interface Sums {
   reading: Reading;
-  of: Record<Fact | "postal" | "heading", Int32Array>;
+  of: Record<Fact | "postal" | "town" | "heading", Int32Array>;
 }
 
 export interface Scored {
@@ -34,6 +34,8 @@ export interface Scored {
   contact: number;
 }
 
+/** A row with a letter between the members speaks neither for them nor against them. */
+const LETTER_CHARS = 3;
 const WEIGHTS: Record<Fact, number> = { name: 0.5, phone: 1, email: 0.8, website: 0.8, place: 1, profile: 0.4 };
 const LEGAL_FORM =
   /\b(inc|llc|l\.l\.c|ltd|corp|co|company|corporation|group|industries|manufacturing|mfg|products|services|solutions|systems|international|associates|partners|enterprises|technologies|supply|works?|shop|bros|brothers|sons|gmbh|plc|llp|s\.?a\.?)\b\.?/i;
@@ -42,7 +44,7 @@ const MEMBER_WORD =
 
 export function sumsOf(reading: Reading): Sums {
   const size = reading.segments.length + 1;
-  const names = ["name", "phone", "email", "website", "place", "profile", "postal", "heading"] as const;
+  const names = ["name", "phone", "email", "website", "place", "profile", "postal", "town", "heading"] as const;
   const of = Object.fromEntries(names.map((name) => [name, new Int32Array(size)])) as Sums["of"];
   reading.segments.forEach((segment, at) => {
     const own = factsOf(reading, segment);
@@ -59,6 +61,7 @@ function factsOf(reading: Reading, segment: Segment): Partial<Record<keyof Sums[
     else if (kind === "email") facts.email = 1;
     else if (kind === "url") facts.website = 1;
     else if (kind === "place" || kind === "state") facts.place = (facts.place ?? 0) + 1;
+    if (kind === "place") facts.town = (facts.town ?? 0) + 1;
     if (kind === "postal" || (kind === "place" && /\d{5}/.test(text))) facts.postal = (facts.postal ?? 0) + 1;
     if (kind === "words" && text.length <= 100 && isUnusual(reading, segment)) facts.name = 1;
   }
@@ -90,7 +93,7 @@ export function factsOfBlock(sums: Sums, block: Block): BlockFacts | null {
     phone: count("phone"),
     email: count("email"),
     website: count("website"),
-    place: Math.max(count("postal"), Math.min(count("place"), 1)),
+    place: Math.max(count("postal"), count("town"), Math.min(count("place"), 1)),
     profile: count("profile"),
   };
   let name: string | null = null;
@@ -103,7 +106,9 @@ export function factsOfBlock(sums: Sums, block: Block): BlockFacts | null {
 
 /** Judges a set of blocks; null where it cannot be one of records. */
 export function scoreBlocks(sums: Sums, blocks: readonly Block[]): Scored | null {
-  const all = blocks.map((block) => factsOfBlock(sums, block)).filter((facts): facts is BlockFacts => facts !== null);
+  const all = blocks
+    .map((block) => factsOfBlock(sums, block))
+    .filter((one): one is BlockFacts => one !== null && textLength(sums.reading, one.start, one.end) > LETTER_CHARS);
   const facts = all.filter(({ counts }) => counts.name > 0);
   if (facts.length < 2) return null;
   const share = (fact: Fact) => facts.filter(({ counts }) => counts[fact] > 0).length / facts.length;

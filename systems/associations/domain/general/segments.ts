@@ -51,12 +51,23 @@ const NEIGHBOURS = 7;
 
 /** Elements that frame a page: nobody's record is in there. */
 export function isFrame(node: any): boolean {
-  if (node.name === "nav" || node.name === "footer" || node.name === "aside" || node.name === "button") return true;
+  if (node.name === "nav" || node.name === "aside") return true;
+  // A card has a foot of its own, and an accordion unfolds by buttons that are headings.
+  if (node.name === "footer") return !insideOf(node, /^(article|li)$/);
+  if (node.name === "button") return !isHeadingButton(node);
   const { class: words = "", id = "", role = "" } = node.attribs ?? {};
-  if (/^(navigation|contentinfo|search|menu|banner|dialog)$/.test(role)) return true;
+  if (/^(navigation|contentinfo|search|menu|banner|dialog|columnheader)$/.test(role)) return true;
   if (node.name === "header") return !insideOf(node, /^(main|article|li|section)$/);
   if (node.name === "body" || node.name === "main") return false;
   return FRAME_CLASS.test(`${words} ${id}`) || (isOuter(node) && OUTER_FRAME.test(`${words} ${id}`));
+}
+
+function isHeadingButton(node: any): boolean {
+  const { "aria-controls": controls, "aria-expanded": expanded, "data-bs-target": target } = node.attribs ?? {};
+  return (
+    insideOf(node, /^(h[1-6]|dt|summary)$/) ||
+    ((controls ?? expanded ?? target) !== undefined && !insideOf(node, /^(nav|header|form)$/))
+  );
 }
 
 /** Near the body: further in, a header is one of a card. */
@@ -76,10 +87,12 @@ export function readPart(page: Page, scope: Scope = page.$("body"), options: { f
   const reading: Reading = { page, root: scope.get(0) ?? null, segments: [], ranges: new Map(), frequency: new Map() };
   let line = 0;
   const push = (node: any, text: string, href: string | null) => {
-    const clean = tidy(text);
-    if (clean === "") return;
-    const kind = kindOf(clean);
-    reading.segments.push({ text: clean, kind, element: node, href, line });
+    const whole = tidy(text);
+    if (whole === "") return;
+    // "(Dayton, OH)" behind a name.
+    const inner = /^\(([^()]+)\)$/.exec(whole)?.[1]?.trim();
+    const clean = inner !== undefined && kindOf(inner) === "place" ? inner : whole;
+    reading.segments.push({ text: clean, kind: kindOf(clean), element: node, href, line });
   };
   const visit = (node: any, href: string | null): void => {
     if (node.type === "text") {

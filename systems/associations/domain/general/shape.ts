@@ -51,11 +51,19 @@ export function applyShape(shape: Shape, byPath: ReadonlyMap<string, any[]>, { a
   const elements = byPath.get(shape.path) ?? [];
   if (shape.kind === "elements") {
     const { className } = shape;
-    return elements
+    return tablesOrBodies(elements)
       .filter((node) => className === null || classesOf(node).includes(className))
       .map((node) => ({ nodes: [node] }));
   }
   return elements.flatMap((parent) => runsOf(parent, shape.starter, { again }));
+}
+
+/** A table and its body have one path: where each record has a body of its own, those are meant, else the tables. */
+function tablesOrBodies(nodes: readonly any[]): any[] {
+  const bodies = nodes.filter(({ name }) => name === "tbody");
+  const tables = nodes.filter(({ name }) => name === "table");
+  if (bodies.length === 0 || tables.length === 0) return [...nodes];
+  return bodies.length > tables.length * 1.5 ? bodies : tables;
 }
 
 /** What a child can be called when it begins an entry: its tag, with a class, or with its first element. */
@@ -69,9 +77,9 @@ export function startersOf(node: any): string[] {
 }
 
 /** These stand between entries, and belong to none. */
-export const DIVIDERS: ReadonlySet<string> = new Set(["br+br", "hr"]);
+export const DIVIDERS: ReadonlySet<string> = new Set(["br+br", "br", "hr"]);
 
-/** The children of an element, cut before each starter; `br+br` and `hr` divide, and are dropped. */
+/** The children of an element, cut before each starter; `br+br`, `br` and `hr` divide, and are dropped. */
 export function runsOf(parent: any, starter: string, { again = false } = {}): Block[] {
   const runs: Block[] = [];
   const dividing = DIVIDERS.has(starter);
@@ -87,8 +95,8 @@ export function runsOf(parent: any, starter: string, { again = false } = {}): Bl
   for (let at = 0; at < children.length; at++) {
     const node = children[at];
     const divides =
-      starter === "hr"
-        ? node.name === "hr"
+      starter === "hr" || starter === "br"
+        ? node.name === starter
         : starter === "br+br"
           ? node.name === "br" && children[at + 1]?.name === "br"
           : false;
@@ -117,7 +125,7 @@ function endsRun(node: any, rank: number): boolean {
 
 function headingRank(starter: string): number {
   const level = /^h([1-6])\b/.exec(starter)?.[1];
-  return level === undefined ? (/^(hr|br\+br)$/.test(starter) ? 0 : 7) : Number(level);
+  return level === undefined ? (DIVIDERS.has(starter) ? 0 : 7) : Number(level);
 }
 
 function hasContent(node: any): boolean {
