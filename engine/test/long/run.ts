@@ -46,6 +46,9 @@ const SUITES: Suite[] = [
   { id: "R-43 artifacts", files: "engine/test/artifacts/kill.test.ts", figures: { TENUTO_ARTIFACT_KILLS: "200" } },
   { id: "R-54 rollback", files: "engine/test/aftermath/rollback-kill.test.ts", figures: {} },
   { id: "LLM kills", files: `${CRASH}/llm-kill.test.ts`, figures: { CRASH_LLM_KILLS: "100" } },
+  { id: "R-36 slow readers", files: "engine/test/server/slow.test.ts", figures: { TENUTO_SLOW_SECONDS: "600" } },
+  { id: "R-37 resumed streams", files: "engine/test/server/live.test.ts", figures: { TENUTO_RESUMED_RUNS: "1000" } },
+  { id: "S-03 paths", files: "engine/test/server/gate.test.ts", figures: { TENUTO_PATHS: "10000" } },
   { id: "R-53 versions", files: `${CRASH}/versions.test.ts`, figures: {} },
 ];
 

@@ -101,43 +101,50 @@ function seeded(seed: number): () => number {
   };
 }
 
-it("R-37: over many breaks and restarts of the server, a websocket misses nothing and sees nothing twice", async () => {
-  const random = seeded(7);
-  const got: string[] = [];
-  let cursor = "0";
-  let cuts = 0;
-  let end: string | null = null;
-  let open: Stream | null = null;
-  const { ledger } = place.tenuto.engine.parts;
-  const work = async () => {
-    for (let n = 0; n < 60; n++) {
-      await (await place.tenuto.start("hello", { text: String(n) })).wait({ timeoutMs: 30_000 });
-      if (n === 20 || n === 40) await place.restart();
+/** Runs that are worked on meanwhile; the long suite takes 1,000. The server is restarted after each twentieth. */
+const RESUMED_RUNS = Number(process.env["TENUTO_RESUMED_RUNS"] ?? 60);
+
+it(
+  "R-37: over many breaks and restarts of the server, a websocket misses nothing and sees nothing twice",
+  async () => {
+    const random = seeded(7);
+    const got: string[] = [];
+    let cursor = "0";
+    let cuts = 0;
+    let end: string | null = null;
+    let open: Stream | null = null;
+    const { ledger } = place.tenuto.engine.parts;
+    const work = async () => {
+      for (let n = 0; n < RESUMED_RUNS; n++) {
+        await (await place.tenuto.start("hello", { text: String(n) })).wait({ timeoutMs: 30_000 });
+        if (n % 20 === 0 && n > 0) await place.restart();
+      }
+      end = String(await ledger.feedEnd());
+      // A stream that has shown everything gets no further frame.
+      open?.look();
+    };
+    const worked = work();
+    while (cursor !== end) {
+      const stream = await Stream.open({ topic: "all", after: cursor }).catch(() => null);
+      if (stream === null) continue;
+      open = stream;
+      const enough = 1 + Math.floor(random() * 15);
+      await stream.until(() => stream.cursor === end || stream.events.length >= enough).catch(() => {});
+      stream.socket.terminate();
+      got.push(...stream.events.map(name));
+      cursor = stream.cursor ?? cursor;
+      expect(stream.frames.filter((frame) => frame.type === "resync")).toEqual([]);
+      cuts += 1;
     }
-    end = String(await ledger.feedEnd());
-    // A stream that has shown everything gets no further frame.
-    open?.look();
-  };
-  const worked = work();
-  while (cursor !== end) {
-    const stream = await Stream.open({ topic: "all", after: cursor }).catch(() => null);
-    if (stream === null) continue;
-    open = stream;
-    const enough = 1 + Math.floor(random() * 15);
-    await stream.until(() => stream.cursor === end || stream.events.length >= enough).catch(() => {});
-    stream.socket.terminate();
-    got.push(...stream.events.map(name));
-    cursor = stream.cursor ?? cursor;
-    expect(stream.frames.filter((frame) => frame.type === "resync")).toEqual([]);
-    cuts += 1;
-  }
-  await worked;
-  expect(cuts).toBeGreaterThan(8);
-  const wanted = await allEvents();
-  expect(wanted.length).toBeGreaterThan(400);
-  expect(got.length).toBe(wanted.length);
-  expect(got).toEqual(wanted);
-});
+    await worked;
+    expect(cuts).toBeGreaterThan(8);
+    const wanted = await allEvents();
+    expect(wanted.length).toBeGreaterThan(400);
+    expect(got.length).toBe(wanted.length);
+    expect(got).toEqual(wanted);
+  },
+  60_000 + RESUMED_RUNS * 1_000,
+);
 
 /** Server-sent events as a browser reads them. */
 function eventStream(path: string, headers: Record<string, string> = {}) {
