@@ -41,5 +41,8 @@ async function beat(): Promise<void> {
   }
 }
 
+// Waiting by Atomics.waitAsync keeps no thread alive.
+const alive = setInterval(() => {}, 2 ** 30);
 while (!(await pause(everyMs))) await beat();
+clearInterval(alive);
 await database.close();
