@@ -34,7 +34,9 @@ async function crawl(build: string, members: readonly Listed[], pager: Pager) {
 }
 
 // JSON says itself where the next page is; it is tested apart.
-const builds = [...Object.keys(BUILDS), ...Object.keys(MESSY_BUILDS)].filter((name) => name !== "JSON of an interface");
+const builds = [...Object.keys(BUILDS), ...Object.keys(MESSY_BUILDS).filter((_, at) => at % 3 === 0)].filter(
+  (name) => name !== "JSON of an interface",
+);
 const pagers = Object.keys(PAGERS) as Pager[];
 
 describe.each(builds.map((build, at) => [build, pagers[at % pagers.length]!] as const))("%s, %s", (build, pager) => {

@@ -54,15 +54,44 @@ function rowsBelow(table: any): any[] {
   );
 }
 
+/** The column of each cell by the table's grid: cells that span rows push those below to the right. */
+const columnByCell = new WeakMap<any, number>();
+const laidOut = new WeakSet<any>();
+const MAX_SPAN = 1_000;
+
+function layOut(table: any): void {
+  if (laidOut.has(table)) return;
+  laidOut.add(table);
+  // By column: rows that a cell from above still fills.
+  const filled = new Map<number, number>();
+  for (const row of rowsBelow(table)) {
+    let column = 0;
+    const taken = new Map(filled);
+    for (const [at, left] of filled) left <= 1 ? filled.delete(at) : filled.set(at, left - 1);
+    for (const node of (row.children ?? []).filter(isCell)) {
+      while (taken.has(column)) column++;
+      columnByCell.set(node, column);
+      const [width, height] = [spanOf(node, "colspan"), spanOf(node, "rowspan")];
+      for (let at = column; height > 1 && at < column + width; at++) filled.set(at, height - 1);
+      column += width;
+    }
+  }
+}
+
+const isCell = (node: any) => node.name === "td" || node.name === "th";
+
+function spanOf(node: any, name: string): number {
+  return Math.min(MAX_SPAN, Math.max(1, Number.parseInt(node.attribs[name] ?? "1", 10) || 1));
+}
+
+/** Where a cell stands in its table, from 0. */
+export function columnOf(cell: any): number {
+  layOut(tableOf(cell));
+  return columnByCell.get(cell) ?? 0;
+}
+
 function cellsOf(row: any): { node: any; column: number }[] {
-  let column = 0;
-  return (row.children ?? [])
-    .filter((node: any) => node.name === "td" || node.name === "th")
-    .map((node: any) => {
-      const cell = { node, column };
-      column += Number(node.attribs.colspan ?? 1) || 1;
-      return cell;
-    });
+  return (row.children ?? []).filter(isCell).map((node: any) => ({ node, column: columnOf(node) }));
 }
 
 function linesOf(node: any): string[] {

@@ -67,7 +67,10 @@ function address(pieces: readonly Segment[]): ContentFields {
     at >= 0
       ? parseAddress([...streetLines(pieces, at), placeText(pieces, at), ...behind(pieces, at)])
       : fromCells(pieces);
-  if (parsed === null) return {};
+  if (parsed === null) {
+    const street = pieces.find(({ kind }) => kind === "street")?.text;
+    return street === undefined ? {} : { street };
+  }
   return withoutUndefined({
     street: parsed.street ?? undefined,
     city: parsed.city ?? undefined,
@@ -106,6 +109,8 @@ function behind(pieces: readonly Segment[], place: number): string[] {
   return [];
 }
 
+const SUITE = /^(suite|ste|unit|floor|room|rm|bldg|building|#)\b/i;
+
 /** City, state and postal code in elements of their own. */
 function fromCells(pieces: readonly Segment[]): ReturnType<typeof parseAddress> {
   let at = pieces.findIndex(({ kind }) => kind === "state");
@@ -114,11 +119,15 @@ function fromCells(pieces: readonly Segment[]): ReturnType<typeof parseAddress> 
   // "New York", "NY": the first is the city.
   if (pieces[at + 1]?.kind === "state") at++;
   const state = at < 0 ? null : stateCode(pieces[at]!.text);
-  const before = pieces[at - 1];
-  const words = before?.kind === "words" || before?.kind === "state";
-  const city = words && /^[\p{L} .'’-]{2,40}$/u.test(before.text) ? before.text : null;
+  const town = pieces[at - 1];
+  const words = town?.kind === "words" || town?.kind === "state";
+  const city = words && /^[\p{L} .'’-]{2,40}$/u.test(town.text) ? town.text : null;
   const isStreet = ({ kind, text }: Segment) => kind === "street" || /^\d+ \p{L}/u.test(text);
-  const street = pieces.slice(0, Math.max(at, 0)).findLast(isStreet)?.text ?? null;
+  const before = pieces.slice(0, Math.max(at, 0));
+  const last = before.findLastIndex(isStreet);
+  // "31 Main St", "Suite 200": a line that a comma divided.
+  const divided = last > 0 && SUITE.test(before[last]!.text) && isStreet(before[last - 1]!);
+  const street = last < 0 ? null : divided ? `${before[last - 1]!.text}, ${before[last]!.text}` : before[last]!.text;
   return { street, city, state, postal_code: postal, country: null };
 }
 

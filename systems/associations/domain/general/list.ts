@@ -16,6 +16,7 @@ import { columnsOf } from "./columns.ts";
 import { dataFields, fillByName } from "./data-fields.ts";
 import type { DataGroup } from "./embedded.ts";
 import { dataGroups } from "./embedded.ts";
+import type { ContentFields } from "./fill.ts";
 import { contentFields } from "./fill.ts";
 import type { FoundBlocks, Reach } from "./find.ts";
 import { findAgain, findBlocks, reaches, usualFacts } from "./find.ts";
@@ -183,7 +184,7 @@ function fromFacts(
   { plain = false } = {},
 ): Entry[] {
   const { page } = reading;
-  const names = withoutTails(namesAt(reading, facts, keys));
+  const { names, tails } = withoutTails(namesAt(reading, facts, keys));
   const profiles = profileLinks(reading, facts, names);
   return facts.map(({ block, start, end }, at) => {
     const name = names[at] ?? null;
@@ -193,7 +194,7 @@ function fromFacts(
       : {
           name: name === null ? null : bareName(name.text),
           profile: profiles[at] ?? null,
-          content: contentFields(reading, start, end, name?.text ?? null),
+          content: withTown(contentFields(reading, start, end, name?.text ?? null), tails[at] ?? null),
           columns: columnsOf(block),
         };
     const { fields, sources } = extractFields(page, scope, schema, { single: false, hints });
@@ -216,18 +217,29 @@ function scopeOf(page: Page, { nodes }: Block): Scope {
   return wrapper;
 }
 
-/** "Acme, Dayton" beside "Beta, Dayton": what repeats behind the last comma is the place, and no part of the name. */
-function withoutTails(names: readonly (Segment | null)[]): (Segment | null)[] {
-  const tails = names.map((name) => /^(.{2,}),\s+([\p{L} .'-]{3,30})$/u.exec(name?.text ?? ""));
-  const given = tails.flatMap((tail) => (tail === null || LEGAL_TAIL.test(tail[2]!) ? [] : [tail[2]!.toLowerCase()]));
-  const repeated = new Set(given).size <= given.length * 0.7;
-  if (given.length < names.length * 0.6 || given.length < 5 || !repeated) return [...names];
-  return names.map((name, at) => {
-    const tail = tails[at];
-    return name === null || tail === null || tail === undefined || LEGAL_TAIL.test(tail[2]!)
-      ? name
-      : { ...name, text: tail[1]! };
+/**
+ * "Acme, Dayton" beside "Beta, Dayton": what stands behind the last comma is the place, and no part of the name, where it repeats
+ * or where it stands behind nearly every name.
+ */
+function withoutTails(found: readonly (Segment | null)[]): { names: (Segment | null)[]; tails: (string | null)[] } {
+  const tails = found.map((name) => {
+    const match = /^(.{2,}),\s+(\p{Lu}[\p{L} .'-]{2,29})$/u.exec(name?.text ?? "");
+    return match === null || LEGAL_TAIL.test(match[2]!) ? null : { name: match[1]!, town: match[2]! };
   });
+  const towns = tails.flatMap((tail) => (tail === null ? [] : [tail.town.toLowerCase()]));
+  const repeated = new Set(towns).size <= towns.length * 0.7;
+  const isColumn = towns.length >= 5 && towns.length >= found.length * (repeated ? 0.6 : 0.9);
+  if (!isColumn) return { names: [...found], tails: found.map(() => null) };
+  return {
+    names: found.map((name, at) => (name === null || !tails[at] ? name : { ...name, text: tails[at].name })),
+    tails: tails.map((tail) => tail?.town ?? null),
+  };
+}
+
+function withTown(content: ContentFields, town: string | null): ContentFields {
+  return town === null || content.city !== undefined || content.state !== undefined
+    ? content
+    : { ...content, city: town };
 }
 
 const LEGAL_TAIL = /^(inc|llc|l\.l\.c|ltd|corp|co|company|limited|lp|llp|plc|gmbh|jr|sr)\.?$/i;

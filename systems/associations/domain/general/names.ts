@@ -5,6 +5,7 @@
  * differs from record to record, stands early, and is often a heading, a link or bold.
  * Invariant: a record without text in that place gets its name from the next best place, never from another record.
  */
+import { columnOf } from "./columns.ts";
 import type { Kind } from "./kinds.ts";
 import { isCount } from "./kinds.ts";
 import type { BlockFacts } from "./score.ts";
@@ -92,15 +93,10 @@ function slotsOf(
 function relativePath(element: any, nodes: readonly any[]): string {
   const names: string[] = [];
   for (let at = element; at !== null && at !== undefined; at = at.parent) {
-    names.unshift(at.name === "td" || at.name === "th" ? `${at.name}${column(at)}` : at.name);
+    names.unshift(at.name === "td" || at.name === "th" ? `${at.name}${columnOf(at)}` : at.name);
     if (nodes.includes(at)) return names.join(">");
   }
   return ".";
-}
-
-function column(cell: any): number {
-  const cells = (cell.parent?.children ?? []).filter((node: any) => node.name === "td" || node.name === "th");
-  return cells.indexOf(cell);
 }
 
 function slotScore(reading: Reading, { values }: Slot, records: number): number {
