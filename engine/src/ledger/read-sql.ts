@@ -75,9 +75,9 @@ export const READ = {
   spec: "SELECT spec FROM job_spec WHERE job = ?",
   attempts:
     "SELECT job, number, epoch, boot, state, started_at AS startedAt, ended_at AS endedAt, error FROM attempt WHERE job = ? ORDER BY number",
-  itemsAll: `SELECT ${items} FROM item WHERE job = ? AND ordinal >= ? AND ordinal < ? ORDER BY ordinal LIMIT ?`,
+  itemsAll: `SELECT ${items} FROM item WHERE job = ? AND ordinal >= CAST(? AS bigint) AND ordinal < CAST(? AS bigint) ORDER BY ordinal LIMIT ?`,
   itemsInState: (states: number): string =>
-    `SELECT ${items} FROM item WHERE job = ? AND ordinal >= ? AND ordinal < ? AND state IN (${marks(states)}) ORDER BY ordinal LIMIT ?`,
+    `SELECT ${items} FROM item WHERE job = ? AND ordinal >= CAST(? AS bigint) AND ordinal < CAST(? AS bigint) AND state IN (${marks(states)}) ORDER BY ordinal LIMIT ?`,
   windows: `SELECT ${list(WINDOW_COLUMNS)} FROM item_window WHERE job = ? ORDER BY start`,
   step: `SELECT ${steps} FROM step WHERE job = ? AND item = ? AND key = ?`,
   stepsOf: `SELECT ${steps} FROM step WHERE job = ? AND coalesce(item = ?, true) ORDER BY started_at, key`,

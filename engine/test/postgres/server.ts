@@ -6,12 +6,13 @@
  */
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, chownSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, chownSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { type Binaries, findBinaries } from "./binaries.ts";
+import { makeCertificate } from "./certificate.ts";
 
 export interface Server {
   /** Of the superuser, without password. */
@@ -21,6 +22,8 @@ export interface Server {
   kill(): Promise<void>;
   /** Ends all sessions in good order. */
   halt(): Promise<void>;
+  /** A file with the certificate of who has signed the server's. */
+  ca: string;
   /** After `kill` or `halt`. */
   start(): Promise<void>;
   stop(): Promise<void>;
@@ -58,6 +61,10 @@ class OwnServer implements Server {
     this.options = options;
   }
 
+  get ca(): string {
+    return join(this.folder, "server.crt");
+  }
+
   get url(): string {
     return `postgres://postgres@127.0.0.1:${this.port}/postgres`;
   }
@@ -71,6 +78,9 @@ class OwnServer implements Server {
       max_connections: "200",
       shared_buffers: "64MB",
       max_wal_size: "2GB",
+      ssl: "on",
+      ssl_cert_file: this.ca,
+      ssl_key_file: join(this.folder, "server.key"),
       ...(durable ? {} : { fsync: "off", full_page_writes: "off", synchronous_commit: "off" }),
       ...settings,
     };
@@ -83,6 +93,11 @@ class OwnServer implements Server {
 
   async initialise(): Promise<void> {
     const { initdb, user } = this.binaries;
+    const { cert, key } = makeCertificate();
+    writeFileSync(this.ca, cert);
+    const keyFile = join(this.folder, "server.key");
+    writeFileSync(keyFile, key, { mode: 0o600 });
+    if (user !== null) chownSync(keyFile, user.uid, user.gid);
     const flags = ["--auth=trust", "--username=postgres", "--encoding=UTF8", "--no-locale", "--no-sync"];
     await promisify(execFile)(initdb, ["-D", join(this.folder, "data"), ...flags], { ...user, cwd: this.folder });
   }

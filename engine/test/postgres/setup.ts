@@ -18,7 +18,8 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const answer = async (): Promise<Answer> => {
     try {
       started ??= startServer();
-      return { url: (await started).url };
+      const { url, ca } = await started;
+      return { url, ca };
     } catch (error) {
       return { reason: error instanceof Error ? error.message : String(error) };
     }

@@ -17,13 +17,14 @@ declare module "vitest" {
   }
 }
 
-export type Answer = { url: string } | { reason: string };
+/** `ca` is the file of who has signed the server's certificate; null for a server of somebody else's. */
+export type Answer = { url: string; ca: string | null } | { reason: string };
 
 let answer: Promise<Answer> | null = null;
 
 async function ask(): Promise<Answer> {
   const given = process.env["TENUTO_TEST_POSTGRES"];
-  if (given !== undefined && given !== "") return { url: given };
+  if (given !== undefined && given !== "") return { url: given, ca: null };
   const socket = createConnection(inject("postgres"));
   return JSON.parse(await text(socket)) as Answer;
 }
@@ -35,6 +36,11 @@ export async function sharedServer(): Promise<string | null> {
   if ("url" in found) return found.url;
   console.warn(`Tests on PostgreSQL are left out: ${found.reason}`);
   return null;
+}
+
+export async function sharedAuthority(): Promise<string | null> {
+  const found = await answer;
+  return found !== null && "ca" in found ? found.ca : null;
 }
 
 export interface TestDatabase {

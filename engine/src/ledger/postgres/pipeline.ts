@@ -19,7 +19,7 @@ export interface Statement {
 export interface Wire {
   stream: { cork?(): void; uncork?(): void };
   parse(message: { text: string; name: string }): void;
-  bind(message: { statement: string; values: readonly unknown[]; valueMapper(value: unknown): unknown }): void;
+  bind(message: { statement: string; values: readonly (string | Buffer | null)[] }): void;
   describe(message: { type: "P" }): void;
   execute(message: object): void;
   close(message: { type: "S"; name: string }): void;
@@ -67,14 +67,21 @@ export class Pipeline {
     this.settle = settle;
   }
 
-  submit(wire: Wire): null {
+  /** An error for what cannot be sent; nothing has been sent then. */
+  submit(wire: Wire): Error | null {
+    let encoded: (string | Buffer | null)[][];
+    try {
+      encoded = this.statements.map(({ values = [] }) => values.map(encode));
+    } catch (error) {
+      return error as Error;
+    }
     const parsed = new Set<string>();
     wire.stream.cork?.();
     try {
-      for (const [at, { sql, values = [], name = "" }] of this.statements.entries()) {
+      for (const [at, { sql, name = "" }] of this.statements.entries()) {
         const known = name === "" ? undefined : this.prepared.known.get(name);
         if (known === undefined || known === null) this.parse(wire, sql, name, known === null, parsed);
-        wire.bind({ statement: name, values, valueMapper: encode });
+        wire.bind({ statement: name, values: encoded[at] as (string | Buffer | null)[] });
         if (known === undefined || known === null) wire.describe({ type: "P" });
         else this.described.set(at, known);
         wire.execute({});

@@ -11,13 +11,11 @@ import { storageError } from "./storage-error.ts";
 const AGENTS = `WITH RECURSIVE a (agent) AS (SELECT min(agent) FROM queue UNION ALL
   SELECT (SELECT min(agent) FROM queue WHERE agent > a.agent) FROM a WHERE a.agent IS NOT NULL) SELECT agent FROM a WHERE agent IS NOT NULL`;
 
-const COLUMNS = `SELECT c.table_name AS name, c.column_name AS column, c.data_type = 'text' AS text, k.ordinal_position AS key
-  FROM information_schema.columns c JOIN information_schema.tables t USING (table_schema, table_name)
-  LEFT JOIN information_schema.table_constraints p
-    ON p.table_schema = c.table_schema AND p.table_name = c.table_name AND p.constraint_type = 'PRIMARY KEY'
-  LEFT JOIN information_schema.key_column_usage k
-    ON k.constraint_schema = p.constraint_schema AND k.constraint_name = p.constraint_name AND k.column_name = c.column_name
-  WHERE c.table_schema = ? AND t.table_type = 'BASE TABLE' ORDER BY c.table_name, c.ordinal_position`;
+const COLUMNS = `SELECT c.relname AS name, a.attname AS column, a.atttypid = 'text'::regtype AS text,
+    array_position(i.indkey::smallint[], a.attnum) AS key
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid
+  LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary
+  WHERE n.nspname = ? AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped ORDER BY c.relname, a.attnum`;
 
 export abstract class PostgresReads extends LedgerReads {
   readonly database: Database;

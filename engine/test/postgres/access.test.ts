@@ -1,0 +1,150 @@
+/** Who may connect and how: TLS, a role with the least rights, a pooler in transaction mode, concurrent migrators. */
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { parseAddress } from "../../src/ledger/postgres/address.ts";
+import { type Database, openDatabase } from "../../src/ledger/postgres/connection.ts";
+import { loadMigrations, migrate, pendingMigrations } from "../../src/ledger/postgres/migrate.ts";
+import { Pooler } from "./pooler.ts";
+import { createDatabase, sharedAuthority, sharedServer, type TestDatabase } from "./shared.ts";
+
+const server = await sharedServer();
+const authority = await sharedAuthority();
+
+async function using<R>(url: string, work: (database: Database) => Promise<R>): Promise<R> {
+  const database = openDatabase({ url, writers: 1, readers: 1, waitMs: 0 });
+  try {
+    return await work(database);
+  } finally {
+    await database.close();
+  }
+}
+
+const codeOf = async (work: Promise<unknown>): Promise<unknown> =>
+  await work.then(
+    () => null,
+    (error: { code?: string }) => error.code ?? String(error),
+  );
+
+describe("addresses", () => {
+  it("are taken apart, and shown without their password", () => {
+    const address = parseAddress("postgres://me:se%20cret@db.example:6543/app?schema=flow&prepare=false");
+    expect([address.host, address.port, address.user, address.password, address.database]).toEqual([
+      "db.example",
+      6543,
+      "me",
+      "se cret",
+      "app",
+    ]);
+    expect([address.schema, address.prepare, address.ssl]).toEqual(["flow", false, false]);
+    expect(address.shown).toBe("postgres://db.example:6543/app?schema=flow");
+    expect(parseAddress("postgres:///app?host=/run/postgresql").host).toBe("/run/postgresql");
+  });
+
+  it("are refused when they mean nothing, without showing the password", () => {
+    for (const url of [
+      "mysql://me:secret@db/app",
+      "postgres://me:secret@db/app?sslmode=maybe",
+      "postgres://me:secret@db/app?sslmode=verify-ca",
+      "postgres://me:secret@db/app?sslmode=verify-full&sslrootcert=/no/such/file",
+      "postgres://me:secret@db/app?schema=Two%20words",
+      "postgres://me:secret@db/app?pool_size=5",
+    ]) {
+      let message = "";
+      try {
+        parseAddress(url);
+      } catch (error) {
+        expect(error).toMatchObject({ code: "invalid_input" });
+        message = String(error);
+      }
+      expect([url, message === "", message.includes("secret")]).toEqual([url, false, false]);
+    }
+  });
+});
+
+describe.skipIf(server === null)("access", () => {
+  let test: TestDatabase;
+  beforeAll(async () => {
+    test = await createDatabase(server as string);
+  });
+  afterAll(async () => await test?.drop());
+
+  const encrypted = (url: string) =>
+    using(url, async (database) => {
+      const [row] = await database.query<{ ssl: boolean }>("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()");
+      return row?.ssl;
+    });
+
+  it.skipIf(authority === null)("TLS: as strict as sslmode says", async () => {
+    const root = `sslrootcert=${encodeURIComponent(authority as string)}`;
+    const onName = test.url.replace("127.0.0.1", "localhost");
+    expect(await encrypted(`${test.url}?sslmode=disable`)).toBe(false);
+    for (const mode of ["prefer", "require", `verify-ca&${root}`, `verify-full&${root}`])
+      expect([mode, await encrypted(`${test.url}?sslmode=${mode}`)]).toEqual([mode, true]);
+    expect(await encrypted(`${onName}?sslmode=verify-full&${root}`)).toBe(true);
+    // Nobody that this machine knows has signed it.
+    expect(await codeOf(encrypted(`${test.url}?sslmode=verify-full`))).toMatch(/SELF_SIGNED|UNABLE_TO/);
+    const elsewhere = test.url.replace("127.0.0.1", "127.0.0.2");
+    expect(await codeOf(encrypted(`${elsewhere}?sslmode=verify-full&${root}`))).not.toBeNull();
+  });
+
+  it("of several migrators one migrates, and the others wait for it", async () => {
+    const all = Array.from({ length: 4 }, () =>
+      openDatabase({ url: `${test.url}?schema=many`, writers: 1, readers: 0 }),
+    );
+    await Promise.all(all.map((database) => migrate(database)));
+    expect(await pendingMigrations(all[0] as Database)).toBe(0);
+    const rows = await (all[1] as Database).query("SELECT number FROM schema_migration");
+    expect(rows.length).toBe(loadMigrations().length);
+    await Promise.all(all.map((database) => database.close()));
+  });
+
+  it("a schema that is newer, or not ours, or half made is refused and left alone", async () => {
+    await using(`${test.url}?schema=other`, async (database) => {
+      await database.query("CREATE SCHEMA other");
+      await database.query("CREATE TABLE theirs (id integer)");
+      expect(await codeOf(migrate(database))).toBe("schema_unstamped");
+      await database.query("DROP TABLE theirs");
+      const broken = {
+        number: 1,
+        name: "0001_broken.sql",
+        checksum: "x",
+        sql: "CREATE TABLE one (id integer); CREATE TABLE one (id integer)",
+      };
+      expect(await codeOf(migrate(database, [broken]))).toBe("migration_failed");
+      expect(await pendingMigrations(database)).toBe(loadMigrations().length);
+      await migrate(database);
+      await database.query("INSERT INTO schema_migration VALUES (9999, 'y', 'later')");
+      expect(await codeOf(migrate(database))).toBe("schema_newer");
+      await database.query("DELETE FROM schema_migration WHERE number = 9999");
+      const changed = loadMigrations().map((migration) => ({ ...migration, checksum: "changed" }));
+      expect(await codeOf(migrate(database, changed))).toBe("migration_failed");
+    });
+  });
+
+  it("a pooler in transaction mode: settings travel, nothing of a session is relied on", async () => {
+    const pooler = new Pooler(test.url);
+    const url = `${await pooler.listen()}?schema=pooled`;
+    const database = openDatabase({ url, writers: 2, readers: 2 });
+    await migrate(database);
+    const path = "SELECT current_setting('search_path') AS path";
+    await database.query("INSERT INTO definition VALUES ('v', 'n', 'd', 1)");
+    for (let round = 0; round < 12; round++) {
+      const [, rows] = await database.pipeline([
+        { sql: path },
+        { sql: "SELECT name FROM definition WHERE version = $1", values: ["v"], name: "by_version" },
+      ]);
+      expect(rows).toEqual([{ name: "n" }]);
+      expect(await database.read(path, [], "path")).toEqual([{ path: "pooled" }]);
+      await database.transaction(async (session) => {
+        await session.execute("UPDATE definition SET name = name WHERE version = 'v'");
+        expect(await session.query(path)).toEqual([{ path: "pooled" }]);
+      });
+    }
+    expect(pooler.switches).toBeGreaterThan(12);
+    expect(await database.listen("tenuto", () => {})).toBeNull();
+    await database.close();
+    await pooler.close();
+    expect(await using(test.url, (direct) => direct.query("SELECT to_regclass('public.definition') AS t"))).toEqual([
+      { t: null },
+    ]);
+  });
+});
