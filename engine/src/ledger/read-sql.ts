@@ -92,7 +92,7 @@ export const READ = {
   itemsByKey: `WITH RECURSIVE j (scope, job) AS (SELECT CAST(? AS bigint), (SELECT max(job) FROM item_key WHERE scope = ?) UNION ALL
     SELECT scope, (SELECT max(k.job) FROM item_key k WHERE k.scope = j.scope AND k.job < j.job) FROM j WHERE j.job IS NOT NULL)
     SELECT k.job, k.ordinal FROM j JOIN item_key k ON k.scope = j.scope AND k.job = j.job AND k.hash = ? ORDER BY k.job DESC LIMIT ?`,
-  standing: `SELECT seq FROM run WHERE state = 'waiting' AND state <> 'completed' AND propagating = 0 AND cancel_requested_at IS NULL AND halted_at IS NULL
+  standing: `SELECT seq FROM run WHERE state = 'waiting' AND state <> 'completed' AND ended_at IS NULL AND propagating = 0 AND cancel_requested_at IS NULL AND halted_at IS NULL
     AND NOT EXISTS (SELECT 1 FROM job WHERE job.seq >= run.first_job AND job.seq < run.first_job + run.job_count - run.spawned_jobs AND ${WAITS})
     AND NOT EXISTS (SELECT 1 FROM job WHERE job.run = run.seq AND job.parent IS NOT NULL AND ${WAITS}) LIMIT ?`,
   summaryColumns: `${list(RUN_COLUMNS, "r.")}, r.labels, (SELECT o.id FROM run o WHERE o.seq = r.origin) AS originId`,

@@ -132,12 +132,17 @@ export abstract class ServerReader extends MainReader implements TokenReads, Aud
     return { runs: scanned, next: more ? edge.seq : null };
   }
 
+  /** That a run is in a state other than `completed`, which it takes as a value, by an index. */
+  protected isRare(_state: RunState): string {
+    return "r.state = ? AND r.state <> 'completed'";
+  }
+
   private async rareRuns(search: RunSearch, states: readonly RunState[], before: RunSeq) {
     const found: RunSummary[] = [];
     for (const state of states)
       found.push(
         ...(await this.many<RunSummary>(
-          `SELECT * FROM (SELECT ${READ.summaryColumns} FROM run r WHERE r.state = ? AND r.state <> 'completed' AND r.seq < ?
+          `SELECT * FROM (SELECT ${READ.summaryColumns} FROM run r WHERE ${this.isRare(state)} AND r.seq < ?
          ORDER BY r.seq DESC LIMIT ${LOOKED_AT}) newest WHERE ${conditions(search, [])} ORDER BY seq DESC LIMIT ?`,
           state,
           before,
@@ -151,7 +156,7 @@ export abstract class ServerReader extends MainReader implements TokenReads, Aud
     let edge = 0;
     for (const state of states) {
       const row = await this.one<{ seq: number }>(
-        "SELECT seq FROM run WHERE state = ? AND state <> 'completed' AND seq < ? ORDER BY seq DESC LIMIT 1 OFFSET ?",
+        `SELECT r.seq FROM run r WHERE ${this.isRare(state)} AND r.seq < ? ORDER BY r.seq DESC LIMIT 1 OFFSET ?`,
         state,
         before,
         LOOKED_AT,

@@ -34,9 +34,20 @@ describe("addresses", () => {
       "se cret",
       "app",
     ]);
-    expect([address.schema, address.prepare, address.ssl]).toEqual(["flow", false, false]);
+    expect([address.schema, address.prepare]).toEqual(["flow", false]);
     expect(address.shown).toBe("postgres://db.example:6543/app?schema=flow");
     expect(parseAddress("postgres:///app?host=/run/postgresql").host).toBe("/run/postgresql");
+  });
+
+  it("ask a server on another machine for proof of who it is, unless they say otherwise", () => {
+    const tls = (url: string) => {
+      const { ssl } = parseAddress(url);
+      return ssl === false ? "none" : ssl.rejectUnauthorized === true && ssl.checkServerIdentity === undefined;
+    };
+    expect(tls("postgres://db.example/app")).toBe(true);
+    expect(tls("postgres://db.example/app?sslmode=disable")).toBe("none");
+    expect(tls("postgres://db.example/app?sslmode=require")).toBe(false);
+    for (const host of ["localhost", "127.0.0.1", "[::1]", ""]) expect(tls(`postgres://${host}/app`)).toBe("none");
   });
 
   it("are refused when they mean nothing, without showing the password", () => {

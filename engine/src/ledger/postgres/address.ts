@@ -1,8 +1,8 @@
 /**
  * Where a PostgreSQL ledger is, as a URL says it: server, TLS, schema, and what of it may be shown.
  *
- * Invariants: (1) `sslmode` means what libpq's documentation says, and without one TLS is asked for from any host but this one
- * only when the URL says so; (2) a password is never part of a message.
+ * Invariants: (1) `sslmode` means what libpq's documentation says, but that a server on another machine which the URL says
+ * nothing about has to prove who it is (`verify-full`); (2) a password is never part of a message.
  */
 import { readFileSync } from "node:fs";
 import type { ConnectionOptions } from "node:tls";
@@ -45,9 +45,17 @@ function readOption(options: URLSearchParams, name: string): string | undefined 
   }
 }
 
+/** A socket, or loopback. */
+function isHere(host: string | undefined): boolean {
+  return host === undefined || host.startsWith("/") || /^(localhost|127(\.\d+){3}|::1)$/.test(host);
+}
+
 /** With `sslrootcert`, `require` looks at the authority too, as libpq does. */
-function tlsOf(options: URLSearchParams): { ssl: false | ConnectionOptions; sslOptional: boolean } {
-  const mode = options.get("sslmode") ?? "disable";
+function tlsOf(
+  options: URLSearchParams,
+  host: string | undefined,
+): { ssl: false | ConnectionOptions; sslOptional: boolean } {
+  const mode = options.get("sslmode") ?? (isHere(host) ? "disable" : "verify-full");
   if (!SSL_MODES.has(mode)) refuse(`the database URL has sslmode=${mode}`, `Give one of ${[...SSL_MODES].join(", ")}.`);
   if (mode === "disable" || mode === "allow") return { ssl: false, sslOptional: false };
   const ca = readOption(options, "sslrootcert");
@@ -98,7 +106,7 @@ export function parseAddress(url: string): Address {
     user: options.get("user") ?? given(parsed.username),
     password: given(parsed.password),
     database,
-    ...tlsOf(options),
+    ...tlsOf(options, host),
     schema,
     prepare: options.get("prepare") !== "false",
     shown: `postgres://${host ?? "localhost"}${port === "" ? "" : `:${port}`}/${database ?? ""}${schema === DEFAULT_SCHEMA ? "" : `?schema=${schema}`}`,

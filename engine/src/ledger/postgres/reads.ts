@@ -1,4 +1,5 @@
 /** How PostgreSQL answers the reads that all ledgers share, on connections that do nothing else. */
+import type { RunState } from "../../core/model.ts";
 import type { FeedEntry } from "../../ports/feed.ts";
 import { LedgerReads } from "../reads-deliveries.ts";
 import type { TextTable } from "../rows.ts";
@@ -10,6 +11,12 @@ import { storageError } from "./storage-error.ts";
 /** The first of each agent, by a walk from agent to agent. */
 const AGENTS = `WITH RECURSIVE a (agent) AS (SELECT min(agent) FROM queue UNION ALL
   SELECT (SELECT min(agent) FROM queue WHERE agent > a.agent) FROM a WHERE a.agent IS NOT NULL) SELECT agent FROM a WHERE agent IS NOT NULL`;
+
+/** In one statement, so that all see the same moment; completed are the rest. */
+const COUNTS = `WITH others AS (SELECT state, count(*) AS n FROM run WHERE ended_at IS NULL GROUP BY state
+  UNION ALL SELECT outcome, count(*) FROM run WHERE outcome IS NOT NULL GROUP BY outcome)
+  SELECT state, n FROM others
+  UNION ALL SELECT 'completed', (SELECT count(*) FROM run) - (SELECT coalesce(sum(n), 0)::bigint FROM others)`;
 
 const COLUMNS = `SELECT c.relname AS name, a.attname AS column, a.atttypid = 'text'::regtype AS text,
     array_position(i.indkey::smallint[], a.attnum) AS key
@@ -78,6 +85,16 @@ export abstract class PostgresReads extends LedgerReads {
   override async feed(after: number, limit: number): Promise<FeedEntry[]> {
     await this.gather();
     return await super.feed(after, limit);
+  }
+
+  protected override isRare(state: RunState): string {
+    return state === "failed" || state === "cancelled" ? "r.outcome = ?" : "r.state = ? AND r.ended_at IS NULL";
+  }
+
+  override async runCounts(): Promise<Record<RunState, number>> {
+    const counts = { pending: 0, running: 0, waiting: 0, completed: 0, failed: 0, cancelled: 0 };
+    for (const { state, n } of await this.many<{ state: RunState; n: number }>(COUNTS)) counts[state] = n;
+    return counts;
   }
 
   async readyAgents(): Promise<string[]> {

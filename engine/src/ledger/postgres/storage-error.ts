@@ -73,6 +73,20 @@ function wordsFor(code: string, error: unknown): Words | null {
       hint: "Check that PostgreSQL runs and that this machine may connect; work goes on by itself afterwards.",
       category: "retryable",
     };
+  if (/does not support SSL/.test(String(error)))
+    return {
+      code: "ledger_unavailable",
+      text: "does not speak TLS",
+      hint: "Set up TLS on the server, or add sslmode=disable to the URL if nobody else can listen on the way there.",
+      category: "critical",
+    };
+  if (/CERT|UNABLE_TO_|ERR_TLS/.test(code))
+    return {
+      code: "ledger_unavailable",
+      text: "has a certificate that is not trusted",
+      hint: "Give the file of who has signed it as sslrootcert in the URL.",
+      category: "critical",
+    };
   if (code === "53100" || code === "58030")
     return {
       code: "disk_full",
