@@ -1,5 +1,6 @@
 /** Jobs, attempts, items, steps, and log lines. */
 import { z } from "zod";
+import { Artifact, Usage } from "./things.ts";
 import {
   Count,
   Cursor,
@@ -95,10 +96,10 @@ export const Job = JobSummary.extend({
       at: Time,
     }),
   ),
-  usage: z
-    .object({ calls: Count, inputTokens: Count, outputTokens: Count, cost: z.number() })
-    .nullable()
-    .meta({ description: "Of its model calls; cost in millionths of the unit." }),
+  usage: Usage.nullable(),
+  used: z
+    .array(z.object({ how: z.enum(["offered", "input", "read"]), at: Time, artifact: Artifact }))
+    .meta({ description: "Artifacts that it has taken in, the first 200 that are still known." }),
 }).meta({ id: "Job" });
 export type Job = z.infer<typeof Job>;
 
@@ -156,6 +157,7 @@ export const LogQuery = z.strictObject({
     .meta({ description: "The last lines instead, at most so many; `since` and `limit` count for nothing." }),
   before: z.coerce.number().int().min(1).optional().meta({ description: "With `tail`: those before this number." }),
   job: JobId.optional(),
+  attempt: z.coerce.number().int().min(1).optional().meta({ description: "Only lines of this attempt." }),
   jobs: z
     .string()
     .max(8_000)

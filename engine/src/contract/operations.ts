@@ -124,6 +124,11 @@ add("artifacts", "viewer", "listArtifacts", `GET ${R}/artifacts`, {
   query: things.ArtifactQuery,
   answer: things.ArtifactPage,
 });
+add("artifacts", "viewer", "listAllArtifacts", "GET /api/artifacts", {
+  summary: "Artifacts of all runs, the newest first",
+  query: things.AllArtifactsQuery,
+  answer: things.ArtifactPage,
+});
 add("artifacts", "viewer", "showArtifact", "GET /api/artifacts/{sha256}", {
   summary: "Where these bytes came from",
   answer: things.ArtifactPage,

@@ -1,5 +1,6 @@
 /** Runs, stages, the graph of a run, and what may be done with a run. */
 import { z } from "zod";
+import { Usage } from "./things.ts";
 import {
   Count,
   Cursor,
@@ -73,6 +74,7 @@ export const Run = RunSummary.extend({
   why: z.string().meta({ description: "One sentence: why it is in this state." }),
   output: JsonValue.meta({ description: "Of its last job, once it has completed." }),
   error: StoredErrorShape.nullable().meta({ description: "Of its first failed job." }),
+  usage: Usage.nullable(),
   firstFailure: z.string().nullable().meta({ description: "Id of the job that failed first." }),
 }).meta({ id: "Run" });
 export type Run = z.infer<typeof Run>;
@@ -188,6 +190,7 @@ export const GraphNode = z
     stage: z.int(),
     kind: z.enum(["single", "fanout", "map", "approval", "multiply"]),
     agent: z.string(),
+    summary: z.string().nullable().meta({ description: "As declared; spawned jobs have theirs in their own answer." }),
     state: JobStates,
     reason: z.string().nullable(),
     parent: z.string().nullable(),

@@ -15,6 +15,14 @@ import {
   text,
 } from "./words.ts";
 
+export const Usage = z
+  .object({
+    calls: Count,
+    inputTokens: Count,
+    outputTokens: Count,
+    cost: z.number().meta({ description: "In millionths of the unit." }),
+  })
+  .meta({ id: "Usage", description: "Of calls of models." });
 export const Artifact = z
   .object({
     id: z.int(),
@@ -25,6 +33,7 @@ export const Artifact = z
     bytes: Count,
     run: z.string(),
     job: z.string(),
+    agent: z.string().meta({ description: "Of its job." }),
     attempt: Count,
     item: z.int().nullable(),
     offered: z.boolean().meta({ description: "Jobs that depend on its producer get it." }),
@@ -38,6 +47,14 @@ export const ArtifactQuery = z.strictObject({
   job: JobId.optional(),
   after: Cursor.optional(),
   limit: limitUpTo(1_000, 200),
+});
+export const AllArtifactsQuery = z.strictObject({
+  name: text(1_000).optional(),
+  type: text(100).optional(),
+  agent: text(250).optional(),
+  pipeline: Name.optional(),
+  after: Cursor.optional(),
+  limit: limitUpTo(1_000, 100),
 });
 export const ContentQuery = z.strictObject({ download: Flag.optional() });
 export const ArtifactUse = z
@@ -124,6 +141,18 @@ export const AgentInfo = z
     version: z.string().nullable(),
     kind: z.enum(["function", "command", "llm"]),
     description: z.string().nullable(),
+    model: z.string().nullable().meta({ description: "Of an llm agent." }),
+    tools: z.array(z.string()).meta({ description: "That its model may use." }),
+    budget: z
+      .object({
+        tokens: z.number().nullable(),
+        cost: z.number().nullable(),
+        calls: z.number().nullable(),
+        wallSeconds: z.number().nullable(),
+      })
+      .nullable()
+      .meta({ description: "Of each run, over all of its jobs; cost in units." }),
+    usage: Usage.nullable().meta({ description: "Of its model calls in the newest 10,000 runs." }),
   })
   .meta({ id: "AgentInfo" });
 export const AgentInfoList = z.object({ items: z.array(AgentInfo) }).meta({ id: "AgentInfoList" });

@@ -13,8 +13,9 @@ import { OPERATIONS, type Operation, PARAMS, paramsOf } from "../contract/index.
 import { type AuditEntry, appendAudit } from "../core/audit.ts";
 import { assertJsonType, parseJson, readBytes } from "./body.ts";
 import type { Answer, Call, Handlers, Services } from "./call.ts";
-import type { Compress } from "./compress.ts";
+import { acceptsGzip, type Compress } from "./compress.ts";
 import type { Gate, Head } from "./gate.ts";
+import type { Page } from "./pages.ts";
 import { HttpProblem, invalid, tellProblem } from "./problems.ts";
 import type { Principal } from "./tokens.ts";
 
@@ -25,7 +26,7 @@ export interface AppOptions {
   /** Packs the text of an answer, where that is worth it; null: never. */
   compress: Compress | null;
   /** Files of the dashboard by path; null for those that are not there. */
-  page(path: string): { body: Uint8Array; type: string; immutable: boolean } | null;
+  page(path: string): Page | null;
   onFault(error: unknown): void;
 }
 
@@ -279,6 +280,20 @@ async function respond(
   return new Response(content, { status, headers: { ...headers, "content-type": type } });
 }
 
+/** A file, packed where the browser takes that; nothing if it has it already. */
+async function servePage(page: Page, head: Head): Promise<Response> {
+  const caching = page.immutable ? "public, max-age=31536000, immutable" : "no-cache";
+  const headers = { ...SECURITY_HEADERS, "cache-control": caching, etag: page.etag, vary: "Accept-Encoding" };
+  const known = (head.header("if-none-match") ?? "")
+    .split(",")
+    .some((tag) => tag.trim().replace(/^W\//, "") === page.etag);
+  if (known) return new Response(null, { status: 304, headers });
+  const packed = acceptsGzip(head.header("accept-encoding")) ? await page.packed() : null;
+  return new Response(head.method === "HEAD" ? null : ((packed ?? page.body) as Uint8Array<ArrayBuffer>), {
+    headers: { ...headers, ...(packed === null ? {} : { "content-encoding": "gzip" }), "content-type": page.type },
+  });
+}
+
 /** Pages of the dashboard; everything else is not there, and says so only to those who may know. */
 async function serveRest(options: AppOptions, context: Context<Env>): Promise<Response> {
   const head = headOf(context);
@@ -286,12 +301,7 @@ async function serveRest(options: AppOptions, context: Context<Env>): Promise<Re
     options.gate.checkSource(head);
     const path = context.req.path;
     const page = head.method === "GET" || head.method === "HEAD" ? options.page(path) : null;
-    if (page !== null) {
-      const caching = page.immutable ? { "cache-control": "public, max-age=31536000, immutable" } : {};
-      return new Response(head.method === "HEAD" ? null : (page.body as Uint8Array<ArrayBuffer>), {
-        headers: { ...SECURITY_HEADERS, ...caching, "content-type": page.type },
-      });
-    }
+    if (page !== null) return await servePage(page, head);
     await options.gate.principal(head);
     const others = OPERATIONS.filter((operation) => matches(operation.path, path)).map((operation) => operation.method);
     if (others.length > 0)

@@ -31,14 +31,14 @@ export function compressOf(when: WhenToCompress): Compress | null {
   return async (text, operation, head) => {
     if (text.length < LEAST_CHARS || operation.method !== "GET" || NEVER.has(operation.tag)) return null;
     if (when === "remote" && LOOPBACK.test(head.address)) return null;
-    if (!accepts(head.header("accept-encoding"))) return null;
+    if (!acceptsGzip(head.header("accept-encoding"))) return null;
     const body = await pack(text, { level: LEVEL, strategy: constants.Z_DEFAULT_STRATEGY });
     return { body: new Uint8Array(body), headers: { "content-encoding": "gzip", vary: "Accept-Encoding" } };
   };
 }
 
 /** Whether `gzip` is named, and not with `q=0`. */
-function accepts(header: string | undefined): boolean {
+export function acceptsGzip(header: string | undefined): boolean {
   return (header ?? "").split(",").some((part) => {
     const [name, ...params] = part.trim().toLowerCase().split(";");
     return name === "gzip" && !params.some((param) => /^\s*q=0(\.0*)?\s*$/.test(param));

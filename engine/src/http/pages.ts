@@ -3,8 +3,11 @@
  *
  * Owner: http. Invariant: what can be asked for is what was read, so that no path leads anywhere else; nothing here holds data.
  */
+import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { extname, join } from "node:path";
+import { promisify } from "node:util";
+import { gzip } from "node:zlib";
 
 const TYPES: Record<string, string> = {
   ".html": "text/html; charset=utf-8",
@@ -23,6 +26,24 @@ export interface Page {
   body: Uint8Array;
   type: string;
   immutable: boolean;
+  etag: string;
+  /** The body packed with gzip, made once when it is first asked for; null where that is not worth it. */
+  packed(): Promise<Uint8Array | null>;
+}
+
+const pack = promisify(gzip);
+const LEAST_BYTES = 1_024;
+
+function pageOf(body: Uint8Array, type: string, immutable: boolean): Page {
+  const worth = body.length >= LEAST_BYTES && /^(text\/|application\/(json|manifest)|image\/svg)/.test(type);
+  let packed: Promise<Uint8Array | null> | null = worth ? null : Promise.resolve(null);
+  return {
+    body,
+    type,
+    immutable,
+    etag: `"${createHash("sha256").update(body).digest("base64url").slice(0, 22)}"`,
+    packed: () => (packed ??= pack(body, { level: 9 })),
+  };
 }
 
 const MOST_FILES = 2_000;
@@ -49,15 +70,14 @@ function collect(folder: string, below: string, pages: Map<string, Page>): void 
     const file = join(folder, path);
     if (statSync(file).isDirectory()) collect(folder, path, pages);
     else if (pages.size < MOST_FILES)
-      pages.set(path, {
-        body: readFileSync(file),
-        type: TYPES[extname(name)] ?? "application/octet-stream",
-        immutable: /^\/assets\//.test(path),
-      });
+      pages.set(
+        path,
+        pageOf(readFileSync(file), TYPES[extname(name)] ?? "application/octet-stream", /^\/assets\//.test(path)),
+      );
   }
 }
 
-const plain = (type: string, text: string): Page => ({ body: new TextEncoder().encode(text), type, immutable: false });
+const plain = (type: string, text: string): Page => pageOf(new TextEncoder().encode(text), type, false);
 
 /** The token comes in the fragment, which no browser sends and no log holds. */
 const LOGIN_JS = `const say = (text) => { document.querySelector("p").textContent = text; };

@@ -132,6 +132,7 @@ export function artifactShape(row: ArtifactRecord): contract.Infer<typeof contra
     bytes: row.bytes,
     run: row.runId,
     job: row.jobId,
+    agent: row.agent,
     attempt: row.attempt,
     item: row.item === null || row.item < 0 ? null : row.item,
     offered: row.offered === 1,

@@ -5,13 +5,15 @@
  */
 import type { Consumption } from "../core/decision.ts";
 import type { JobSeq, RunSeq } from "../core/model.ts";
-import type { ArtifactReads, ArtifactRecord, ConsumptionRecord } from "../ports/artifacts.ts";
+import type { ArtifactReads, ArtifactRecord, ArtifactSearch, ConsumptionRecord } from "../ports/artifacts.ts";
 import { marks } from "./read-sql.ts";
 import { RowReader, type TextTable } from "./rows.ts";
 
 const COLUMNS = `a.id, a.run, a.job, a.attempt, a.name, a.type, a.sha256, a.bytes, a.media_type AS mediaType, a.at, a.item,
-  a.superseded, a.offered, a.source, j.id AS jobId, r.id AS runId`;
+  a.superseded, a.offered, a.source, j.id AS jobId, j.agent, r.id AS runId`;
 const JOINED = "artifact a JOIN job j ON j.seq = a.job JOIN run r ON r.seq = a.run";
+/** Artifacts that one search looks at, at most. */
+const LOOKED_AT = 20_000;
 /** Jobs of a list, and all that are below them. */
 const BELOW = `WITH RECURSIVE below (seq) AS (SELECT value FROM json_each(?) wanted
   UNION SELECT child.seq FROM below JOIN job child ON child.parent = below.seq)`;
@@ -26,6 +28,10 @@ const ARTIFACT_SQL = {
   ofJob: `${BELOW} SELECT ${COLUMNS} FROM below JOIN artifact a ON a.job = below.seq JOIN job j ON j.seq = a.job JOIN run r ON r.seq = a.run
     WHERE a.superseded = 0 AND a.id > ? ORDER BY a.id LIMIT ?`,
   byHash: `SELECT ${COLUMNS} FROM ${JOINED} WHERE a.sha256 = ? AND coalesce(a.run = ?, true) ORDER BY a.superseded, a.id DESC LIMIT ?`,
+  search: (conditions: string): string =>
+    `SELECT ${COLUMNS} FROM (SELECT * FROM artifact WHERE id < ? ORDER BY id DESC LIMIT ${LOOKED_AT}) a JOIN job j ON j.seq = a.job JOIN run r ON r.seq = a.run
+     WHERE a.superseded = 0${conditions} ORDER BY a.id DESC LIMIT ?`,
+  edge: `SELECT id FROM artifact WHERE id < ? ORDER BY id DESC LIMIT 1 OFFSET ${LOOKED_AT - 1}`,
   byId: `SELECT ${COLUMNS} FROM ${JOINED} WHERE a.id = ?`,
   consumersOf: `SELECT c.job, c.artifact, c.how, c.at, j.id AS jobId, j.run, r.id AS runId FROM json_each(?) wanted
     JOIN consumption c ON c.artifact = wanted.value JOIN job j ON j.seq = c.job JOIN run r ON r.seq = j.run ORDER BY c.artifact, c.job`,
@@ -60,6 +66,24 @@ export abstract class ArtifactReader extends RowReader implements ArtifactReads 
 
   async artifactById(id: number): Promise<ArtifactRecord | null> {
     return await this.one<ArtifactRecord>(ARTIFACT_SQL.byId, id);
+  }
+
+  async searchArtifacts(search: ArtifactSearch): Promise<{ artifacts: ArtifactRecord[]; next: number | null }> {
+    const { before, limit } = search;
+    const wanted = [
+      ["a.name", search.name],
+      ["a.type", search.type],
+      ["j.agent", search.agent],
+      ["r.pipeline", search.pipeline],
+    ].filter((one): one is [string, string] => one[1] !== undefined);
+    const rows = await this.many<ArtifactRecord>(
+      ARTIFACT_SQL.search(wanted.map(([column]) => ` AND ${column} = ?`).join("")),
+      before,
+      ...wanted.map(([, value]) => value),
+      limit + 1,
+    );
+    if (rows.length > limit) return { artifacts: rows.slice(0, limit), next: rows[limit - 1]!.id };
+    return { artifacts: rows, next: (await this.one<{ id: number }>(ARTIFACT_SQL.edge, before))?.id ?? null };
   }
 
   async consumersOf(artifacts: readonly number[]): Promise<ConsumptionRecord[]> {

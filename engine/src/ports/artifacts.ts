@@ -16,7 +16,19 @@ export interface ArtifactRecord extends ArtifactRow {
   /** Id of the artifact of another run that it was taken over from. */
   source: number | null;
   jobId: string;
+  /** Of its job. */
+  agent: string;
   runId: string;
+}
+
+/** Which artifacts of all runs are wanted. */
+export interface ArtifactSearch {
+  before: number;
+  limit: number;
+  name?: string;
+  type?: string;
+  agent?: string;
+  pipeline?: string;
 }
 
 export interface ConsumptionRecord extends Consumption {
@@ -37,6 +49,11 @@ export interface ArtifactReads {
   /** Artifacts with these bytes, the newest first; with `run`, only of that run. */
   artifactsByHash(sha256: string, limit: number, run?: RunSeq): Promise<ArtifactRecord[]>;
   artifactById(id: number): Promise<ArtifactRecord | null>;
+  /**
+   * Of all runs, the newest first, without those that are superseded. Looks at a bounded number: with fewer than `limit`
+   * found, `next` says where to go on, and is null only when there are no more.
+   */
+  searchArtifacts(search: ArtifactSearch): Promise<{ artifacts: ArtifactRecord[]; next: number | null }>;
   /** Who used these artifacts. */
   consumersOf(artifacts: readonly number[]): Promise<ConsumptionRecord[]>;
   /** What a job has used. */

@@ -109,3 +109,15 @@ it("pipelines in brief have no stages", async () => {
   const { body } = await api.call("listPipelines", { query: { brief: "true" } });
   expect(body.items.find((one: { name: string }) => one.name === "hello")).toMatchObject({ stages: [], kind: "graph" });
 });
+
+it("files of the dashboard come packed, and not again to who has them", async () => {
+  const plain = await packed("/reference.js", {});
+  const gzip = await packed("/reference.js", { "accept-encoding": "gzip" });
+  expect([plain.encoding, gzip.encoding]).toEqual([undefined, "gzip"]);
+  expect(gunzipSync(gzip.body).equals(plain.body)).toBe(true);
+  const first = await place.fetch("/reference.js");
+  const etag = first.headers.get("etag") as string;
+  const again = await place.fetch("/reference.js", { headers: { "if-none-match": `W/"x", ${etag}` } });
+  expect([again.status, await again.text(), again.headers.get("etag")]).toEqual([304, "", etag]);
+  expect((await place.fetch("/reference.js", { headers: { "if-none-match": '"other"' } })).status).toBe(200);
+});

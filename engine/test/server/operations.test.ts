@@ -108,6 +108,7 @@ it("jobs, items, logs and output", async () => {
     why: "It completed.",
     blocks: ["after"],
     attempts: [{ number: 1 }],
+    used: [{ how: "offered", artifact: { name: "shout.txt", job: "shout" } }],
   });
   const { body: logs } = await api.call("readLogs", { params: { run } });
   expect(logs).toMatchObject({ live: false, next: null });
@@ -138,6 +139,12 @@ it("artifacts: listed, read in parts, verified, followed", async () => {
   const [shout] = body.items;
   expect(shout).toMatchObject({ name: "shout.txt", run, job: "shout", bytes: 2 });
   const { sha256 } = shout;
+  const { body: all } = await api.call("listAllArtifacts", { query: { limit: 1 } });
+  expect(all.items).toMatchObject([{ name: "shout.txt", agent: "text/shout" }]);
+  const { body: rest } = await api.call("listAllArtifacts", { query: { after: all.next, agent: "text/shout" } });
+  expect(rest.items.map((one: any) => one.id)).toEqual([...rest.items.map((one: any) => one.id)].sort((a, b) => b - a));
+  expect(rest.items.some((one: any) => one.run === run)).toBe(true);
+  expect((await api.call("listAllArtifacts", { query: { name: "none" } })).body).toEqual({ items: [], next: null });
   expect((await api.call("showArtifact", { params: { sha256 } })).body.items[0].sha256).toBe(sha256);
   expect((await api.call("readArtifact", { params: { sha256 } })).text).toBe("HI");
   const part = await place.fetch(`/api/artifacts/${sha256}/content`, { headers: { range: "bytes=1-" } });

@@ -63,6 +63,11 @@ export const artifactHandlers: Handlers = {
       json: { items: shown.map(artifactShape), next: rows.length > limit ? String(shown.at(-1)!.id) : null },
     };
   },
+  listAllArtifacts: async ({ services: { ledger }, query: { after, limit, ...more } }) => {
+    const before = Number(after ?? Number.MAX_SAFE_INTEGER);
+    const { artifacts, next } = await ledger.searchArtifacts({ before, limit, ...more });
+    return { json: { items: artifacts.map(artifactShape), next: next === null ? null : String(next) } };
+  },
   showArtifact: async (call) => ({ json: { items: (await known(call)).map(artifactShape), next: null } }),
   readArtifact: content,
   showLineage: async (call) => {

@@ -6,7 +6,7 @@ import type { Json } from "../../core/model.ts";
 import { isJobEnd } from "../../core/model.ts";
 import type { JobRecord, RunRecord } from "../../ports/ledger.ts";
 import { type Handlers, runOf, type Services } from "../call.ts";
-import { errorShape, jobShape, json, parentOf, time } from "../shapes.ts";
+import { artifactShape, errorShape, jobShape, json, parentOf, time } from "../shapes.ts";
 import { whyJob } from "../why.ts";
 
 /** A job by its id within the run. @throws not_found */
@@ -108,6 +108,16 @@ async function history({ ledger }: Services, run: RunRecord, job: JobRecord) {
   };
 }
 
+const USED_SHOWN = 200;
+
+/** What it has taken in, as far as it is still known. */
+async function usedBy({ ledger }: Services, job: JobRecord) {
+  const uses = [];
+  for (const { how, at, record } of await ledger.consumedBy(job.seq))
+    if (record !== null && uses.length < USED_SHOWN) uses.push({ how, at: time(at), artifact: artifactShape(record) });
+  return uses;
+}
+
 async function itemCounts({ ledger }: Services, job: JobRecord) {
   const fanout = job.kind === "single" ? null : await ledger.fanout(job.seq);
   if (fanout === null) return null;
@@ -149,6 +159,7 @@ async function showJob(services: Services, run: RunRecord, job: JobRecord) {
     output: json(job.output),
     items: await itemCounts(services, job),
     ...(await history(services, run, job)),
+    used: await usedBy(services, job),
   };
 }
 

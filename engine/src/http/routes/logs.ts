@@ -21,7 +21,7 @@ const BLOCK = 5_000;
 type Numbered = LogLine & { number: number };
 
 /** Whether a line is one of those that are asked for. */
-function filterOf({ job, jobs, level = "INFO", q }: Call["query"]): {
+function filterOf({ job, jobs, attempt, level = "INFO", q }: Call["query"]): {
   all: boolean;
   fits: (line: Numbered) => boolean;
 } {
@@ -32,9 +32,10 @@ function filterOf({ job, jobs, level = "INFO", q }: Call["query"]): {
       : new Set<string>([...(jobs ?? []), ...(job === undefined ? [] : [job])]);
   const least = RANK[level as keyof typeof RANK];
   return {
-    all: of === null && least === 0 && (wanted === undefined || wanted === ""),
+    all: of === null && attempt === undefined && least === 0 && (wanted === undefined || wanted === ""),
     fits: (line) =>
       (of === null || (line.job !== undefined && of.has(line.job))) &&
+      (attempt === undefined || line.attempt === attempt) &&
       RANK[line.level] >= least &&
       (wanted === undefined || line.message.toLowerCase().includes(wanted)),
   };

@@ -1,5 +1,6 @@
 /** Runs: list, counts, start, show, graph, cancel, retry, rerun, rollback, report, events. */
 import type { RunGraph, RunSummary } from "../../contract/index.ts";
+import type { RunUsageRow } from "../../core/budget.ts";
 import { TenutoError } from "../../core/errors.ts";
 import type { RunState } from "../../core/model.ts";
 import { isRunEnd } from "../../core/model.ts";
@@ -80,6 +81,7 @@ async function graphOf(services: Services, run: RunRecord, after: number, limit:
       stage: job.stage,
       kind: spec?.approval !== undefined ? "approval" : spec?.multiply !== undefined ? "multiply" : job.kind,
       agent: job.agent,
+      summary: spec?.summary ?? null,
       state: job.state,
       reason: job.reason,
       parent: parentOf(job, ids),
@@ -134,8 +136,15 @@ async function show(services: Services, run: RunRecord) {
     why: whyRun(run, first === undefined ? null : { job: first.id, error }),
     output: json(outcome?.output ?? null),
     error,
+    usage: usageShape(await ledger.runUsage(run.seq)),
     firstFailure: first?.id ?? null,
   };
+}
+
+function usageShape(row: RunUsageRow | null) {
+  if (row === null) return null;
+  const { calls, inputTokens, outputTokens, cost } = row;
+  return { calls, inputTokens, outputTokens, cost };
 }
 
 /** Whether some job of an open stage has been started; looks at those that are at work. */

@@ -1,5 +1,6 @@
 /** Approvals, pipelines, agents, templates, schedules, workers, limiters. */
 import { allows } from "../../core/access.ts";
+import type { Agent } from "../../core/agent.ts";
 import type { PipelineDocument } from "../../core/document.ts";
 import { TenutoError } from "../../core/errors.ts";
 import type { Json } from "../../core/model.ts";
@@ -130,6 +131,33 @@ async function workers(call: Call) {
   return { json: { items, missingAgents: asked.filter((agent) => !backend.engine.definitions.offers(agent)) } };
 }
 
+function modelOf(agent: Agent | undefined) {
+  if (agent?.kind !== "llm") return { model: null, tools: [], budget: null };
+  const { model, tools, custom, mcp, budget } = agent.llm;
+  const { tokens = null, cost = null, calls = null, wallSeconds = null } = budget;
+  const others = Object.entries(mcp).flatMap(([server, spec]) => spec.tools.map((tool) => `${server}/${tool}`));
+  return {
+    model: model.id,
+    tools: [...tools, ...custom.map((tool) => tool.name), ...others],
+    budget: { tokens, cost, calls, wallSeconds },
+  };
+}
+
+const RUNS_COUNTED = 10_000;
+
+/** What models were asked for each agent, whatever version of it. */
+async function usageOfAgents({ ledger }: Services) {
+  const newest = (await ledger.runs({ limit: 1 }))[0]?.seq ?? 0;
+  const sums = new Map<string, { calls: number; inputTokens: number; outputTokens: number; cost: number }>();
+  for (const { agent, ...more } of await ledger.usageByAgent(newest - RUNS_COUNTED)) {
+    const name = agent.split("@")[0] as string;
+    const sum = sums.get(name) ?? { calls: 0, inputTokens: 0, outputTokens: 0, cost: 0 };
+    for (const key of ["calls", "inputTokens", "outputTokens", "cost"] as const) sum[key] += more[key];
+    sums.set(name, sum);
+  }
+  return sums;
+}
+
 export const thingHandlers: Handlers = {
   listApprovals: async (call) => {
     const { run, state, limit } = call.query;
@@ -160,12 +188,20 @@ export const thingHandlers: Handlers = {
     const known = services.backend.engine.definitions.list();
     return { json: { items: known.map((one) => pipelineShape(services, one, brief)) } };
   },
-  listAgents: async ({ services: { backend } }) => {
-    const { definitions } = backend.engine;
+  listAgents: async ({ services }) => {
+    const { definitions } = services.backend.engine;
+    const used = await usageOfAgents(services);
     const items = definitions.agentNames().map((reference) => {
       const agent = definitions.agent(reference);
       const { name = reference, version = null, kind = "function" } = agent ?? {};
-      return { name, version: version ?? null, kind, description: agent?.description ?? null };
+      return {
+        name,
+        version: version ?? null,
+        kind,
+        description: agent?.description ?? null,
+        ...modelOf(agent),
+        usage: used.get(name) ?? null,
+      };
     });
     return { json: { items } };
   },
