@@ -108,7 +108,7 @@ export function endJob(slice: Slice, end: JobEnd): Verdict {
       claimable: 0,
       boot: null,
       dueAt: null,
-      holding: 0,
+      holding: holdingAfter(job),
       approvals: 0,
       attemptBoot: end.effects?.some((effect) => effect.type === "attempt") ? null : job.attemptBoot,
       // A clock that was set back must not make an end before its start.
@@ -136,7 +136,7 @@ export function readyPatch(run: RunRow, job: JobRow, at: number, dueAt: number |
     state: "ready",
     boot: null,
     attemptBoot: null,
-    holding: 0,
+    holding: holdingAfter(job),
     claimable: dueAt === null && job.kind !== "map" ? 1 : 0,
     dueAt,
     rank: rankInRun(job.priority, dueAt ?? at, run.createdAt),
@@ -158,10 +158,15 @@ export function closing(job: JobRow, state: AttemptState, at: number, error: Sto
   return [attemptEnd(job, state, at, error), ...releasing(job)];
 }
 
+/** Items at work hold limiters whatever becomes of their fan-out's job; their windows give them back. */
+export function holdingAfter(job: JobRow): 0 | 1 {
+  return job.kind === "single" ? 0 : job.holding;
+}
+
 /** A good attempt that ends the job is described by the job's own row; only limiters are to be given back. */
 export function releasing(job: JobRow): Effect[] {
   const effects: Effect[] = [];
   if (job.holding === 1)
-    effects.push({ type: "release", limiter: null, key: null, job: job.seq, epoch: job.epoch, item: null });
+    effects.push({ type: "release", limiter: null, key: null, job: job.seq, epoch: job.epoch, item: -1 });
   return effects;
 }

@@ -8,7 +8,17 @@
 import type { Effect, Slice, Verdict } from "./decision.ts";
 import { errorJson, leaseLost } from "./decision.ts";
 import type { StoredError } from "./errors.ts";
-import { barredByRun, closing, countRun, endJob, illegal, type JobEnd, readyPatch, releasing } from "./job-end.ts";
+import {
+  barredByRun,
+  closing,
+  countRun,
+  endJob,
+  holdingAfter,
+  illegal,
+  type JobEnd,
+  readyPatch,
+  releasing,
+} from "./job-end.ts";
 import type { BootSeq, FanoutRow, JobRow, RunRow } from "./model.ts";
 import { isRunEnd } from "./model.ts";
 import { PLANNED } from "./rerun.ts";
@@ -185,7 +195,7 @@ export function parkJob(slice: Slice, lease: Lease, wait: Wait, at: number): Ver
     job: {
       state: "waiting",
       boot: null,
-      holding: 0,
+      holding: holdingAfter(job),
       attemptBoot: null,
       dueAt: wait.dueAt,
       reason: wait.reason,

@@ -1,5 +1,6 @@
 /** Topic: limiters, their holders, spawn caps. Slots never leak, whatever becomes of their holders. */
 import assert from "node:assert/strict";
+import * as changes from "../../core/changes.ts";
 import type { LimiterSpec } from "../../core/document.ts";
 import { confirmPass, passLimiter, releaseHolder, spendBudget, tellBreaker } from "../../core/limiting.ts";
 import { errorOf } from "../builders.ts";
@@ -71,6 +72,22 @@ export const limits: Topic = {
       assert.equal(await pass(world, held, one, 2), true);
       await world.release(held);
       assert.deepEqual((await dump()).holds, []);
+    },
+    "a slot that an item holds is free with its window, though the job has failed meanwhile": async (on) => {
+      const { world, ledger } = on;
+      const boot = await world.boot();
+      await world.start("a");
+      const parent = (await world.claim(boot))[0] as Held;
+      const child = await world.spawn(parent, "m", { kind: "map", allowFailure: true });
+      await ledger.apply(changes.claimChild(child.seq, boot));
+      const map: Held = { job: child.seq, id: "m", lease: { epoch: 1, boot }, window: null };
+      await world.expand(map, 8);
+      const held = (await world.leaseWindow(map.job, boot)) as Held;
+      assert.equal(await pass(world, held, one, 1), true);
+      await world.fail(map, errorOf("retryable"), { maxRetries: 3, delayMs: 60_000 });
+      assert.equal((await on.dump()).holds.length, 1);
+      await world.settleAll(held);
+      assert.deepEqual((await on.dump()).holds, []);
     },
     "an item gives its own slot back, not its neighbour's": async ({ world, ledger, dump }) => {
       const boot = await world.boot();
