@@ -6,7 +6,7 @@ import {
   lazyRouteComponent,
   type RouteComponent,
 } from "@tanstack/react-router";
-import { Empty, Fault } from "./parts/screen.tsx";
+import { Empty, Fault, Head } from "./parts/screen.tsx";
 import { RunsScreen } from "./screens/runs.tsx";
 import { Frame } from "./shell/frame.tsx";
 import { A, parseSearch, writeSearch } from "./url.tsx";
@@ -14,9 +14,12 @@ import { A, parseSearch, writeSearch } from "./url.tsx";
 const root = createRootRoute({
   component: Frame,
   notFoundComponent: () => (
-    <Empty title="There is nothing at this address.">
-      <A to="/">All runs</A>
-    </Empty>
+    <div className="screen">
+      <Head title="Nothing here" />
+      <Empty title="There is nothing at this address.">
+        <A to="/">All runs</A>
+      </Empty>
+    </div>
   ),
   errorComponent: ({ error, reset }) => <Fault error={error} again={reset} />,
 });

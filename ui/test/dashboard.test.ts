@@ -4,12 +4,10 @@
  * Skipped with its reason where no Chromium or Chrome is installed.
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import type { Page } from "playwright-core";
 import { beforeEach, describe, expect, it } from "vitest";
-import { PAYLOADS } from "./demo/payloads.ts";
 import { DIST, ENDS, opened, place, TIMEOUT } from "./opened.ts";
 import { settled } from "./shots.ts";
 
@@ -105,6 +103,29 @@ describe.skipIf(place === null)("dashboard", { timeout: TIMEOUT }, () => {
     await page.getByRole("heading", { level: 1 }).getByText("cancelled").waitFor();
   });
 
+  it("says of a connection that has gone silent, before two seconds are over, that what is seen may be old", async () => {
+    let silent = false;
+    await page.clock.install();
+    await page.routeWebSocket(/\/api\/live/, (socket) => {
+      const other = socket.connectToServer();
+      other.onMessage((message) => {
+        if (!silent) socket.send(message);
+      });
+    });
+    await open("/");
+    await page.getByText("Live", { exact: true }).waitFor();
+    const grey = () => page.locator(".content").evaluate((node) => getComputedStyle(node).filter);
+    expect(await grey()).toBe("none");
+    silent = true;
+    await page.clock.runFor(2_000);
+    await page.getByText("No answer", { exact: true }).waitFor();
+    expect(await grey()).toContain("grayscale");
+    silent = false;
+    await page.clock.runFor(1_000);
+    await page.getByText("Live", { exact: true }).waitFor();
+    expect(await grey()).toBe("none");
+  });
+
   it("keeps its state in the address: a reload in the middle of a run shows the same", async () => {
     const run = await server.run("directory", { params: { pages: 50 } });
     await settled(server, run, ENDS);
@@ -157,101 +178,6 @@ describe.skipIf(place === null)("dashboard", { timeout: TIMEOUT }, () => {
     await page.getByRole("region", { name: "Selected runs" }).getByRole("button", { name: "Cancel" }).click();
     await button("Cancel 2 runs").click();
     for (const run of runs) await settled(server, run, ["cancelled"]);
-  });
-
-  it("runs nothing that is in logs, names, errors, artifacts and approvals", async () => {
-    const run = await server.run("markup");
-    await settled(server, run, ["waiting"]);
-    const { items } = await server.api<{ items: { sha256: string }[] }>(`/api/runs/${run}/artifacts`);
-    const paths = [
-      `/runs/${run}?view=logs&wrap=1`,
-      `/runs/${run}?job=fail`,
-      `/runs/${run}?job=say&tab=log`,
-      `/runs/${run}?view=about`,
-      `/runs/${run}?view=graph&find=${encodeURIComponent(PAYLOADS[0] as string)}`,
-      `/?q=${encodeURIComponent(PAYLOADS[1] as string)}`,
-      "/approvals",
-      "/templates",
-      "/pipelines/markup",
-      ...items.flatMap(({ sha256 }) => [`/artifacts/${sha256}`, `/artifacts/${sha256}?source=1`]),
-    ];
-    for (const path of paths) {
-      await open(path);
-      await page.waitForFunction(() => document.querySelector(".loading") === null);
-      const { ran, scripts, links } = await page.evaluate(() => ({
-        ran: (globalThis as { __ran?: unknown }).__ran,
-        scripts: [...document.querySelectorAll("#root script, #root iframe, #root object, #root embed")].length,
-        links: [...document.querySelectorAll("a[href]")].filter((link) =>
-          /^(javascript|data):/i.test(link.getAttribute("href") ?? ""),
-        ).length,
-      }));
-      expect({ path, ran, scripts, links }).toEqual({ path, ran: undefined, scripts: 0, links: 0 });
-    }
-    const { items: open_ } = await server.api<{ items: { id: string; hash: string }[] }>(`/api/approvals?run=${run}`);
-    for (const { id, hash } of open_)
-      await server.api(`/api/approvals/${encodeURIComponent(id)}/decision`, { decision: "reject", hash });
-  });
-
-  it("has no serious fault of accessibility, light and dark", async () => {
-    const run = await server.run("nightly-report");
-    await settled(server, run, ENDS);
-    const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-    const paths = [
-      "/",
-      `/runs/${run}`,
-      `/runs/${run}?view=timeline`,
-      `/runs/${run}?view=graph&job=-`,
-      `/runs/${run}?view=logs`,
-      "/approvals",
-      "/templates",
-      "/pipelines/directory",
-      "/schedules",
-      "/agents",
-      "/workers",
-      "/settings",
-      `/compare?a=${run}&b=${run}`,
-    ];
-    const found: string[] = [];
-    for (const theme of ["light", "dark"] as const) {
-      await page.emulateMedia({ colorScheme: theme });
-      for (const path of paths) {
-        await open(path);
-        await page.waitForFunction(() => document.querySelector(".loading") === null);
-        // Through the debugger: the page's own policy forbids scripts that are added.
-        await page.evaluate(axe);
-        const { violations, passes } = await page.evaluate(() =>
-          (globalThis as any).axe.run(document, { resultTypes: ["violations", "passes"] }),
-        );
-        expect(passes.length).toBeGreaterThan(10);
-        for (const { id, impact, nodes } of violations)
-          if (impact === "serious" || impact === "critical")
-            found.push(`${theme} ${path} ${id}: ${nodes[0].html.slice(0, 160)}`);
-      }
-    }
-    expect(found).toEqual([]);
-  });
-
-  it("fits a phone: nothing is wider than 360 pixels, and a run is cancelled there", async () => {
-    await page.setViewportSize({ width: 360, height: 740 });
-    const run = await server.run("migration");
-    for (const path of [
-      "/",
-      "/approvals",
-      `/runs/${run}`,
-      "/templates",
-      "/pipelines/directory",
-      "/schedules",
-      "/workers",
-      "/settings",
-    ]) {
-      await open(path);
-      const width = await page.evaluate(() => document.documentElement.scrollWidth);
-      expect({ path, width }).toEqual({ path, width: 360 });
-    }
-    await open(`/runs/${run}`);
-    await button("Cancel").click();
-    await button("Cancel the run").click();
-    await settled(server, run, ["cancelled"]);
   });
 
   it("draws only the rows that are seen, of jobs, bars and lines", async () => {

@@ -1,7 +1,7 @@
 /**
  * A browser and a server for one file of tests, and a page of its own for each test.
  *
- * Invariants: (1) a page that throws, or that its own policy refuses something, fails its test; (2) skipped, with its reason,
+ * Invariants: (1) a page that throws, also where it is caught, or that its own policy refuses something, fails its test; (2) skipped, with its reason,
  * where no Chromium or Chrome is installed; (3) bounds of time are for what hangs, never for what is slow.
  */
 import { existsSync } from "node:fs";
@@ -66,7 +66,8 @@ export function opened(config?: string): Opened {
     made.setDefaultTimeout(TIMEOUT / 2);
     made.on("pageerror", (error) => faults.push(error.message));
     made.on("console", (message) => {
-      if (message.type() === "error" && /Content Security Policy|Uncaught/.test(message.text()))
+      // What is caught and shown in the place of a screen is a fault too; an answer that is not 200 is none.
+      if (message.type() === "error" && !/^Failed to load resource|WebSocket connection to/.test(message.text()))
         faults.push(message.text());
     });
     return made;

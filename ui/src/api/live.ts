@@ -1,9 +1,8 @@
 /**
  * One websocket for all that is followed live. It reconnects by itself and goes on at the last cursor of each subscription.
  *
- * Invariants: (1) a silent connection counts as lost: each second something is asked, and within two there must be an
- * answer; (2) after a break each follower is told, so that it reads its present state anew; (3) one frame is handled after
- * the other in their order.
+ * Invariants: (1) twice a second something is asked, and a silence is said before two seconds are over; (2) after a break each
+ * follower is told, so that it reads its present state anew; (3) one frame is handled after the other in their order.
  */
 import { useSyncExternalStore } from "react";
 import type { ServerFrame } from "./client.ts";
@@ -24,8 +23,8 @@ export interface Follower {
   onGap?(): void;
 }
 
-const ASK_MS = 1_000;
-const SILENT_MS = 2_000;
+const ASK_MS = 500;
+const SILENT_MS = 1_400;
 const DEAD_MS = 8_000;
 const BACKOFF = [250, 500, 1_000, 2_000, 4_000];
 

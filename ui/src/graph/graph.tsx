@@ -1,15 +1,20 @@
-/** A run as a graph: stages as lanes, states live, many like jobs as one node with counters, placed by a worker. */
+/**
+ * A run as a graph: stages as lanes, states live, many like jobs as one node with counters, placed by a worker.
+ *
+ * Invariants: (1) all lines are one path, drawn once for a placing, so that moving costs no work for each of them; (2) from
+ * far away, where no text can be read, a node is a box in the colour of its state.
+ */
 import {
-  type Edge,
-  Handle,
   MiniMap,
   type Node,
   type NodeProps,
   Panel,
-  Position,
   ReactFlow,
   ReactFlowProvider,
+  type ReactFlowState,
   useReactFlow,
+  useStore,
+  ViewportPortal,
 } from "@xyflow/react";
 import "@xyflow/react/dist/style.css";
 import { memo, useEffect, useMemo, useRef, useState } from "react";
@@ -66,11 +71,21 @@ interface LaneData extends Record<string, unknown> {
 /** Of several jobs the state that a person should see first. */
 const FIRST: JobState[] = ["failed", "running", "waiting", "ready", "pending", "cancelled", "skipped", "completed"];
 
+function stateOf(nodes: readonly GraphNode[]): JobState {
+  if (nodes.length < 2) return nodes[0]?.state ?? "pending";
+  const states = new Set(nodes.map(({ state }) => state));
+  return FIRST.find((one) => states.has(one)) as JobState;
+}
+
+const FAR = 0.5;
+const isFar = ({ transform }: ReactFlowState) => transform[2] < FAR;
+
 const JobNode = memo(({ data }: NodeProps<Node<JobData>>) => {
   const [first] = data.nodes;
+  const far = useStore(isFar);
   if (first === undefined) return null;
   const many = data.nodes.length > 1;
-  const state = many ? (FIRST.find((one) => data.nodes.some((node) => node.state === one)) as JobState) : first.state;
+  const state = stateOf(data.nodes);
   return (
     <div
       className={`gnode s-${state}`}
@@ -78,20 +93,23 @@ const JobNode = memo(({ data }: NodeProps<Node<JobData>>) => {
       data-dim={data.dim}
       data-critical={data.critical}
       data-chosen={data.chosen}
+      data-far={far}
     >
-      <Handle type="target" position={Position.Left} isConnectable={false} />
-      <Mark state={state} />
-      <span className="gnode-text">
-        <span className="clip mono">{many ? first.agent : first.id}</span>
-        {many ? (
-          <Counters nodes={data.nodes} />
-        ) : first.items === null ? (
-          <Under node={first} />
-        ) : (
-          <ItemBar node={first} />
-        )}
-      </span>
-      <Handle type="source" position={Position.Right} isConnectable={false} />
+      {!far && (
+        <>
+          <Mark state={state} />
+          <span className="gnode-text">
+            <span className="clip mono">{many ? first.agent : first.id}</span>
+            {many ? (
+              <Counters nodes={data.nodes} />
+            ) : first.items === null ? (
+              <Under node={first} />
+            ) : (
+              <ItemBar node={first} />
+            )}
+          </span>
+        </>
+      )}
     </div>
   );
 });
@@ -121,7 +139,11 @@ function Counters({ nodes }: { nodes: readonly GraphNode[] }) {
 }
 
 function Lane({ data }: NodeProps<Node<LaneData>>) {
-  return <div className="lane">{data.title}</div>;
+  return (
+    <div className="lane" data-far={useStore(isFar)}>
+      <span>{data.title}</span>
+    </div>
+  );
 }
 
 const TYPES = { job: JobNode, lane: Lane };
@@ -156,9 +178,8 @@ function Flow({ graph, chosen, choose }: ViewProps) {
     () => (placed === null ? [] : nodesOf(graph, placed, { chosen, critical, wanted })),
     [graph, placed, chosen, critical, wanted],
   );
-  const edges = useMemo(() => (placed === null ? [] : edgesOf(placed, critical)), [placed, critical]);
   useEffect(() => {
-    if (placed !== null) requestAnimationFrame(() => void flow.fitView({ maxZoom: 1, minZoom: 0.35, padding: 0.06 }));
+    if (placed !== null) requestAnimationFrame(() => void flow.fitView({ maxZoom: 1, minZoom: 0.22, padding: 0.06 }));
   }, [placed, flow]);
   if (graph.nodes.length === 0) return <Empty title="This run has no jobs yet." />;
   if (placed === null) return <Loading />;
@@ -186,7 +207,6 @@ function Flow({ graph, chosen, choose }: ViewProps) {
       <section className="graph" aria-label="Graph; the same jobs are in the table">
         <ReactFlow
           nodes={nodes}
-          edges={edges}
           nodeTypes={TYPES}
           nodesDraggable={false}
           nodesConnectable={false}
@@ -203,12 +223,15 @@ function Flow({ graph, chosen, choose }: ViewProps) {
             else set({ view: "table", find: first.parent === null ? first.agent : `${first.parent}/` }, { push: true });
           }}
         >
+          <Lines placed={placed} critical={critical} />
           {placed.nodes.length > 20 && (
             <MiniMap
               pannable
               zoomable
               ariaLabel="Small map"
-              nodeClassName={(node) => (node.type === "lane" ? "m-lane" : "m-job")}
+              nodeClassName={(node) =>
+                node.type === "lane" ? "m-lane" : `m-job s-${stateOf((node.data as JobData).nodes)}`
+              }
             />
           )}
           <Panel position="bottom-left">
@@ -256,12 +279,35 @@ function nodesOf(graph: RunGraph, placed: Layout, { chosen, critical, wanted }: 
   return [...lanes, ...jobs];
 }
 
-function edgesOf(placed: Layout, critical: ReadonlySet<string>): Edge[] {
-  return placed.edges.map(({ from, to }) => ({
-    id: `${from}\n${to}`,
-    source: from,
-    target: to,
-    focusable: false,
-    className: critical.has(from) && critical.has(to) ? "critical" : "",
-  }));
+/** From the right of one to the left of the other. */
+function pathOf(placed: Layout, wanted: (from: string, to: string) => boolean): string {
+  const at = new Map(placed.nodes.map((node) => [node.id, node]));
+  return placed.edges
+    .filter(({ from, to }) => wanted(from, to))
+    .map(({ from, to }) => {
+      const [a, b] = [at.get(from), at.get(to)];
+      if (a === undefined || b === undefined) return "";
+      const [x1, y1, x2, y2] = [a.x + WIDTH, a.y + HEIGHT / 2, b.x, b.y + HEIGHT / 2];
+      const bend = Math.max(24, Math.abs(x2 - x1) / 2);
+      return `M${x1} ${y1}C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}`;
+    })
+    .join("");
 }
+
+const Lines = memo(({ placed, critical }: { placed: Layout; critical: ReadonlySet<string> }) => {
+  const all = useMemo(() => pathOf(placed, () => true), [placed]);
+  const members = useMemo(() => new Map(placed.nodes.map((node) => [node.id, node.members])), [placed]);
+  const marked = useMemo(() => {
+    const on = (id: string) => members.get(id)?.some((member) => critical.has(member)) === true;
+    return critical.size === 0 ? "" : pathOf(placed, (from, to) => on(from) && on(to));
+  }, [placed, critical, members]);
+  return (
+    <ViewportPortal>
+      <svg className="graph-lines" width="1" height="1" aria-hidden="true">
+        <path d={all} />
+        {marked !== "" && <path d={marked} className="critical" />}
+      </svg>
+    </ViewportPortal>
+  );
+});
+Lines.displayName = "Lines";

@@ -24,8 +24,10 @@ export const HEIGHT = 44;
 const GAP_X = 56;
 const GAP_Y = 12;
 const LANE_GAP = 40;
-/** A column is broken into several when it would be higher. */
+/** A column is broken into several when it would be higher; with many nodes higher, so that the whole is twice as wide as high. */
 const COLUMN = 24;
+const columnOf = (nodes: number) =>
+  Math.max(COLUMN, Math.ceil(Math.sqrt((nodes * (WIDTH + GAP_X)) / (2 * (HEIGHT + GAP_Y)))));
 /** So many like nodes become one. */
 export const GROUP_FROM = 12;
 
@@ -56,6 +58,7 @@ export function layout(
   }
   const links = linksOf(nodes, edges, group);
   const rank = ranksOf(members, links);
+  const most = columnOf(members.size);
   const placed: Layout["nodes"] = [];
   const lanes: Layout["lanes"] = [];
   const row = new Map<string, number>();
@@ -74,7 +77,7 @@ export function layout(
     for (const [, ids] of [...columns].sort(([a], [b]) => a - b)) {
       const wanted = new Map(ids.map((id) => [id, wantedRow(id, links, row)]));
       ids.sort((a, b) => (wanted.get(a) as number) - (wanted.get(b) as number));
-      const broken = Math.ceil(ids.length / COLUMN);
+      const broken = Math.ceil(ids.length / most);
       ids.forEach((id, i) => {
         const line = Math.floor(i / broken);
         row.set(id, line);

@@ -16,7 +16,8 @@ import { Shortcuts } from "./shortcuts.tsx";
 export function Frame() {
   const who = useQuery(session);
   const client = useQueryClient();
-  useEffect(() => whenLoggedOut(() => client.setQueryData(session.queryKey, undefined)), [client]);
+  // Who I am is asked again; the refusal of that shows the login.
+  useEffect(() => whenLoggedOut(() => void client.refetchQueries({ queryKey: session.queryKey })), [client]);
   if (who.error instanceof ProblemError && who.error.problem.status === 401) return <Login />;
   if (who.data === undefined)
     return (

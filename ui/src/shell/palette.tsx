@@ -115,8 +115,13 @@ export function Palette({ close }: { close: () => void }) {
     entries.findIndex(({ id }) => id === at),
   );
   const waits = entered && !settled;
-  useLayoutEffect(() => ref.current?.showModal(), []);
-  useEffect(() => document.getElementById(`palette-${chosen}`)?.scrollIntoView({ block: "nearest" }), [chosen]);
+  useLayoutEffect(() => {
+    ref.current?.showModal();
+  }, []);
+  useEffect(() => {
+    // Gives a promise in newer browsers, which is nothing to clean up with.
+    document.getElementById(`palette-${chosen}`)?.scrollIntoView({ block: "nearest" });
+  }, [chosen]);
   const act = (entry: Entry | undefined) => {
     setEntered(false);
     if (entry === undefined) return;

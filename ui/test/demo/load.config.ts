@@ -1,4 +1,4 @@
-/** Pipelines for measuring the page: one of 10,000 jobs in 20 stages, one that talks, one that does next to nothing. */
+/** Pipelines for measuring the page: one of 10,000 jobs in 20 stages, one of 1,000, one that talks, one that does next to nothing. */
 import { defineAgent, definePipeline } from "tenuto";
 import { z } from "zod";
 
@@ -22,6 +22,18 @@ export default {
       agents: [talk],
       params: z.object({ lines: z.int() }),
       jobs: [{ id: "talk", agent: "load/talk", input: { lines: "{{ params.lines }}" } }],
+    }),
+    definePipeline({
+      name: "thousand",
+      agents: [nothing],
+      stages: Array.from({ length: 5 }, (_, stage) => ({
+        name: `stage-${stage}`,
+        jobs: Array.from({ length: 200 }, (_, job) => ({
+          id: `job-${stage}-${job}`,
+          agent: "load/nothing",
+          ...(job % 4 === 0 ? {} : { needs: [`job-${stage}-${job - 1}`] }),
+        })),
+      })),
     }),
     definePipeline({
       name: "many",

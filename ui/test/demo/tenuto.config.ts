@@ -5,7 +5,7 @@
 import { defineAgent, definePipeline } from "tenuto";
 import { z } from "zod";
 import { llmReview } from "../../../examples/llm-review.ts";
-import { PAYLOADS } from "./payloads.ts";
+import { markup } from "./markup.ts";
 
 const definePipelines = () => [
   directory(),
@@ -319,53 +319,6 @@ function tolerant() {
         input: { n: "{{ item }}" },
         forEach: { source: [1, 2, 3, 4], concurrency: 1, errorRate: 0.3 },
       },
-    ],
-  });
-}
-
-function markup() {
-  const say = defineAgent({
-    name: "test/markup",
-    run: async (_: unknown, ctx) => {
-      for (const text of PAYLOADS) {
-        ctx.log.info(text);
-        ctx.log.error(`${text} \u001b]8;;javascript:alert(1)\u0007link\u001b]8;;\u0007 \u001b[31m${text}\u001b[0m`);
-      }
-      const lines = PAYLOADS.map((text) => JSON.stringify({ [text]: text })).join("\n");
-      await ctx.artifact("page.html", PAYLOADS.join("\n"), { mediaType: "text/html" });
-      await ctx.artifact("drawing.svg", '<svg xmlns="http://www.w3.org/2000/svg" onload="globalThis.__ran=1"/>', {
-        mediaType: "image/svg+xml",
-      });
-      await ctx.artifact("text.md", `${PAYLOADS.join("\n\n")}\n\n[click](javascript:globalThis.__ran=1)`, {
-        mediaType: "text/markdown",
-      });
-      await ctx.artifact("rows.jsonl", lines, { mediaType: "application/x-ndjson" });
-      await ctx.approval("decide", {
-        title: PAYLOADS[0] as string,
-        show: { all: [...PAYLOADS], diff: `+${PAYLOADS[1]}` },
-      });
-      return PAYLOADS;
-    },
-  });
-  const fail = defineAgent({
-    name: "test/markup_error",
-    run: () => {
-      throw new Error(PAYLOADS.join(" "));
-    },
-  });
-  return definePipeline({
-    name: "markup",
-    description: PAYLOADS[0] as string,
-    params: z.object({
-      text: z
-        .string()
-        .default(PAYLOADS[0] as string)
-        .describe(PAYLOADS[1] as string),
-    }),
-    agents: [say, fail],
-    jobs: [
-      { id: "say", agent: "test/markup", input: { text: "{{ params.text }}" } },
-      { id: "fail", agent: "test/markup_error", retry: { maxRetries: 0 }, allowFailure: true },
     ],
   });
 }
