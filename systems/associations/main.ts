@@ -9,6 +9,7 @@
  */
 import { parseArgs } from "node:util";
 import { openTenuto, type Tenuto } from "tenuto";
+import type { SelectorWriterOptions } from "./jobs/extraction/selector_writer.ts";
 import type { Plan } from "./jobs/orchestration/planner.ts";
 import { planRun } from "./jobs/orchestration/planner.ts";
 import { associationsPipelines } from "./pipeline.ts";
@@ -16,7 +17,7 @@ import { MODES } from "./stages.ts";
 
 const USAGE = `usage: main.ts [--mode ${MODES.join("|")}] [-a CODE]… [--enrichment all|firmographic|techstack|contacts]
        [--validation all|dedupe|crossref|score] [--dry-run] [--job-id ID] [--resume RUN] [--rate PER_SECOND]
-       [--config DIR] [--data DIR] [--home DIR]`;
+       [--config DIR] [--data DIR] [--home DIR] [--selector-model ID] [--selector-url URL]`;
 const MAX_ERRORS_SHOWN = 5;
 
 interface Options {
@@ -31,6 +32,7 @@ interface Options {
   config: string;
   data: string;
   home: string;
+  selectors: SelectorWriterOptions | undefined;
 }
 
 process.exitCode = await main(process.argv.slice(2));
@@ -68,6 +70,8 @@ function readOptions(argv: string[]): Options | string {
         config: { type: "string", default: "" },
         data: { type: "string", default: "data" },
         home: { type: "string", default: ".tenuto" },
+        "selector-model": { type: "string" },
+        "selector-url": { type: "string" },
       },
     });
     const mode = MODES.find((known) => known === values.mode);
@@ -87,10 +91,17 @@ function readOptions(argv: string[]): Options | string {
       config,
       data,
       home,
+      selectors: selectorsOf(values["selector-model"], values["selector-url"]),
     };
   } catch (error) {
     return (error as Error).message;
   }
+}
+
+/** The model that writes selectors, where one is named; at an address of one's own, or at its maker's. */
+function selectorsOf(id: string | undefined, baseURL: string | undefined): SelectorWriterOptions | undefined {
+  if (id === undefined) return undefined;
+  return { model: baseURL === undefined ? id : { id, baseURL } };
 }
 
 function planOf({ mode, associations, config, data, rate }: Options): Plan {
@@ -127,7 +138,12 @@ function showPlan(options: Options): number {
 async function runOrResume(options: Options): Promise<number> {
   const tenuto = await openTenuto({
     home: options.home,
-    pipelines: [...associationsPipelines({ ratePerSecond: options.rate })],
+    pipelines: [
+      ...associationsPipelines({
+        ratePerSecond: options.rate,
+        ...(options.selectors === undefined ? {} : { selectors: options.selectors }),
+      }),
+    ],
   });
   let stopped = false;
   const stop = () => {

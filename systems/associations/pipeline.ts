@@ -15,6 +15,8 @@ import { siteMapper } from "./jobs/discovery/site_mapper.ts";
 import { enrichmentAgents, providerLimiters } from "./jobs/enrich.ts";
 import { htmlParser } from "./jobs/extraction/html_parser.ts";
 import { pdfParser } from "./jobs/extraction/pdf_parser.ts";
+import type { SelectorWriterOptions } from "./jobs/extraction/selector_writer.ts";
+import { selectorChecker, selectorSample, selectorWriter } from "./jobs/extraction/selector_writer.ts";
 import { expectedMembers } from "./jobs/gate/expected_members.ts";
 import { associationRunner } from "./jobs/orchestration/association.ts";
 import { planner } from "./jobs/orchestration/planner.ts";
@@ -32,6 +34,8 @@ export interface AssociationsOptions {
    */
   ratePerSecond?: number;
   services?: Services;
+  /** A model that writes selectors once for a directory without a schema; it needs a configuration folder of its own to store them. */
+  selectors?: SelectorWriterOptions;
 }
 
 const shared = {
@@ -88,7 +92,7 @@ export function associationsAgents(services: Services = realServices, ratePerSec
 
 type Frame = ReturnType<typeof frame>;
 
-function frame({ ratePerSecond = 0.5, services = realServices }: AssociationsOptions) {
+function frame({ ratePerSecond = 0.5, services = realServices, selectors }: AssociationsOptions) {
   const breaker = { failures: 5, openSeconds: 60 };
   const limiters = Object.fromEntries([
     ["host:*", { rate: rateOf(ratePerSecond), breaker }],
@@ -98,7 +102,12 @@ function frame({ ratePerSecond = 0.5, services = realServices }: AssociationsOpt
     limiters: { ...limiters, ...providerLimiters() },
     // Waiting for a slow site's limiter counts as work; the request itself has its own, short limit.
     defaults: { timeoutSeconds: 3600 },
-    agents: associationsAgents(services, ratePerSecond),
+    agents: [
+      ...associationsAgents(services, ratePerSecond),
+      ...(selectors === undefined
+        ? []
+        : [defineAgent(selectorSample()), selectorWriter(selectors), defineAgent(selectorChecker())]),
+    ],
   };
 }
 
@@ -116,7 +125,10 @@ export function associationsPipeline(options: AssociationsOptions = {}, parts: F
     params: associationsParams,
     ...parts,
     stages: [
-      { name: "discovery", jobs: discoveryJobs(options.ratePerSecond ?? 0.5) },
+      {
+        name: "discovery",
+        jobs: discoveryJobs(options.ratePerSecond ?? 0.5, { selectors: options.selectors !== undefined }),
+      },
       { name: "extraction", jobs: extractionJobs(options.ratePerSecond ?? 0.5) },
       { name: "output", jobs: outputJobs() },
       { name: "enrichment", jobs: enrichStage() },

@@ -20,7 +20,12 @@ const ASSOCIATION_INPUT = {
 /** The jobs of a stage run in these modes; the others are skipped. */
 const during = (...modes: Mode[]) => ({ in: ["{{ params.mode }}", [...modes]] as [string, string[]] });
 
-export function discoveryJobs(ratePerSecond: number) {
+export interface DiscoveryOptions {
+  /** A model proposes selectors for a directory that has no schema of its own. */
+  selectors?: boolean;
+}
+
+export function discoveryJobs(ratePerSecond: number, { selectors = false }: DiscoveryOptions = {}) {
   return [
     {
       id: "map",
@@ -37,11 +42,12 @@ export function discoveryJobs(ratePerSecond: number) {
         ratePerSecond,
       },
     },
+    ...(selectors ? selectorJobs() : []),
     {
       id: "crawl",
       agent: "discovery/link_crawler",
       summary: "Collect the members of {{ params.association }}",
-      needs: ["map"],
+      needs: selectors ? ["map", { job: "check_selectors", on: "always" as const }] : ["map"],
       effects: "outside" as const,
       // At half a request a second, a long directory takes its time.
       timeoutSeconds: 24 * 3600,
@@ -52,10 +58,51 @@ export function discoveryJobs(ratePerSecond: number) {
         pagination: "{{ jobs.map.output.pagination }}",
         max_pages: "{{ jobs.map.output.max_pages }}",
         schema: "{{ jobs.map.output.schema }}",
+        ...(selectors ? { proposed: "{{ jobs.check_selectors.output }}" } : {}),
         member_links: "{{ jobs.map.output.member_links }}",
         auth_required: "{{ jobs.map.output.auth_required }}",
         expected_members: "{{ jobs.map.output.expected_members }}",
         politeness: "{{ jobs.map.output.politeness }}",
+      },
+    },
+  ];
+}
+
+/**
+ * Selectors by a model, once: where the directory has no schema of its own. Whatever goes wrong with them, the directory is read by its
+ * structure; what holds is stored as the association's schema, and found there by the next run.
+ */
+function selectorJobs() {
+  const described = { eq: ["{{ jobs.map.output.schema }}", "default"] as [string, string] };
+  return [
+    {
+      id: "sample",
+      agent: "extraction/selector_sample",
+      summary: "Show a page of {{ params.association }} to the model",
+      needs: ["map"],
+      when: { all: [during("extract", "full"), described] },
+      allowFailure: true,
+      input: { configDir: "{{ params.configDir }}", page: "{{ jobs.map.output.entry }}" },
+    },
+    {
+      id: "propose_selectors",
+      agent: "extraction/selector_writer",
+      summary: "Propose selectors for {{ params.association }}",
+      needs: ["sample"],
+      allowFailure: true,
+      input: { pages: "{{ jobs.sample.output.pages }}" },
+    },
+    {
+      id: "check_selectors",
+      agent: "extraction/selector_checker",
+      summary: "Replay the proposed selectors",
+      needs: ["map", "propose_selectors"],
+      allowFailure: true,
+      input: {
+        association: "{{ params.association }}",
+        configDir: "{{ params.configDir }}",
+        proposal: "{{ jobs.propose_selectors.output }}",
+        pages: ["{{ jobs.map.output.entry }}"],
       },
     },
   ];
@@ -107,7 +154,7 @@ export function extractionJobs(ratePerSecond: number) {
         foreign: "{{ jobs.crawl.output.foreign }}",
         association: "{{ params.association }}",
         configDir: "{{ params.configDir }}",
-        schema: "{{ jobs.map.output.schema }}",
+        schema: "{{ jobs.crawl.output.schema }}",
       },
     },
   ];

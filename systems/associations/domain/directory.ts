@@ -66,6 +66,20 @@ export function estimateMembers(page: Page): number | null {
   return rows > 0 ? rows : null;
 }
 
+/** Links to PDF files that call themselves a directory or list of members. */
+export function pdfDirectories(page: Page): string[] {
+  const found = new Set<string>();
+  for (const node of page.$("a[href]").toArray()) {
+    const link = page.$(node);
+    const url = canonicalUrl(link.attr("href"), page.base);
+    if (url === null || !/\.pdf$/i.test(new URL(url).pathname)) continue;
+    const said = `${cleanText(link.text())} ${link.attr("title") ?? ""} ${new URL(url).pathname}`;
+    if (/(member|compan|supplier|vendor|exhibitor)\w*[\W_]*(directory|list|roster)|roster|directory of/i.test(said))
+      found.add(url);
+  }
+  return [...found];
+}
+
 /** Links of a home page that call themselves a directory or list of members. */
 export function directoryLinks(page: Page): string[] {
   const found = new Set<string>();

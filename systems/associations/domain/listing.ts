@@ -16,7 +16,9 @@ import type { Controls } from "./pagination.ts";
 import type { Schema } from "./schema.ts";
 import { urlKey } from "./url.ts";
 
-export type Mode = "detail" | "list";
+export const MODES = ["detail", "list", "pdf"] as const;
+/** Members have pages of their own, stand on the directory itself, or in a PDF file. */
+export type Mode = (typeof MODES)[number];
 
 /** How the pages of one directory are read. */
 export interface Listing {

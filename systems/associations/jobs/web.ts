@@ -184,6 +184,15 @@ async function storePage(
   }
 }
 
+export const PDF = "application/pdf";
+
+/** By what it begins with, whatever the server calls it. */
+function isPdf(contentType: string | null, body: Uint8Array): boolean {
+  return (
+    (contentType ?? "").toLowerCase().includes(PDF) || Buffer.from(body.subarray(0, 5)).toString("latin1") === "%PDF-"
+  );
+}
+
 /** A page up to this length travels in the result of its item: no file to be made durable for each of thousands. */
 const IN_PLACE_CHARS = 32_000;
 
@@ -191,12 +200,14 @@ async function keepPage(
   ctx: Context,
   { answer, name, now, inPlace }: { answer: Fetched; name: string; now: Services["now"]; inPlace: number },
 ): Promise<StoredPage> {
-  const { url, text, contentType, linkHeader } = answer;
-  const here = text.length <= inPlace;
+  const { url, text, linkHeader, body } = answer;
+  const pdf = isPdf(answer.contentType, body);
+  const contentType = pdf ? PDF : answer.contentType;
+  const here = !pdf && text.length <= inPlace;
   const mediaType = contentType?.split(";")[0]?.trim() || "text/html";
   return {
     url,
-    artifact: here ? null : await ctx.artifact(name, text, { mediaType }),
+    artifact: here ? null : await ctx.artifact(name, pdf ? body : text, { mediaType }),
     text: here ? text : null,
     content_type: contentType,
     link_header: linkHeader,
@@ -218,10 +229,17 @@ function shared<T>(cache: Map<string, Promise<T>>, key: string, compute: () => P
 export async function readPage(ctx: Context, stored: StoredPage): Promise<Page> {
   return parsePage({
     url: stored.url,
-    text: await textOf(ctx, stored),
+    text: stored.content_type === PDF ? "" : await textOf(ctx, stored),
     contentType: stored.content_type,
     linkHeader: stored.link_header,
   });
+}
+
+/** The bytes of a stored artifact. */
+export async function readBytes(ctx: Context, artifact: ArtifactRef): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of ctx.readArtifact(artifact)) chunks.push(chunk);
+  return Buffer.concat(chunks);
 }
 
 /** The text of a stored page. */
@@ -231,9 +249,7 @@ export async function textOf(ctx: Context, { text, artifact }: StoredPage): Prom
 
 /** The text of a stored artifact. */
 export async function readText(ctx: Context, artifact: ArtifactRef): Promise<string> {
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of ctx.readArtifact(artifact)) chunks.push(chunk);
-  return Buffer.concat(chunks).toString("utf8");
+  return Buffer.from(await readBytes(ctx, artifact)).toString("utf8");
 }
 
 /** Tells the host's circuit breaker of trouble, and of its end; a request without trouble before costs no write. */

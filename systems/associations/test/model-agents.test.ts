@@ -1,7 +1,6 @@
 /** A model in the place of an agent's code: it works by the skill, and code checks what it gives back. The model is a server on loopback. */
 import { readFileSync } from "node:fs";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { definePipeline, openTenuto } from "tenuto";
@@ -11,6 +10,7 @@ import { readJsonl } from "../adapters/files.ts";
 import { enrichmentAgents, enrichmentJobs, providerLimiters } from "../jobs/enrich.ts";
 import { MODEL_AGENTS, withModels } from "../jobs/model-agents.ts";
 import { realServices } from "../jobs/web.ts";
+import { startModel } from "./model-server.ts";
 
 const cleanups: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
@@ -22,40 +22,11 @@ const records = [
   { company_name: "Quindle Gears", website: "" },
 ];
 
-/** A model that speaks OpenAI's wire format and finishes with `result`. */
-async function startModel(result: object) {
-  const asked: { role: string; content: string }[][] = [];
-  const server = createServer(async (request, response) => {
-    const chunks: Buffer[] = [];
-    for await (const chunk of request) chunks.push(chunk as Buffer);
-    const { messages, model } = JSON.parse(Buffer.concat(chunks).toString("utf8"));
-    asked.push(messages);
-    const call = { id: "call_1", type: "function", function: { name: "finish", arguments: JSON.stringify(result) } };
-    const message = { role: "assistant", content: null, tool_calls: [call] };
-    response.setHeader("content-type", "application/json");
-    response.end(
-      JSON.stringify({
-        id: "1",
-        object: "chat.completion",
-        created: 1,
-        model,
-        choices: [{ index: 0, finish_reason: "tool_calls", message }],
-        usage: { prompt_tokens: 10, completion_tokens: 10, total_tokens: 20 },
-      }),
-    );
-  });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  cleanups.push(async () => {
-    server.closeAllConnections();
-    await new Promise((resolve) => server.close(resolve));
-  });
-  return { baseURL: `http://127.0.0.1:${(server.address() as { port: number }).port}/v1`, asked };
-}
-
 async function enrichWith(result: object) {
   const folder = await mkdtemp(join(tmpdir(), "model-"));
   cleanups.push(() => rm(folder, { recursive: true }));
   const model = await startModel(result);
+  cleanups.push(model.close);
   const agents = withModels(enrichmentAgents({ ...realServices, env: {} }), {
     "enrichment/firmographic": { model: { id: "openai-compatible/stand-in", baseURL: model.baseURL } },
   });

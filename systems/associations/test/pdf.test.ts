@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
 import { listedMembers, shownPhone } from "../fixtures/directories.ts";
+import { pdfOf } from "../fixtures/pdf-file.ts";
 import { pdfParser } from "../jobs/extraction/pdf_parser.ts";
 import { realServices } from "../jobs/web.ts";
 import { call, fakeContext, Memory } from "./harness.ts";
@@ -14,37 +15,6 @@ afterEach(async () => {
 
 /** Standard fonts print a curly apostrophe. */
 const straight = (text: unknown) => String(text).replaceAll("’", "'");
-
-/** A PDF with these texts, one list a page. */
-function pdfOf(pages: { x: number; y: number; text: string }[][]): Buffer {
-  const quoted = (text: string) => text.replace(/[\\()]/g, "\\$&");
-  const objects: string[] = [
-    "<< /Type /Catalog /Pages 2 0 R >>",
-    "",
-    "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
-  ];
-  const kids: string[] = [];
-  for (const texts of pages) {
-    const stream = texts.map(({ x, y, text }) => `BT /F1 9 Tf ${x} ${y} Td (${quoted(text)}) Tj ET`).join("\n");
-    objects.push(`<< /Length ${stream.length} >>\nstream\n${stream}\nendstream`);
-    objects.push(
-      `<< /Type /Page /Parent 2 0 R /MediaBox [0 0 800 800] /Contents ${objects.length} 0 R /Resources << /Font << /F1 3 0 R >> >> >>`,
-    );
-    kids.push(`${objects.length} 0 R`);
-  }
-  objects[1] = `<< /Type /Pages /Kids [${kids.join(" ")}] /Count ${kids.length} >>`;
-  let body = "%PDF-1.4\n";
-  const offsets = objects.map((object, at) => {
-    const offset = body.length;
-    body += `${at + 1} 0 obj\n${object}\nendobj\n`;
-    return offset;
-  });
-  const table = offsets.map((offset) => `${String(offset).padStart(10, "0")} 00000 n \n`).join("");
-  return Buffer.from(
-    `${body}xref\n0 ${objects.length + 1}\n0000000000 65535 f \n${table}trailer\n<< /Size ${objects.length + 1} /Root 1 0 R >>\nstartxref\n${body.length}\n%%EOF`,
-    "latin1",
-  );
-}
 
 async function parse(bytes: Buffer) {
   const folder = await mkdtemp(join(tmpdir(), "pdf-"));

@@ -9,12 +9,12 @@ import { NotFoundError, ParseError, RefusedError } from "../../domain/errors.ts"
 import type { Fields } from "../../domain/field-values.ts";
 import type { ListShape } from "../../domain/general/list.ts";
 import type { ListedMember, Listing, Mode } from "../../domain/listing.ts";
-import { chooseListing, foreignContacts, listedOn } from "../../domain/listing.ts";
+import { chooseListing, foreignContacts, listedOn, MODES } from "../../domain/listing.ts";
 import type { Page } from "../../domain/page.ts";
 import { readControls } from "../../domain/pagination.ts";
 import type { Schema } from "../../domain/schema.ts";
 import type { Services, StoredPage, Web } from "../web.ts";
-import { configDirOf, openWeb, politenessSchema, readPage, storedPageSchema } from "../web.ts";
+import { configDirOf, openWeb, PDF, politenessSchema, readPage, storedPageSchema } from "../web.ts";
 import { paginationSchema } from "./site_mapper.ts";
 
 export const linkCrawlerInput = z.object({
@@ -26,6 +26,8 @@ export const linkCrawlerInput = z.object({
   pagination: paginationSchema,
   max_pages: z.number().int().positive().default(100),
   schema: z.string().default("default"),
+  /** The schema that a model has proposed and code has checked, where that was asked for. */
+  proposed: z.object({ schema: z.string() }).nullable().default(null),
   member_links: z.string().nullable().default(null),
   auth_required: z.boolean().default(false),
   expected_members: z.number().nullable().default(null),
@@ -35,7 +37,9 @@ export const linkCrawlerInput = z.object({
 export const linkCrawlerOutput = z.object({
   /** Dataset of `{url, mode, page, discovered_at}`: `page` is set where the records stand on the directory page itself. */
   urls: z.custom<DatasetRef>(),
-  mode: z.enum(["detail", "list"]),
+  mode: z.enum(MODES),
+  /** By which the records are read. */
+  schema: z.string(),
   total_pages: z.number(),
   total_urls: z.number(),
   stopped_by: z.string(),
@@ -72,8 +76,10 @@ export function linkCrawler(services: Services) {
 
 async function crawl(input: Input, ctx: Context, services: Services): Promise<Output> {
   if (input.auth_required) ctx.skip(`${input.entry_url} asks for a login`);
+  if (input.entry?.content_type === PDF) return await onePdf(input, ctx, input.entry);
   const { politeness } = input;
-  const schema = loadSchema(configDirOf(input.configDir), input.schema);
+  const schemaName = input.proposed?.schema ?? input.schema;
+  const schema = loadSchema(configDirOf(input.configDir), schemaName);
   const web = openWeb(ctx, { services, configDir: input.configDir, politeness });
   const walk = startCrawl({ entryUrl: input.entry_url, pagination: input.pagination, maxPages: input.max_pages });
   const found: CrawledUrl[] = [];
@@ -115,12 +121,31 @@ async function crawl(input: Input, ctx: Context, services: Services): Promise<Ou
   return {
     urls: await ctx.dataset("urls", found),
     mode,
+    schema: schemaName,
     total_pages: pages,
     total_urls: found.length,
     stopped_by: stoppedBy,
     politeness,
     shape,
     foreign: reader.foreign,
+  };
+}
+
+/** A directory that is a file: nothing to walk through. */
+async function onePdf(input: Input, ctx: Context, entry: StoredPage): Promise<Output> {
+  const { url, fetched_at: discovered_at } = entry;
+  await writeJsonl(join(input.dataDir, "raw", input.association, "urls.jsonl"), [{ url, discovered_at }]);
+  const found: CrawledUrl[] = [{ url, mode: "pdf", page: entry, listed: null, discovered_at }];
+  return {
+    urls: await ctx.dataset("urls", found),
+    mode: "pdf",
+    schema: input.schema,
+    total_pages: 1,
+    total_urls: 1,
+    stopped_by: "all_on_one_page",
+    politeness: input.politeness,
+    shape: null,
+    foreign: [],
   };
 }
 

@@ -8,13 +8,14 @@ import type { Context } from "tenuto";
 import { z } from "zod";
 import { ParseError } from "../../domain/errors.ts";
 import type { Fields } from "../../domain/field-values.ts";
+import { MODES } from "../../domain/listing.ts";
 import { registrableDomain, sameSite } from "../../domain/url.ts";
 import type { Services, StoredPage } from "../web.ts";
 import { openWeb, politenessSchema, storedPageSchema } from "../web.ts";
 
 export const pageFetcherInput = z.object({
   url: z.string(),
-  mode: z.enum(["auto", "detail", "list"]).default("detail"),
+  mode: z.enum(["auto", ...MODES]).default("detail"),
   /** The page, where a job before has fetched it. */
   page: storedPageSchema.nullable().default(null),
   /** What the directory says of this member. */
@@ -25,7 +26,7 @@ export const pageFetcherInput = z.object({
 
 export const pageFetcherOutput = z.object({
   url: z.string(),
-  mode: z.enum(["auto", "detail", "list"]),
+  mode: z.enum(["auto", ...MODES]),
   page: storedPageSchema,
   listed: z.custom<Fields | null>(),
 });

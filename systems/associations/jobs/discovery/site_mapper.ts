@@ -13,6 +13,7 @@ import {
   estimateMembers,
   framedPages,
   looksLikeDirectory,
+  pdfDirectories,
   readSitemap,
   statedMembers,
 } from "../../domain/directory.ts";
@@ -31,7 +32,7 @@ import { detectPagination } from "../../domain/pagination.ts";
 import type { Schema } from "../../domain/schema.ts";
 import { resolveUrl } from "../../domain/url.ts";
 import type { Politeness, Services, StoredPage, Web } from "../web.ts";
-import { configDirOf, openWeb, politenessSchema, readPage, storedPageSchema, textOf } from "../web.ts";
+import { configDirOf, openWeb, PDF, politenessSchema, readPage, storedPageSchema, textOf } from "../web.ts";
 
 export const paginationSchema = z.object({
   type: z.enum(["none", "auto", "next_link", "query_param", "path_segment", "load_more", "infinite_scroll"]),
@@ -62,7 +63,7 @@ export const siteMapSchema = z.object({
   name: z.string(),
   base_url: z.string(),
   directory_url: z.string(),
-  found_by: z.enum(["configured", "pattern", "home_link", "sitemap", "frame"]),
+  found_by: z.enum(["configured", "pattern", "home_link", "sitemap", "frame", "pdf"]),
   page_type: z.enum(PAGE_TYPES),
   page_type_confidence: z.number(),
   pagination: paginationSchema,
@@ -201,7 +202,7 @@ function paginationOf(page: Page, configured: Pagination | null, listed: number)
   return { ...detected, ...configured, page_size: configured.page_size ?? detected.page_size, start: detected.start };
 }
 
-/** A page that lists nobody may show the directory of another maker in a frame. */
+/** A page that lists nobody may show the directory of another maker in a frame, or link to it as a file. */
 async function inFrames(ctx: Context, web: Web, found: Found, { schema, association }: Search): Promise<Found> {
   const count = (page: Page) => countListed(page, schema, association.member_links ?? null).shown;
   if (count(found.page) > 3) return found;
@@ -209,7 +210,10 @@ async function inFrames(ctx: Context, web: Web, found: Found, { schema, associat
     const framed = await visitIfThere(ctx, web, url, "frame");
     if (framed !== null && count(framed.page) > 3) return framed;
   }
-  return found;
+  // Nor does a page that hands out the list as a file.
+  const [file] = found.stored.content_type === PDF || asksForLogin(found.page, 0) ? [] : pdfDirectories(found.page);
+  const handedOut = file === undefined ? null : await visitIfThere(ctx, web, file, "pdf");
+  return handedOut?.stored.content_type === PDF ? handedOut : found;
 }
 
 async function visit(ctx: Context, web: Web, url: string, foundBy: FoundBy): Promise<Found> {
@@ -233,7 +237,7 @@ async function discover(ctx: Context, web: Web, search: Search): Promise<Found> 
     const visited = await visitIfThere(ctx, web, url, foundBy);
     const found = visited === null ? null : await inFrames(ctx, web, visited, search);
     if (found === null) return null;
-    if (lists(found.page)) return found;
+    if (found.stored.content_type === PDF || lists(found.page)) return found;
     if (asksForLogin(found.page, 0)) walled ??= found;
     else if (looksLikeDirectory(found.page)) second ??= found;
     return null;

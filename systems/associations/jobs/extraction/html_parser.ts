@@ -2,22 +2,25 @@
 import type { Context } from "tenuto";
 import { z } from "zod";
 import { loadSchema } from "../../adapters/config.ts";
+import { ParseError } from "../../domain/errors.ts";
 import { extractPage } from "../../domain/extract.ts";
 import type { Fields } from "../../domain/field-values.ts";
 import type { ListShape } from "../../domain/general/list.ts";
+import { MODES } from "../../domain/listing.ts";
 import type { MemberRecord } from "../../domain/record.ts";
 import { memberRecord } from "../../domain/record.ts";
 import type { Schema } from "../../domain/schema.ts";
 import { fetchMemberPage } from "../discovery/page_fetcher.ts";
-import type { Services } from "../web.ts";
-import { configDirOf, politenessSchema, readPage, storedPageSchema } from "../web.ts";
+import type { Services, StoredPage } from "../web.ts";
+import { configDirOf, politenessSchema, readBytes, readPage, storedPageSchema } from "../web.ts";
+import { pdfRecords } from "./pdf_parser.ts";
 
 export const htmlParserInput = z.object({
   url: z.string(),
   schema: z.string().default("default"),
   association: z.string(),
   configDir: z.string().default(""),
-  mode: z.enum(["auto", "detail", "list"]).default("auto"),
+  mode: z.enum(["auto", ...MODES]).default("auto"),
   /** The page, where a job before has fetched it. */
   page: storedPageSchema.nullable().default(null),
   /** What the directory says of this member. */
@@ -68,6 +71,7 @@ async function parse(
   { services, schema }: { services: Services; schema: Schema },
 ): Promise<ParsedPage> {
   const stored = input.page ?? (await fetchMemberPage(input, ctx, services));
+  if (input.mode === "pdf") return await parsePdfPage(input, ctx, { stored, schema });
   const page = await readPage(ctx, stored);
   const extracted_at = stored.fetched_at;
   const { listed, shape, foreign, mode } = input;
@@ -91,4 +95,22 @@ async function parse(
     ),
     dropped,
   };
+}
+
+/** A directory that is a PDF file, as `extraction/pdf_parser` reads it. */
+async function parsePdfPage(
+  { url, association }: Input,
+  ctx: Context,
+  { stored, schema }: { stored: StoredPage; schema: Schema },
+): Promise<ParsedPage> {
+  if (stored.artifact === null) throw new ParseError(`${url} was not kept as a file`, { url });
+  const bytes = await readBytes(ctx, stored.artifact);
+  const { records, dropped } = await pdfRecords(bytes, {
+    source: stored.url,
+    association,
+    schema,
+    extractedAt: stored.fetched_at,
+    run: ctx.runId,
+  });
+  return { url, page_type: "MEMBER_DIRECTORY", records, dropped };
 }

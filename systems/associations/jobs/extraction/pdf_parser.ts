@@ -10,6 +10,7 @@ import type { PdfRecord } from "../../domain/pdf-table.ts";
 import { recordsFromPdf } from "../../domain/pdf-table.ts";
 import type { MemberRecord } from "../../domain/record.ts";
 import { memberRecord } from "../../domain/record.ts";
+import type { Schema } from "../../domain/schema.ts";
 import { confidenceOf, missingFields } from "../../domain/schema.ts";
 import type { Services } from "../web.ts";
 import { configDirOf, openWeb, politenessSchema } from "../web.ts";
@@ -50,32 +51,52 @@ export function pdfParser(services: Services) {
 
 async function parse(input: Input, ctx: Context, services: Services): Promise<z.infer<typeof pdfParserOutput>> {
   const source = input.pdf_url ?? input.pdf_path!;
-  const { texts, pages } = await readPdf(await bytesOf(input, ctx, services), source);
-  const schema = loadSchema(configDirOf(input.configDir), input.schema);
-  const extracted_at = services.now().toISOString();
-  const found = recordsFromPdf(texts).map((record) => dataFields(withPlace(record), schema, "https://pdf.invalid/"));
-  const whole = found.filter(({ fields }) => missingFields(fields, schema).length === 0);
-  ctx.log.info(`${whole.length} members on ${pages} pages of ${source}`);
-  return {
-    records: whole.map(({ fields, sources }) =>
-      memberRecord(fields, {
-        source_url: source,
-        source_type: "pdf",
-        extracted_at,
-        extracted_by: NAME,
-        association_code: input.association,
-        job_id: ctx.runId,
-        page_type: "MEMBER_DIRECTORY",
-        schema: schema.name,
-        confidence: confidenceOf(fields, schema),
-        fields: Object.fromEntries(
-          Object.entries(sources).map(([field, via]) => [field, via === "data" ? "pdf" : via]),
-        ),
-      }),
-    ),
-    pages_processed: pages,
-    dropped: found.length - whole.length,
-  };
+  const { records, dropped, pages } = await pdfRecords(await bytesOf(input, ctx, services), {
+    source,
+    association: input.association,
+    schema: loadSchema(configDirOf(input.configDir), input.schema),
+    extractedAt: services.now().toISOString(),
+    run: ctx.runId,
+  });
+  ctx.log.info(`${records.length} members on ${pages} pages of ${source}`);
+  return { records, pages_processed: pages, dropped: dropped.length };
+}
+
+export interface PdfSource {
+  source: string;
+  association: string;
+  schema: Schema;
+  extractedAt: string;
+  run: string;
+}
+
+/** The members in a PDF; what lacks a required field is dropped, and said. @throws ParseError for what is no PDF */
+export async function pdfRecords(bytes: Uint8Array, { source, association, schema, extractedAt, run }: PdfSource) {
+  const { texts, pages } = await readPdf(bytes, source);
+  const records: MemberRecord[] = [];
+  const dropped: { reason: string; text: string }[] = [];
+  for (const record of recordsFromPdf(texts)) {
+    const { fields, sources } = dataFields(withPlace(record), schema, "https://pdf.invalid/");
+    const missing = missingFields(fields, schema);
+    if (missing.length > 0) {
+      dropped.push({ reason: `without ${missing.join(", ")}`, text: Object.values(record).join(" ").slice(0, 200) });
+      continue;
+    }
+    const provenance = {
+      source_url: source,
+      source_type: "pdf" as const,
+      extracted_at: extractedAt,
+      extracted_by: NAME,
+      association_code: association,
+      job_id: run,
+      page_type: "MEMBER_DIRECTORY",
+      schema: schema.name,
+      confidence: confidenceOf(fields, schema),
+      fields: Object.fromEntries(Object.entries(sources).map(([field, via]) => [field, via === "data" ? "pdf" : via])),
+    };
+    records.push(memberRecord(fields, provenance));
+  }
+  return { records, dropped, pages };
 }
 
 async function bytesOf(input: Input, ctx: Context, services: Services): Promise<Uint8Array> {

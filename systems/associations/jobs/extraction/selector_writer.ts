@@ -8,7 +8,8 @@ import type { Agent, Context } from "tenuto";
 import { defineAgent } from "tenuto";
 import { z } from "zod";
 import { schemaFileIn, writeSchema } from "../../adapters/config.ts";
-import { ParseError } from "../../domain/errors.ts";
+import { ConfigError, ParseError } from "../../domain/errors.ts";
+import { sampleOf } from "../../domain/page-sample.ts";
 import { checkProposal, proposalSchema, schemaFileOf } from "../../domain/selector-proposal.ts";
 import { configDirOf, readPage, storedPageSchema } from "../web.ts";
 
@@ -34,6 +35,27 @@ export function selectorWriter({ model, budget = {} }: SelectorWriterOptions): A
     output: proposalSchema,
     budget: { calls: 4, ...budget },
   });
+}
+
+export const selectorSampleInput = z.object({ configDir: z.string(), page: storedPageSchema });
+export const selectorSampleOutput = z.object({ pages: z.array(z.object({ url: z.string(), html: z.string() })) });
+
+/** What the model is shown of a page; refused early where the answer could not be kept. */
+export function selectorSample() {
+  return {
+    name: "extraction/selector_sample",
+    description: "Cuts a page of a directory down to what selectors are written from",
+    version: "1",
+    input: selectorSampleInput,
+    output: selectorSampleOutput,
+    run: async ({ configDir, page }: z.infer<typeof selectorSampleInput>, ctx: Context) => {
+      if (configDir === "")
+        throw new ConfigError("selectors are stored in a configuration folder, and none was given", {
+          hint: "Give -p configDir=FOLDER with an associations.yaml of your own.",
+        });
+      return { pages: [{ url: page.url, html: sampleOf(await readPage(ctx, page)) }] };
+    },
+  };
 }
 
 export const selectorCheckerInput = z.object({
