@@ -11,6 +11,7 @@ import { setInterval } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { expect, it, onTestFinished } from "vitest";
 import { WebSocket } from "ws";
+import { raw } from "./raw.ts";
 
 const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 const SECONDS = Number(process.env["TENUTO_SLOW_SECONDS"] ?? 4);
@@ -104,13 +105,15 @@ it(
   `R-36: ${CLIENTS} clients over ${SECONDS} s, ${STUCK} stop reading: memory stays within ${MOST_MIB} MiB, the others get everything`,
   async () => {
     const { url, tokens } = await serve();
-    const headers = { authorization: `Bearer ${tokens[0]}`, "content-type": "application/json" };
+    // Each over a connection of its own: one that is kept may be closed by the server just as it is used again.
+    const port = Number(new URL(url).port);
+    const headers = { authorization: `Bearer ${tokens[0]}`, connection: "close" };
     const figure = async (name: string) => {
-      const text = await (await fetch(`${url}/metrics`, { headers })).text();
+      const { text } = await raw("GET", "/metrics", headers, undefined, port);
       return Number(new RegExp(`^tenuto_${name} (\\S+)$`, "m").exec(text)?.[1]);
     };
-    const start = async () =>
-      (await fetch(`${url}/api/runs`, { method: "POST", headers, body: '{"pipeline":"tick"}' })).status;
+    const json = { ...headers, "content-type": "application/json" };
+    const start = async () => (await raw("POST", "/api/runs", json, '{"pipeline":"tick"}', port)).status;
     for (let n = 0; n < 50; n++) await start();
     const clients: Client[] = [];
     for (let n = 0; n < CLIENTS; n++) clients.push(await client(url, tokens[n % tokens.length] as string, n < STUCK));
@@ -129,7 +132,10 @@ it(
     }
     most = Math.max(most, await figure("process_resident_bytes"));
     const readers = clients.slice(STUCK);
-    const run = (await (await fetch(`${url}/api/runs/tick-1`, { headers })).json()) as { state: string; event: number };
+    const run = JSON.parse((await raw("GET", "/api/runs/tick-1", headers, undefined, port)).text) as {
+      state: string;
+      event: number;
+    };
     expect(run.state).toBe("completed");
     const all = started * run.event;
     while (readers.some((one) => one.seen.size < all && !one.closed))
