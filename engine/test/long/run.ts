@@ -49,6 +49,8 @@ const SUITES: Suite[] = [
   { id: "R-36 slow readers", files: "engine/test/server/slow.test.ts", figures: { TENUTO_SLOW_SECONDS: "600" } },
   { id: "R-37 resumed streams", files: "engine/test/server/live.test.ts", figures: { TENUTO_RESUMED_RUNS: "1000" } },
   { id: "S-03 paths", files: "engine/test/server/gate.test.ts", figures: { TENUTO_PATHS: "10000" } },
+  { id: "PostgreSQL conformance", files: "engine/test/postgres/conformance.test.ts", figures: {} },
+  { id: "PGlite conformance", files: "engine/test/postgres/pglite.test.ts", figures: {} },
   { id: "R-53 versions", files: `${CRASH}/versions.test.ts`, figures: {} },
 ];
 
