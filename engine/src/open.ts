@@ -30,15 +30,18 @@ import { createLlmExecutor } from "./executors/llm/index.ts";
 import { createProbe } from "./executors/probe.ts";
 import { createThreadExecutor } from "./executors/thread.ts";
 import { kernelFilesystem } from "./ledger/sqlite/filesystem.ts";
-import { openSqliteLedger } from "./ledger/sqlite/index.ts";
 import { openLogFiles } from "./logs/files.ts";
-import { addNotifiers } from "./open-notifiers.ts";
+import type { TracesOptions } from "./notify/traces.ts";
+import { clockOf, databaseAt, isPostgres, openLedger } from "./open-ledger.ts";
+import { addNotifiers, addTraces } from "./open-notifiers.ts";
 import { addSchedules, type Named } from "./open-schedules.ts";
+import type { Shared } from "./open-shared.ts";
 import type { ArtifactStore } from "./ports/artifact-store.ts";
 import type { Clock, Entropy } from "./ports/clock.ts";
 import type { Datasets } from "./ports/datasets.ts";
 import type { CommandAttempt, ProcessIdentity } from "./ports/executor.ts";
 import type { Ledger } from "./ports/ledger.ts";
+import type { LogSink } from "./ports/log-sink.ts";
 import type { NotifierSpec } from "./ports/notifier.ts";
 import type { Client, RunHandle, StartOptions } from "./runtime/client.ts";
 import { Engine, type WorkOptions } from "./runtime/engine.ts";
@@ -49,8 +52,15 @@ import type { Templates } from "./runtime/templates.ts";
 export interface OpenOptions {
   /** Folder for ledger, artifacts, logs and workspaces. Default `.tenuto` in the working directory. */
   home?: string;
-  /** Path of the ledger's file. Default `TENUTO_DATABASE`, else `ledger.db` in the home. */
+  /** Path of the ledger's file, or a `postgres:` URL. Default `TENUTO_DATABASE`, else `ledger.db` in the home. */
   database?: string;
+  /**
+   * With a ledger on PostgreSQL: where the bytes of artifacts go, as `s3://bucket/prefix?endpoint=…`; the same on all machines.
+   * Default `TENUTO_ARTIFACT_STORE`, else the database.
+   */
+  artifacts?: string;
+  /** With a ledger on PostgreSQL: what copies of artifacts may take on this machine. Default 10 GiB. */
+  cacheBytes?: number;
   pipelines?: readonly Pipeline<any>[];
   agents?: readonly Agent[];
   /** Jobs at the same time. Default 10. */
@@ -69,6 +79,8 @@ export interface OpenOptions {
   takes?: (agent: string) => boolean;
   /** Who is told about runs, when and how. */
   notifiers?: readonly NotifierSpec[];
+  /** Where spans of runs and attempts are sent, as OTLP over HTTP. Default: to `TENUTO_TRACES`, or nowhere. */
+  traces?: TracesOptions;
   /** Where notifiers of kind `log` write. Default: standard error. */
   onNotice?: (text: string) => void;
   /** Told of faults that belong to no run: a full disk, a lost ledger. Default: standard error. */
@@ -133,14 +145,20 @@ export async function openTenuto(options: OpenOptions = {}): Promise<Tenuto> {
   const cwd = options.cwd ?? process.cwd();
   const home = resolve(cwd, options.home ?? ".tenuto");
   const engineOptions = checkedOptions(options);
-  const clock = options.clock ?? systemClock;
-  const database = options.database ?? process.env["TENUTO_DATABASE"] ?? join(home, "ledger.db");
+  const database = databaseAt({ home, cwd, database: options.database });
   const onFault =
     options.onFault ?? ((error: unknown) => console.error(error instanceof Error ? `tenuto: ${error.message}` : error));
-  const path = database === ":memory:" ? database : resolve(cwd, database);
-  const ledger = options.ledger ?? openSqliteLedger({ path, clock, onFailure: onFault });
+  refuseKernelFolders(home);
+  mkdirSync(home, { recursive: true });
+  const ledger = options.ledger ?? (await openLedger(database, options.clock, systemClock, onFault));
+  const clock = clockOf(ledger, database, options.clock, systemClock);
+  let shared: Shared | null = null;
   try {
-    const parts = await assemble(home, cwd, ledger, clock, options, onFault);
+    if (isPostgres(database) && options.ledger === undefined)
+      shared = await (await import("./open-shared.ts")).openShared(database, home, { ...options, clock, onFault });
+    const { store, logs } = shared ?? (await ownParts(home, clock, onFault));
+    const probe = createProbe({ manyMachines: shared !== null });
+    const parts = assemble(home, cwd, ledger, clock, options, { store, logs, probe });
     const engine = new Engine(
       parts,
       engineOptions,
@@ -148,17 +166,26 @@ export async function openTenuto(options: OpenOptions = {}): Promise<Tenuto> {
       (pipeline, params) => parseParams(pipeline as unknown as Pipeline, params) as Params,
     );
     const named = addSchedules(engine, cwd, (known, params, how) => startChecked(engine, known, params, how));
+    if (shared !== null) engine.services.push(shared.upkeep(ledger));
     addNotifiers(engine, cwd, options.notifiers, options.onNotice ?? ((text) => console.error(text)));
+    addTraces(engine, options.traces);
     engine.onFault(onFault);
-    engine.sweeper.onPruned = (ids) => removeRunFiles(home, ids);
+    engine.sweeper.onPruned = (ids) => removeRunFiles(home, parts.logs, ids);
     for (const pipeline of options.pipelines ?? []) addPipeline(engine, pipeline, cwd);
     for (const agent of options.agents ?? []) engine.definitions.addAgent(agent);
     if (options.work !== false) await engine.work();
     return facade(home, cwd, engine, parts, named);
   } catch (error) {
+    await shared?.logs.close();
     await ledger.close();
     throw error;
   }
+}
+
+/** Artifacts and logs in the home, for machines that share nothing. */
+async function ownParts(home: string, clock: Clock, onFault: (error: unknown) => void) {
+  const store = await openFileStore(join(home, "artifacts"));
+  return { store, logs: openLogFiles(join(home, "logs"), { clock, onProblem: onFault }) };
 }
 
 function facade(home: string, cwd: string, engine: Engine, parts: Parts, named: Named): Tenuto {
@@ -250,17 +277,14 @@ function refuseKernelFolders(home: string): void {
   });
 }
 
-async function assemble(
+function assemble(
   home: string,
   cwd: string,
   ledger: Ledger,
   clock: Clock,
   options: OpenOptions,
-  onFault: (error: unknown) => void,
-): Promise<Parts> {
-  refuseKernelFolders(home);
-  mkdirSync(home, { recursive: true });
-  const store = await openFileStore(join(home, "artifacts"));
+  { store, logs, probe }: Pick<Parts, "store" | "logs" | "probe">,
+): Parts {
   const entropy: Entropy = options.entropy ?? { hex: (bytes) => randomBytes(bytes).toString("hex") };
   const bootPrefix = entropy.hex(8);
   const commands = createCommandExecutor({ markerPrefix: bootPrefix, recordProcess: processRecorder(ledger) });
@@ -268,13 +292,13 @@ async function assemble(
     ledger,
     store,
     datasets: datasetsOn(store),
-    logs: openLogFiles(join(home, "logs"), { clock, onProblem: onFault }),
+    logs,
     files: filesIn(home, cwd),
     workspaces: workspacesIn(join(home, "baselines"), store),
     commands,
     models: createLlmExecutor({ commands }),
     threads: createThreadExecutor(),
-    probe: createProbe(),
+    probe,
     clock,
     entropy,
     bootPrefix,
@@ -326,10 +350,10 @@ function filesIn(home: string, cwd: string): Files {
 }
 
 /** Logs and workspaces of runs that are no longer in the ledger. */
-export async function removeRunFiles(home: string, ids: readonly string[]): Promise<void> {
+export async function removeRunFiles(home: string, logs: LogSink, ids: readonly string[]): Promise<void> {
+  await logs.forget(ids);
   for (const id of ids) {
     await rm(join(home, "workspaces", id), { recursive: true, force: true });
     await rm(join(home, "baselines", id), { recursive: true, force: true });
-    await rm(join(home, "logs", id), { recursive: true, force: true });
   }
 }

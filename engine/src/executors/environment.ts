@@ -8,6 +8,7 @@
  */
 import { hash } from "node:crypto";
 import type { CommandSpec } from "../core/document.ts";
+import { attemptSpan, traceParentOf } from "../core/trace.ts";
 import { MARKER_VARIABLE } from "./procfs.ts";
 
 export type Environment = Record<string, string | undefined>;
@@ -87,8 +88,8 @@ export function commandEnvironment(
 }
 
 /**
- * W3C trace context: one trace a run, one span an attempt. Both follow from the ids, so that whoever looks at a run finds its
- * trace without anything being stored. It wins over a TRACEPARENT of the engine, whose span is none of the program's.
+ * W3C trace context of the attempt; see core/trace.ts. It wins over a TRACEPARENT of the engine, whose span is none of the
+ * program's.
  */
 export function traceParent({
   runId,
@@ -96,8 +97,7 @@ export function traceParent({
   attempt,
   item,
 }: Pick<AttemptVariables, "runId" | "jobId" | "attempt" | "item">): string {
-  const span = hash("sha256", JSON.stringify([runId, jobId, attempt, item]));
-  return `00-${hash("sha256", runId).slice(0, 32)}-${span.slice(0, 16)}-01`;
+  return traceParentOf(attemptSpan(runId, jobId, attempt, item, (text) => hash("sha256", text)));
 }
 
 function isAlwaysPassed(name: string): boolean {
