@@ -47,6 +47,7 @@ export function onServer(server: string): LedgerContract {
 /** Ledgers on PostgreSQL in this process: one session, so no second ledger. */
 export function inProcess(): LedgerContract {
   let lite: Lite | null = null;
+  let used = false;
   beforeAll(async () => {
     lite = await startLite();
   }, 120_000);
@@ -56,8 +57,8 @@ export function inProcess(): LedgerContract {
     setup: async (clock: FakeClock): Promise<LedgerUnderTest> => {
       const { stream } = lite as Lite;
       const database = openDatabase({ url: "postgres://postgres@localhost/postgres", writers: 1, readers: 0, stream });
-      await migrate(database);
-      await emptyTables(database);
+      if (used) await emptyTables(database);
+      used = true;
       return {
         ledger: await openOn(database, { clock }, null),
         dump: () => dumpOf(database),
