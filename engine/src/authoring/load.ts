@@ -37,6 +37,8 @@ export interface Config {
   home?: string;
   /** Ledger: a file, or a `postgres:` URL. */
   database?: string;
+  /** With a ledger on PostgreSQL: where the bytes of artifacts go, as `s3://bucket/prefix?endpoint=…`. Default the database. */
+  artifacts?: string;
   /** Jobs and items at work at the same time in one process. */
   concurrency?: number;
   /** Ended runs older than this are pruned. */

@@ -65,6 +65,13 @@ describe("mistakes", () => {
     const { code, err } = await line.call("runs", "list");
     expect(code).toBe(3);
     expect(err).toContain("there is no ledger at .tenuto/ledger.db");
-    expect((await line.call("runs", "list", "--database", "postgres://x/y")).code).toBe(2);
+  });
+
+  it("a server that can't be reached is told with what to do, and without its password", async () => {
+    const { code, err } = await line.call("runs", "list", "--database", "postgres://me:secret@127.0.0.1:1/y");
+    expect(code).toBe(4);
+    expect(err).toContain("postgres://127.0.0.1:1/y");
+    expect(err).not.toContain("secret");
+    expect((await line.call("runs", "list", "--database", "postgres://h/d?typo=1")).code).toBe(2);
   });
 });

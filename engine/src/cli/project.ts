@@ -11,7 +11,9 @@ import { bindAgents, type Pipeline, pipelineFromDocument } from "../authoring/de
 import { type Config, type Loaded, loadConfig, loadPipelines, merged, readConfig } from "../authoring/load.ts";
 import { TenutoError } from "../core/errors.ts";
 import { didYouMean, suggest } from "../core/names.ts";
+import { parseAddress } from "../ledger/postgres/address.ts";
 import type { OpenOptions, Tenuto } from "../open.ts";
+import { isPostgres, ledgerExists } from "../open-ledger.ts";
 import type { Cli } from "./main.ts";
 
 export interface Place {
@@ -41,13 +43,8 @@ function placeOf(cli: Cli, config: Config, configFile: string | null): Place {
   const home =
     cli.options.home !== undefined ? resolve(cwd, cli.options.home) : resolve(base, config.home ?? ".tenuto");
   const given = cli.options.database ?? (env.TENUTO_DATABASE || undefined);
-  const chosen = given ?? config.database;
-  if (chosen !== undefined && /^postgres(ql)?:/.test(chosen)) {
-    throw new TenutoError("invalid_config", "this Tenuto keeps its ledger in SQLite; it does not know postgres: URLs", {
-      hint: "Give a file with --database.",
-    });
-  }
-  const database = chosen === undefined ? join(home, "ledger.db") : resolve(given === undefined ? base : cwd, chosen);
+  const chosen = given ?? config.database ?? join(home, "ledger.db");
+  const database = isPostgres(chosen) ? chosen : resolve(given === undefined ? base : cwd, chosen);
   return { home, database, config, configFile };
 }
 
@@ -85,7 +82,7 @@ export async function choosePipeline(cli: Cli, given: string): Promise<{ project
 
 /** The template of this name, in its present version or one by number; null if the ledger has none. */
 export async function storedPipeline(cli: Cli, place: Place, name: string, number?: number): Promise<Pipeline | null> {
-  if (!existsSync(place.database)) return null;
+  if (!(await ledgerExists(place.database))) return null;
   const { home, database, config, configFile } = place;
   const tenuto = await openPlace({ home, database, config, configFile }, cli);
   try {
@@ -150,8 +147,8 @@ export interface HowToOpen extends Pick<OpenOptions, "concurrency" | "takes"> {
 /** The engine on this place, without a worker; `tenuto.work()` starts one. @throws not_found where nothing ever ran */
 export async function openPlace(place: Place & Partial<Loaded>, cli: Cli, how: HowToOpen = {}): Promise<Tenuto> {
   const { mustExist = true, ...options } = how;
-  if (mustExist && !existsSync(place.database)) {
-    throw new TenutoError("not_found", `there is no ledger at ${shown(cli, place.database)}`, {
+  if (mustExist && !(await ledgerExists(place.database))) {
+    throw new TenutoError("not_found", `there is no ledger at ${shownDatabase(cli, place.database)}`, {
       hint: "Nothing has run here yet: start with `tenuto run`, or give the place with --home or --database.",
     });
   }
@@ -168,6 +165,7 @@ export async function openPlace(place: Place & Partial<Loaded>, cli: Cli, how: H
     pipelines: place.pipelines ?? [],
     agents: place.agents ?? [],
     work: false,
+    ...(place.config.artifacts === undefined ? {} : { artifacts: place.config.artifacts }),
     ...(place.config.notifiers === undefined ? {} : { notifiers: place.config.notifiers }),
     onNotice: (text) => cli.out.say(text),
     onFault: (error) => cli.out.tell(`tenuto: ${error instanceof Error ? error.message : String(error)}`),
@@ -186,16 +184,21 @@ export async function withLedger<T>(cli: Cli, use: (tenuto: Tenuto, place: Place
 }
 
 /** A configuration that can't be loaded stands in nobody's way who only wants to read what is where it is by default. */
-function placeInSpite(cli: Cli, error: unknown): Place {
+async function placeInSpite(cli: Cli, error: unknown): Promise<Place> {
   const configured = error instanceof TenutoError && ["invalid_definition", "invalid_config"].includes(error.code);
   const place = placeOf(cli, {}, null);
-  if (!configured || !existsSync(place.database)) throw error;
+  if (!configured || !(await ledgerExists(place.database))) throw error;
   cli.out.tell(
     `${cli.out.paintTalk("yellow", "warning:")} ${error.message}`,
     ...(error.hint === undefined ? [] : [`${cli.out.paintTalk("cyan", "hint:")}    ${error.hint}`]),
-    `Reading ${shown(cli, place.database)} without it.`,
+    `Reading ${shownDatabase(cli, place.database)} without it.`,
   );
   return place;
+}
+
+/** A ledger as people may see it: a URL without its password. */
+export function shownDatabase(cli: Cli, database: string): string {
+  return isPostgres(database) ? parseAddress(database).shown : shown(cli, database);
 }
 
 /** A path as people write it: relative where that is shorter. */

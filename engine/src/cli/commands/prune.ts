@@ -36,7 +36,7 @@ export async function prune(cli: Cli, options: { olderThan: string; dryRun?: boo
     const sum = { runs: 0, jobs: 0, items: 0 };
     for (;;) {
       const pruned = await ledger.prune(before, BATCH);
-      await removeRunFiles(tenuto.home, pruned.ids);
+      await removeRunFiles(tenuto.home, tenuto.engine.parts.logs, pruned.ids);
       sum.runs += pruned.runs;
       sum.jobs += pruned.jobs;
       sum.items += pruned.items;

@@ -15,7 +15,7 @@ import { counted, parseCount, parseDuration } from "../figures.ts";
 import { Interrupts } from "../interrupt.ts";
 import type { Cli } from "../main.ts";
 import { addSources, openForWork, openRuns, type WorkingPlace } from "../open-runs.ts";
-import { shown } from "../project.ts";
+import { shownDatabase } from "../project.ts";
 import { featuresOf, pagesFolder, rememberAddress, secureHome, serverKey, Webhooks } from "../serving.ts";
 import { TENUTO_VERSION } from "../version.ts";
 
@@ -92,7 +92,7 @@ async function serveUntilStopped(
     out.document("server", { url: server.url, login: `${server.url}/login#${login.text}` });
     out.data(`Tenuto is at ${server.url}`, `Log in, once, within ten minutes: ${server.url}/login#${login.text}`);
     out.say(
-      `${options.work === false ? "Serving" : "Working on and serving"} ${shown(cli, project.database)} with ${counted(definitions.list().length, "pipeline")} and ${counted(definitions.agentNames().length, "agent")}; ${counted(open.length, "run")} open. Ctrl-C stops.`,
+      `${options.work === false ? "Serving" : "Working on and serving"} ${shownDatabase(cli, project.database)} with ${counted(definitions.list().length, "pipeline")} and ${counted(definitions.agentNames().length, "agent")}; ${counted(open.length, "run")} open. Ctrl-C stops.`,
     );
     const signal = await interrupts.first;
     forget();

@@ -5,7 +5,7 @@ import { counted, parseCount, parseDuration } from "../figures.ts";
 import { Interrupts } from "../interrupt.ts";
 import type { Cli } from "../main.ts";
 import { addSources, openForWork, openRuns } from "../open-runs.ts";
-import { shown } from "../project.ts";
+import { shownDatabase } from "../project.ts";
 
 export interface WorkerOptions {
   pipeline?: string[];
@@ -34,7 +34,7 @@ export async function worker(cli: Cli, options: WorkerOptions): Promise<number> 
     const { definitions, parts } = tenuto.engine;
     await tenuto.work();
     out.say(
-      `Working on ${shown(cli, project.database)} with ${counted(definitions.list().length, "pipeline")} and ${counted(definitions.agentNames().length, "agent")}; ${counted(open.length, "run")} open. Ctrl-C stops.`,
+      `Working on ${shownDatabase(cli, project.database)} with ${counted(definitions.list().length, "pipeline")} and ${counted(definitions.agentNames().length, "agent")}; ${counted(open.length, "run")} open. Ctrl-C stops.`,
     );
     if (definitions.list().length === 0)
       out.tell("No pipeline is known here, so only plain commands are worked on: list them in tenuto.config.mts.");

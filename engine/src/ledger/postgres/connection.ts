@@ -61,6 +61,16 @@ const BEGIN = { sql: "BEGIN ISOLATION LEVEL READ COMMITTED" };
 const BEGIN_SNAPSHOT = { sql: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" };
 const COMMIT = { sql: "COMMIT" };
 const ROLLBACK = { sql: "ROLLBACK" };
+/**
+ * Statements that write find their rows by index. What the planner knows of a table is as old as the last look at it: a plan
+ * made while the table was small would read all of it once it has grown.
+ */
+const BY_INDEX = {
+  plan_cache_mode: "force_generic_plan",
+  enable_seqscan: "off",
+  enable_hashjoin: "off",
+  enable_mergejoin: "off",
+};
 const LISTEN_AGAIN_MS = 1_000;
 
 const rowsOf = (replies: readonly Reply[]): unknown[][] => replies.map((reply) => reply.rows);
@@ -135,8 +145,9 @@ class PostgresDatabase implements Database {
     this.schema = this.address.schema;
     this.answerMs = answerMs;
     const stream = options.stream === undefined ? {} : { stream: options.stream };
-    const of = (size: number) => new Pool({ address: this.address, size, waitMs, answerMs, ...stream });
-    this.writing = of(writers);
+    const of = (size: number, settings: Readonly<Record<string, string>> = {}) =>
+      new Pool({ address: this.address, size, waitMs, answerMs, settings, ...stream });
+    this.writing = of(writers, BY_INDEX);
     this.reading = readers === 0 ? this.writing : of(readers);
   }
 

@@ -27,6 +27,8 @@ export interface PoolOptions {
   answerMs: number;
   /** Stands in for the socket, for a server in this process. */
   stream?: () => Duplex;
+  /** Further settings of each connection. */
+  settings?: Readonly<Record<string, string>>;
 }
 
 /** One connection. */
@@ -176,7 +178,7 @@ export class Pool {
 /** Connects once. Settings go with the start-up where the server itself answers; a pooler refuses or forgets them. */
 async function connect(options: PoolOptions): Promise<Wired> {
   const { address } = options;
-  const settings = Object.entries({ search_path: address.schema, ...SETTINGS });
+  const settings = Object.entries({ search_path: address.schema, ...SETTINGS, ...options.settings });
   const asked = settings.map(([name, value]) => `-c ${name}=${value}`).join(" ");
   let wired: Wired;
   try {
