@@ -1,7 +1,7 @@
 /**
  * The walk through a directory, one page at a time: what is new on a page, and where to go next or why to stop.
  *
- * A directory may be divided by letters: when one letter is at its end, the walk goes on with the next.
+ * A directory may be divided by letters or categories: when one part is at its end, the walk goes on with the next. Parts may have parts.
  * Invariants: no address is given out twice; a walk ends after at most `maxPages` pages; a member is reported once.
  * Feeding the same pages again gives the same walk, so a crashed crawl is continued by feeding it the pages it already has.
  */
@@ -22,6 +22,8 @@ export interface VisitedPage {
   controls: Controls;
   /** Identities of what the page lists: member addresses, or the items themselves. */
   keys: string[];
+  /** The page lists parts of the directory, as `controls.letters`, and no members. */
+  landing?: boolean;
 }
 
 export interface Visit {
@@ -64,7 +66,7 @@ export function startCrawl({ entryUrl, pagination, maxPages }: CrawlOptions): Cr
 
   /** The end of this part; the next letter, if there is one and letters still bring members. */
   const endPart = (fresh: string[], stop: StopReason): Visit => {
-    barrenLetters = part.fresh > 0 ? 0 : barrenLetters + 1;
+    barrenLetters = part.fresh > 0 || part.landing ? 0 : barrenLetters + 1;
     const next = barrenLetters > MAX_BARREN_PAGES ? undefined : letters.find((url) => !asked.has(urlKey(url)));
     if (next === undefined || pages >= maxPages)
       return { fresh, next: null, stop: next === undefined ? stop : "max_pages" };
@@ -79,7 +81,14 @@ export function startCrawl({ entryUrl, pagination, maxPages }: CrawlOptions): Cr
       pages++;
       part.pages++;
       asked.add(urlKey(page.url));
-      letters.push(...page.controls.letters.filter((url) => !letters.includes(url)));
+      const parts = page.controls.letters.filter((url) => !letters.includes(url));
+      // The parts of a part come before its neighbours: many empty ones in a row end the walk.
+      if (page.landing === true) letters.unshift(...parts);
+      else letters.push(...parts);
+      if (page.landing === true) {
+        part.landing = true;
+        return endPart([], "no_next");
+      }
       const keys = [...new Set(page.keys)];
       if (part.pages === 1) part.firstCount = keys.length;
       const fresh = keys.filter((key) => !seen.has(key));
@@ -112,10 +121,11 @@ interface Part {
   fresh: number;
   firstCount: number;
   hadNext: boolean;
+  landing: boolean;
 }
 
 function startPart(entryUrl: string): Part {
-  return { entryUrl, pages: 0, barren: 0, fresh: 0, firstCount: 0, hadNext: false };
+  return { entryUrl, pages: 0, barren: 0, fresh: 0, firstCount: 0, hadNext: false, landing: false };
 }
 
 function isLinked({ controls }: VisitedPage, next: string): boolean {

@@ -13,6 +13,7 @@ import { chooseListing, foreignContacts, listedOn, MODES } from "../../domain/li
 import type { Page } from "../../domain/page.ts";
 import { readControls } from "../../domain/pagination.ts";
 import type { Schema } from "../../domain/schema.ts";
+import { sectionLinks } from "../../domain/sections.ts";
 import type { Services, StoredPage, Web } from "../web.ts";
 import { configDirOf, openWeb, PDF, politenessSchema, readPage, storedPageSchema } from "../web.ts";
 import { paginationSchema } from "./site_mapper.ts";
@@ -99,7 +100,7 @@ async function crawl(input: Input, ctx: Context, services: Services): Promise<Ou
     if (stored !== null && read !== null) {
       pages++;
       members += fresh.length;
-      found.push(...crawledUrls(stored, { mode: reader.listing!.mode, url, fresh, listed: read.listed }));
+      found.push(...crawledUrls(stored, { mode: reader.listing?.mode ?? "detail", url, fresh, listed: read.listed }));
     }
     ctx.progress(pages, undefined, `${members} members on ${pages} pages`);
     stoppedBy = stop ?? stoppedBy;
@@ -156,15 +157,24 @@ function pageReader(input: Input, { schema, web }: { schema: Schema; web: Web })
     listing: null as Listing | null,
     foreign: [] as string[],
     async read(page: Page) {
-      if (state.listing === null) {
-        const { rules } = await web.keepRobots(page.url);
-        state.listing = chooseListing(page, { schema, selector, allows: (url) => rules.allows(url) });
-        state.foreign = foreignContacts(page);
-      }
       const controls = readControls(page);
-      const listed = listedOn(page, state.listing, { schema, selector, controls });
-      return { controls, listed, keys: listed.map(({ key }) => key) };
+      const listing = state.listing ?? (await choose(page));
+      const listed = listedOn(page, listing, { schema, selector, controls });
+      const found = { controls, landing: false, listed, keys: listed.map(({ key }) => key) };
+      // What is listed as on the pages before are members; otherwise it may be the parts of the directory.
+      if (listed.length > 0 && state.listing !== null) return found;
+      const sections = selector === null && !schema.ownList ? sectionLinks(page, schema) : [];
+      if (sections.length > 0)
+        return { controls: { ...controls, letters: sections }, landing: true, listed: [], keys: [] };
+      // A page without members, such as an index by letters, says nothing about those that follow.
+      if (listed.length > 0) state.listing = listing;
+      return found;
     },
+  };
+  const choose = async (page: Page): Promise<Listing> => {
+    const { rules } = await web.keepRobots(page.url);
+    state.foreign = foreignContacts(page);
+    return chooseListing(page, { schema, selector, allows: (url) => rules.allows(url) });
   };
   return state;
 }

@@ -30,6 +30,7 @@ import type { Page } from "../../domain/page.ts";
 import type { Pagination } from "../../domain/pagination.ts";
 import { detectPagination } from "../../domain/pagination.ts";
 import type { Schema } from "../../domain/schema.ts";
+import { sectionLinks } from "../../domain/sections.ts";
 import { resolveUrl } from "../../domain/url.ts";
 import type { Politeness, Services, StoredPage, Web } from "../web.ts";
 import { configDirOf, openWeb, PDF, politenessSchema, readPage, storedPageSchema, textOf } from "../web.ts";
@@ -131,6 +132,7 @@ async function mapSite(input: Input, ctx: Context, services: Services): Promise<
   // A redirect may have led to another host, which has its own rules.
   await web.keepRobots(found.page.url);
   const listed = countListed(found.page, search.schema, association.member_links ?? null);
+  const divided = sectionLinks(found.page, search.schema).length > 0;
   const kind = classifyPage(found.page, { entries: listed.shown, member: false });
   const map: SiteMap = {
     association: input.association,
@@ -140,8 +142,8 @@ async function mapSite(input: Input, ctx: Context, services: Services): Promise<
     found_by: found.foundBy,
     page_type: kind.page_type,
     page_type_confidence: kind.confidence,
-    pagination: paginationOf(found.page, configuredPagination(association.pagination), listed.shown),
-    auth_required: asksForLogin(found.page, listed.shown),
+    pagination: paginationOf(found.page, configuredPagination(association.pagination), divided ? 0 : listed.shown),
+    auth_required: !divided && asksForLogin(found.page, listed.shown),
     estimated_members: estimateMembers(found.page),
     expected_members: association.expected_members ?? null,
     schema: schemaName,
@@ -229,7 +231,8 @@ async function discover(ctx: Context, web: Web, search: Search): Promise<Found> 
   const tried = new Set<string>();
   const lists = (page: Page): boolean => {
     const { shown, records } = countListed(page, schema, association.member_links ?? null);
-    return looksLikeDirectory(page) ? shown > 3 : records > 9;
+    if (looksLikeDirectory(page)) return shown > 3 || sectionLinks(page, schema).length > 0;
+    return records > 9;
   };
   const attempt = async (url: string, foundBy: FoundBy): Promise<Found | null> => {
     if (tried.has(url)) return null;
