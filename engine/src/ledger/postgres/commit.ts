@@ -203,14 +203,14 @@ export class Committer {
 
   private statements(batch: PostgresBatch, { unit, decided }: Pass, used: ReadonlySet<number>): Statement[] {
     batch.failpoint("save");
-    const rows = saveStatements({ unit, decided, known: this.known, used });
+    // The row of numbers first: whoever waits for it has not inserted anything yet.
+    const rows = [...this.numbers.statement(), ...saveStatements({ unit, decided, known: this.known, used })];
     const boots = new Set<number>();
     for (const [index, request] of batch.claims.entries()) {
       const claimed = decided.claimed[index];
       if (Array.isArray(claimed) && claimed.length > 0) boots.add(request.boot);
     }
     if (boots.size > 0) rows.push({ name: "alive_boots", sql: SQL.aliveBoots, values: [[...boots], boots.size] });
-    rows.push(...this.numbers.statement());
     if (rows.length === 0) return rows;
     const token = (this.token ?? 0) + 1;
     this.pending = { pass: { unit, decided }, token };
