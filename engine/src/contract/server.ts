@@ -77,6 +77,11 @@ export const AuditEntry = z
     address: z.string(),
     operation: z.string(),
     target: z.string(),
+    before: z
+      .string()
+      .nullable()
+      .meta({ description: "Of an answer: SHA-256 of what it was about, as it was before; null if it was not there." }),
+    after: z.string().nullable().meta({ description: "The same afterwards." }),
     request: z.string(),
     status: z.int().nullable(),
     hash: z.string(),

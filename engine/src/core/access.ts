@@ -84,6 +84,18 @@ export const useLogin = (id: string, session: Omit<NewToken, "name" | "role" | "
   },
 });
 
+/** Forgets a login or session that is over. Tokens stay, so that the audit log can be read. */
+export const dropToken = (id: string, before: number) => ({
+  select: of(id),
+  decide: (slice: TokenSlice): Verdict<boolean> => {
+    const [row = null] = slice.records;
+    if (row === null || row.kind === "token") return { ok: true, result: false };
+    const over = Math.min(row.revokedAt ?? row.expiresAt ?? before, row.expiresAt ?? before);
+    if (over >= before) return { ok: true, result: false };
+    return { ok: true, effects: [{ type: "drop", table: "token", id }], result: true };
+  },
+});
+
 /** At once, or for a rotation at a later time. */
 export const revokeToken = (id: string, at: number | null = null) => ({
   select: of(id),

@@ -17,6 +17,7 @@ import { acceptsGzip, type Compress } from "./compress.ts";
 import type { Gate, Head } from "./gate.ts";
 import type { Page } from "./pages.ts";
 import { HttpProblem, invalid, tellProblem } from "./problems.ts";
+import { stateHash, withStates } from "./states.ts";
 import type { Principal } from "./tokens.ts";
 
 export interface AppOptions {
@@ -143,13 +144,16 @@ async function carryOut(options: AppOptions, operation: Operation, head: Head, c
     request: createHash("sha256").update(call.bytes).digest("hex"),
     status: null,
   };
+  const before = await stateHash(options.services, operation, call.params);
   // Handed in before the change, so that it is committed with it or before it.
   const asked = ledger.apply(appendAudit(entry, hash));
   asked.catch(() => {});
   const answered = async (status: number) => {
     const { number } = await asked;
+    const after = await stateHash(options.services, operation, call.params);
+    const target = withStates(entry.target, before, after);
     void ledger
-      .apply(appendAudit({ ...entry, phase: "answered", request: String(number), status }, hash))
+      .apply(appendAudit({ ...entry, phase: "answered", target, request: String(number), status }, hash))
       .catch(options.onFault);
   };
   try {

@@ -74,6 +74,8 @@ const LOOPBACK = new Set(["127.0.0.1", "::1", "localhost"]);
 const KEEP_ALIVE_MS = 5_000;
 const CLOSE_MS = 3_000;
 const FRAME_BYTES = 65_536;
+/** How often logins and sessions that are long over are forgotten. */
+const PRUNE_EVERY_MS = 3_600_000;
 
 export const HANDLERS: Handlers = {
   ...runHandlers,
@@ -145,12 +147,18 @@ export async function startServer(backend: Backend, options: ServerOptions): Pro
     void upgrade({ request, socket, rest, gate, hub, sockets, upgrading, onFault: options.onFault });
   });
   await hub.start();
+  const pruning = () => services.access.prune().catch(options.onFault);
+  void pruning();
+  const pruner = setInterval(pruning, PRUNE_EVERY_MS).unref();
   const shown = host === "::1" ? "[::1]" : host;
   return {
     url: `${secure ? "https" : "http"}://${shown}:${own.port}`,
     access: services.access,
     services,
-    close: () => stop(server, hub, sockets, services.metrics),
+    close: () => {
+      clearInterval(pruner);
+      return stop(server, hub, sockets, services.metrics);
+    },
   };
 }
 

@@ -6,7 +6,16 @@
  * attempt is good as long as its lease.
  */
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
-import { isLive, mintToken, type NewToken, type Role, revokeToken, type TokenRow, useLogin } from "../core/access.ts";
+import {
+  dropToken,
+  isLive,
+  mintToken,
+  type NewToken,
+  type Role,
+  revokeToken,
+  type TokenRow,
+  useLogin,
+} from "../core/access.ts";
 import { TenutoError } from "../core/errors.ts";
 import type { Ledger } from "../ports/ledger.ts";
 
@@ -15,6 +24,9 @@ export const SESSION_MS = 12 * 3_600_000;
 export const LOGIN_MS = 10 * 60_000;
 const TOKEN_MS = 90 * 86_400_000;
 const ROTATION_MS = 3_600_000;
+/** Over for so long, logins and sessions are forgotten. */
+const KEPT_MS = 30 * 86_400_000;
+const PRUNED_AT_ONCE = 500;
 const NO_HASH = "0".repeat(64);
 
 /** Who asks. */
@@ -94,6 +106,14 @@ export class Access {
       if (error instanceof TenutoError && error.code === "not_found") return null;
       throw error;
     }
+  }
+
+  /** Forgets logins and sessions that have been over for a month. Gives how many. */
+  async prune(): Promise<number> {
+    const before = this.ledger.now() - KEPT_MS;
+    const rows = await this.ledger.tokensOver(before, PRUNED_AT_ONCE);
+    const gone = await Promise.all(rows.map(({ id }) => this.ledger.apply(dropToken(id, before))));
+    return gone.filter(Boolean).length;
   }
 
   async revoke(id: string): Promise<TokenRow> {

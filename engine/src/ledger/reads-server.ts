@@ -32,6 +32,15 @@ export abstract class ServerReader extends MainReader implements TokenReads, Aud
     );
   }
 
+  async tokensOver(before: number, limit: number): Promise<TokenRow[]> {
+    return await this.many<TokenRow>(
+      `${RECORD_SQL.token.select} WHERE kind <> 'token' AND (expires_at < ? OR revoked_at < ?) ORDER BY id LIMIT ?`,
+      before,
+      before,
+      limit,
+    );
+  }
+
   async webhook(id: string): Promise<WebhookRow | null> {
     return await this.one<WebhookRow>(RECORD_SQL.webhook.get, id);
   }

@@ -6,6 +6,8 @@ export interface TokenReads {
   token(id: string): Promise<TokenRow | null>;
   /** The newest first; logins and sessions that are over are left out. */
   tokens(at: number): Promise<TokenRow[]>;
+  /** Logins and sessions that were over before this time. */
+  tokensOver(before: number, limit: number): Promise<TokenRow[]>;
   webhook(id: string): Promise<WebhookRow | null>;
   webhooks(): Promise<WebhookRow[]>;
   incomingHook(id: string): Promise<HookRow | null>;

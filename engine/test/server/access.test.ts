@@ -38,6 +38,18 @@ it("S-06: tokens are hashes in the ledger; taking one back counts at once, rotat
   expect(await ask(expired.text)).toBe(401);
 });
 
+it("S-06: logins and sessions that were over for a month are forgotten, tokens are not", async () => {
+  const { access } = place.server;
+  const { ledger } = place.tenuto.engine.parts;
+  const MONTH_MS = 30 * 86_400_000;
+  const old = await access.mint({ kind: "login", name: "old", role: "viewer", forMs: -MONTH_MS - 1_000 });
+  const fresh = await access.mint({ kind: "login", name: "fresh", role: "viewer", forMs: -1_000 });
+  const token = await access.mint({ name: "token", role: "viewer", forMs: -MONTH_MS - 1_000 });
+  expect(await access.prune()).toBe(1);
+  const there = await Promise.all([old, fresh, token].map(({ row }) => ledger.token(row.id)));
+  expect(there.map((row) => row?.name ?? null)).toEqual([null, "fresh", "token"]);
+});
+
 it("S-07: a login is good once; cookies are not for scripts or other sites; five attempts a minute", async () => {
   const { text } = await place.server.access.mint({ kind: "login", name: "me", role: "admin" });
   expect((await raw("GET", "/api/session", { authorization: `Bearer ${text}` })).status).toBe(401);
@@ -137,6 +149,25 @@ it("S-33: what may change something is in the audit log with who and from where;
   const needs = unsafe.filter(({ role }) => role !== "viewer").map(({ id }) => id);
   expect(needs.filter((id) => !refused.has(id))).toEqual([]);
   expect(rows.every((row) => row.address === "127.0.0.1" && row.name !== "")).toBe(true);
+  // What was answered says how the thing was before and after.
+  const put = { "content-type": "application/json", ...as("admin") };
+  const hook = (pipeline: string) => raw("PUT", "/api/hooks/audited", put, JSON.stringify({ pipeline }));
+  for (const pipeline of ["hello", "fan"]) expect((await hook(pipeline)).status).toBe(200);
+  expect((await raw("DELETE", "/api/hooks/audited", put)).status).toBe(204);
+  const answered = async () =>
+    JSON.parse((await raw("GET", "/api/audit?limit=20", as("admin"))).text)
+      .items.filter((one: any) => one.phase === "answered" && one.target === "hook=audited")
+      .reverse();
+  let told = await answered();
+  while (told.length < 3) told = await answered();
+  expect(told.map((one: any) => [one.operation, one.before === null, one.after === null])).toEqual([
+    ["putHook", true, false],
+    ["putHook", false, false],
+    ["removeHook", false, true],
+  ]);
+  expect(told[1].before).toBe(told[0].after);
+  expect(told[2].before).toBe(told[1].after);
+  expect(told[1].after).not.toBe(told[1].before);
   const verify = async () => JSON.parse((await raw("GET", "/api/audit/verify", as("admin"))).text);
   expect(await verify()).toMatchObject({ ok: true });
   const { db } = ledger as unknown as { db: { prepare(sql: string): { run(...args: unknown[]): unknown } } };

@@ -8,6 +8,7 @@ import type { Call, Handlers, Services } from "../call.ts";
 import { sessionCookie } from "../gate.ts";
 import { HttpProblem } from "../problems.ts";
 import { time } from "../shapes.ts";
+import { statesIn } from "../states.ts";
 import { SESSION_MS } from "../tokens.ts";
 
 const tokenShape = (row: TokenRow, now: number) => ({
@@ -134,7 +135,11 @@ export const accessHandlers: Handlers = {
   listAudit: async ({ services: { ledger }, query }) => {
     const { after, limit } = query;
     const rows = await ledger.auditBefore(Number(after ?? Number.MAX_SAFE_INTEGER), limit);
-    const items = rows.map(({ previous: _, id: __, ...row }) => ({ ...row, at: time(row.at) }));
+    const items = rows.map(({ previous: _, id: __, ...row }) => ({
+      ...row,
+      ...statesIn(row.target),
+      at: time(row.at),
+    }));
     return { json: { items, next: rows.length === limit ? String(rows.at(-1)!.number) : null } };
   },
   verifyAudit: async ({ services }) => ({ json: await verifyAudit(services) }),
