@@ -41,7 +41,7 @@ export const READ = {
   stages: `SELECT ${list(STAGE_COLUMNS)} FROM stage WHERE run = ? ORDER BY ordinal`,
   job: `SELECT ${jobs} FROM job WHERE seq = ?`,
   fanout: `SELECT ${list(FANOUT_COLUMNS)} FROM fanout WHERE job = ?`,
-  due: "SELECT seq FROM job WHERE due_at IS NOT NULL AND due_at <= ? ORDER BY due_at LIMIT ?",
+  due: "SELECT seq FROM job WHERE due_at IS NOT NULL AND due_at <= ? ORDER BY due_at, seq LIMIT ?",
   nextDue: "SELECT min(due_at) AS at FROM job WHERE due_at IS NOT NULL",
   rollbackOf: `SELECT ${runs} FROM run WHERE origin = ? AND json_extract(variant, '$.relation') = 'rollback' LIMIT 1`,
   endedRuns: `SELECT ${runs} FROM run WHERE seq > ? AND ended_at >= ? ORDER BY seq LIMIT ?`,
@@ -53,8 +53,8 @@ export const READ = {
   offers: "SELECT seq AS boot, offers FROM boot WHERE state = 'alive' ORDER BY seq",
   abandoned: `SELECT ${list(BOOT_COLUMNS)} FROM boot WHERE state <> 'alive' AND seq IN (SELECT boot FROM job WHERE boot IS NOT NULL
     UNION SELECT boot FROM item_window WHERE boot IS NOT NULL UNION SELECT boot FROM process) ORDER BY seq`,
-  jobsOfBoot: "SELECT seq FROM job WHERE boot = ? LIMIT ?",
-  windowsOfBoot: `SELECT ${list(WINDOW_COLUMNS)} FROM item_window WHERE boot = ? LIMIT ?`,
+  jobsOfBoot: "SELECT seq FROM job WHERE boot = ? ORDER BY seq LIMIT ?",
+  windowsOfBoot: `SELECT ${list(WINDOW_COLUMNS)} FROM item_window WHERE boot = ? ORDER BY job, start LIMIT ?`,
   processesOf: "SELECT marker, pid, pid_start AS pidStart, job, epoch FROM process WHERE boot = ?",
 
   definition: "SELECT document FROM definition WHERE version = ?",

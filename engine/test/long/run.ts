@@ -50,6 +50,11 @@ const SUITES: Suite[] = [
   { id: "R-37 resumed streams", files: "engine/test/server/live.test.ts", figures: { TENUTO_RESUMED_RUNS: "1000" } },
   { id: "S-03 paths", files: "engine/test/server/gate.test.ts", figures: { TENUTO_PATHS: "10000" } },
   { id: "PostgreSQL conformance", files: "engine/test/postgres/conformance.test.ts", figures: {} },
+  {
+    id: "PostgreSQL and SQLite",
+    files: "engine/test/postgres/differential.test.ts",
+    figures: { TENUTO_DIFFERENTIAL_RUNS: "1000" },
+  },
   { id: "PGlite conformance", files: "engine/test/postgres/pglite.test.ts", figures: {} },
   { id: "R-53 versions", files: `${CRASH}/versions.test.ts`, figures: {} },
 ];

@@ -8,7 +8,7 @@ import { checkInvariants } from "../../src/core/invariants.ts";
 import { errorOf } from "../../src/testing/builders.ts";
 import { dumpSqlite } from "../../src/testing/sqlite-dump.ts";
 import { type Held, World } from "../../src/testing/world.ts";
-import { Stage } from "./stage.ts";
+import { SqliteStage } from "./stage.ts";
 
 const LONG = process.env["LONG"] === "1";
 /** How many other things happen beside the cancel. */
@@ -44,7 +44,7 @@ const OPS: Record<string, (scene: Scene) => Promise<unknown>> = {
   replace: ({ world }) => world.start("z", { concurrency: { key: "k", onConflict: "replace" } }),
 };
 
-const stage = new Stage();
+const stage = new SqliteStage();
 afterAll(() => stage.ledger.close());
 
 async function sceneOf(world: World): Promise<Scene> {

@@ -5,7 +5,7 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import { Simulation } from "./simulation.ts";
-import { type Action, KINDS, Stage } from "./stage.ts";
+import { type Action, KINDS, SqliteStage } from "./stage.ts";
 
 const RUNS = Number(process.env["TENUTO_SIM_RUNS"] ?? 2_000);
 const STEPS = 100;
@@ -20,11 +20,11 @@ const action: fc.Arbitrary<Action> = fc.record({
 });
 const histories = fc.array(action, { minLength: STEPS, maxLength: STEPS, size: "max" });
 
-let stage: Stage | null = null;
+let stage: SqliteStage | null = null;
 
 /** The problem that a history ends with, if any. */
 async function problemOf(actions: readonly Action[]): Promise<string | null> {
-  stage ??= new Stage();
+  stage ??= new SqliteStage();
   const simulation = new Simulation(stage);
   try {
     await simulation.play(actions);

@@ -1,7 +1,9 @@
 /** What histories are made of, and the ledger that they are played on. */
+import type { Dump } from "../../src/core/dump.ts";
 import { openSqliteLedger, type SqliteLedger } from "../../src/ledger/sqlite/index.ts";
 import type { Ledger } from "../../src/ports/ledger.ts";
 import { FakeClock } from "../../src/testing/clock.ts";
+import { dumpSqlite } from "../../src/testing/sqlite-dump.ts";
 import type { Held } from "../../src/testing/world.ts";
 
 export interface Action {
@@ -49,9 +51,23 @@ export async function stillHeld(ledger: Ledger, held: Held): Promise<boolean> {
 }
 
 /** A ledger that many histories are played on, one after the other, each beginning with nothing. */
-export class Stage {
+export interface Stage {
+  readonly clock: FakeClock;
+  readonly ledger: Ledger;
+  /** Whether a look at all rows is so cheap that it may follow each action. */
+  readonly quick: boolean;
+  dump(): Dump | Promise<Dump>;
+  clear(): Promise<void>;
+}
+
+export class SqliteStage implements Stage {
   readonly clock = new FakeClock();
   readonly ledger: SqliteLedger = openSqliteLedger({ path: ":memory:", clock: this.clock });
+  readonly quick = true;
+
+  dump(): Dump {
+    return dumpSqlite(this.ledger.db);
+  }
 
   async clear(): Promise<void> {
     const { db } = this.ledger;

@@ -157,8 +157,8 @@ CREATE TABLE job (
 -- Declared jobs of a run are numbered without a gap from its first_job on.
 CREATE INDEX job_spawned ON job (run) WHERE parent IS NOT NULL;
 CREATE UNIQUE INDEX job_child ON job (parent, id) WHERE parent IS NOT NULL;
-CREATE INDEX job_due ON job (due_at) WHERE due_at IS NOT NULL;
-CREATE INDEX job_boot ON job (boot) WHERE boot IS NOT NULL;
+CREATE INDEX job_due ON job (due_at, seq) WHERE due_at IS NOT NULL;
+CREATE INDEX job_boot ON job (boot, seq) WHERE boot IS NOT NULL;
 
 -- Claimable jobs and nothing else: small however long the history is, written by the commit that makes a job claimable and
 -- emptied by the one that claims it.
