@@ -131,6 +131,10 @@ describe("R-28: how a command ends", () => {
     expect(failure(await run({ argv: sh("exit 75") }))).toMatchObject({ category: "retryable" });
     const critical = failure(await run({ argv: sh("echo key is invalid >&2; exit 78") }));
     expect(critical).toMatchObject({ category: "critical", details: { exitCode: 78, stderr: "key is invalid" } });
+    expect(critical.message).toBe("sh exited with code 78: key is invalid");
+    const talkative = failure(await run({ argv: sh("echo first >&2; echo last >&2; exit 3") }));
+    expect(talkative.message).toBe("sh exited with code 3: last");
+    expect(failure(await run({ argv: sh("exit 3") })).message).toBe("sh exited with code 3");
   });
 
   it("names every signal that ends it", async () => {

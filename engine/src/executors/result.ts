@@ -152,11 +152,19 @@ export function exitFailure(program: string, exit: Exit, stderr: string): Execut
   const error: StoredError = {
     category,
     code: "command_failed",
-    message: `${program} ${how}`,
+    message: `${program.split("/").at(-1)} ${how}${lastWords(stderr)}`,
     hint: signal === "SIGKILL" ? "Often the system ran out of memory; see its log." : "See the output of this attempt.",
     details,
   };
   return { kind: "failed", error };
+}
+
+const LAST_WORDS_CHARS = 300;
+
+/** Programs say last why they end. */
+function lastWords(stderr: string): string {
+  const line = stderr.split("\n").at(-1)!.trim();
+  return line === "" ? "" : `: ${line.slice(0, LAST_WORDS_CHARS)}`;
 }
 
 /** Errors of the system that pass: it was short of something. */
