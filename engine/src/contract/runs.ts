@@ -75,6 +75,9 @@ export const Run = RunSummary.extend({
   output: JsonValue.meta({ description: "Of its last job, once it has completed." }),
   error: StoredErrorShape.nullable().meta({ description: "Of its first failed job." }),
   usage: Usage.nullable(),
+  undoable: z
+    .boolean()
+    .meta({ description: "Some job of its pipeline declares how to undo it, and nobody has begun to." }),
   firstFailure: z.string().nullable().meta({ description: "Id of the job that failed first." }),
 }).meta({ id: "Run" });
 export type Run = z.infer<typeof Run>;

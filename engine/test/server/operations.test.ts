@@ -186,10 +186,13 @@ it("cancel, retry, rerun, rollback, several at once with a preview", async () =>
   expect(reused.why).toContain("answered from");
 
   const done = await ended("undoable");
+  const undoable = async (run: string) => (await api.call("showRun", { params: { run } })).body.undoable;
+  expect([await undoable(hello), await undoable(done)]).toEqual([false, true]);
   const undo = await api.call("rollbackRun", { params: { run: done }, body: {} });
   expect(undo.status).toBe(201);
   await (await place.tenuto.client.attach(undo.body.id)).wait({ timeoutMs: 30_000 });
   expect((await api.call("rollbackRun", { params: { run: done }, body: {} })).status).toBe(409);
+  expect(await undoable(done)).toBe(false);
 });
 
 it("approvals: listed, bound to what was shown, decided by whoever holds the token", async () => {

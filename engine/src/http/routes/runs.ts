@@ -137,8 +137,16 @@ async function show(services: Services, run: RunRecord) {
     output: json(outcome?.output ?? null),
     error,
     usage: usageShape(await ledger.runUsage(run.seq)),
+    undoable: await isUndoable(services, run),
     firstFailure: first?.id ?? null,
   };
+}
+
+/** Whether a rollback could find something to undo. */
+async function isUndoable({ ledger, backend }: Services, run: RunRecord): Promise<boolean> {
+  const { plan } = await backend.engine.definitions.load(run.version);
+  if (!plan.specs.some((spec) => spec.compensate !== undefined)) return false;
+  return (await ledger.rollbackOf(run.seq)) === null;
 }
 
 function usageShape(row: RunUsageRow | null) {
