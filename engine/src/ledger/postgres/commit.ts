@@ -100,7 +100,8 @@ export class Committer {
     if (mark === "boot") this.alive.clear();
     if (mark === "writer") this.token = null;
     if (mark !== undefined) return true;
-    return isConflict(error) || isDuplicate(error, "run_idempotency");
+    // Another machine has taken the run's number between the look at it and the insert.
+    return isConflict(error) || isDuplicate(error, "run_idempotency") || isDuplicate(error, "run_pkey");
   }
 
   private async register(now: number): Promise<void> {
