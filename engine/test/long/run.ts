@@ -55,7 +55,23 @@ const SUITES: Suite[] = [
     files: "engine/test/postgres/differential.test.ts",
     figures: { TENUTO_DIFFERENTIAL_RUNS: "1000" },
   },
+  { id: "PostgreSQL killed", files: "engine/test/postgres/restart.test.ts", figures: { TENUTO_SERVER_KILLS: "100" } },
   { id: "PGlite conformance", files: "engine/test/postgres/pglite.test.ts", figures: {} },
+  {
+    id: "R-49 machines",
+    files: "engine/test/machines/chaos.test.ts",
+    figures: {
+      CRASH_MACHINE_RUNS: "5000",
+      CRASH_MACHINE_KILLS: "100000",
+      CRASH_MACHINE_KILL_EVERY_MS: "10000",
+      CRASH_MACHINE_DOWN_MS: "2000",
+    },
+  },
+  {
+    id: "R-04, R-11 machines",
+    files: "engine/test/machines/recovery.test.ts",
+    figures: { CRASH_RECOVERIES: "1000", CRASH_ORPHANS: "500", CRASH_RUNNING: "50000" },
+  },
   { id: "R-53 versions", files: `${CRASH}/versions.test.ts`, figures: {} },
 ];
 

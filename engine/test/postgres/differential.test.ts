@@ -13,6 +13,7 @@ import { dumpPostgres } from "../../src/testing/postgres-dump.ts";
 import { Simulation } from "../sim/simulation.ts";
 import { type Action, KINDS, SqliteStage, type Stage } from "../sim/stage.ts";
 import { comparable } from "./compare.ts";
+import { Pooler } from "./pooler.ts";
 import { createDatabase, emptyTables, sharedServer, type TestDatabase } from "./shared.ts";
 
 const HISTORIES = Number(process.env["TENUTO_DIFFERENTIAL_RUNS"] ?? 6);
@@ -109,4 +110,15 @@ describe.skipIf(server === null)("SQLite and PostgreSQL", () => {
       }
     }
   }, 3_600_000);
+
+  it("through a pooler in transaction mode", async () => {
+    const pooler = new Pooler(test.url);
+    const stage = await PostgresStage.open(await pooler.listen(6), admin);
+    const simulation = new Simulation(stage);
+    await simulation.play(history(FIRST_SEED, fc.boolean()));
+    await simulation.settle();
+    await stage.clear();
+    await pooler.close();
+    expect(pooler.switches).toBeGreaterThan(20);
+  });
 });

@@ -74,13 +74,19 @@ async function checkServer(database: Database): Promise<void> {
     });
 }
 
+/** Whoever owns a schema that is there need not have the right to make one. */
+async function createSchema(session: Session, schema: string): Promise<void> {
+  const found = await session.query("SELECT 1 AS n FROM pg_namespace WHERE nspname = $1", [schema]);
+  if (found.length === 0) await session.query(`CREATE SCHEMA "${schema}"`);
+}
+
 async function apply(database: Database, known: readonly Migration[], state: State): Promise<void> {
   const plan = planMigrations(known, state.applied, state.stamped, state.empty, database.shown);
   for (const migration of plan) {
     await database.transaction(async (session) => {
       // Held to the end of the transaction; whoever waited here finds it done.
       await session.query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", [`tenuto:${database.schema}`]);
-      await session.query(`CREATE SCHEMA IF NOT EXISTS "${database.schema}"`);
+      await createSchema(session, database.schema);
       const now = await stateOf(session, database.schema);
       const left = planMigrations(known, now.applied, now.stamped, now.empty, database.shown);
       if (!left.some(({ number }) => number === migration.number)) return;
@@ -98,7 +104,8 @@ async function apply(database: Database, known: readonly Migration[], state: Sta
 
 function refused(error: unknown, database: Database): Error {
   if (error instanceof TenutoError) return error;
-  if (codeOf(error) === "42501")
+  // Without any right in the schema it does not count as one in which a table could be made.
+  if (codeOf(error) === "42501" || codeOf(error) === "3F000")
     return new TenutoError("migration_failed", `${database.shown}: this role may not change the schema`, {
       hint: "Run `tenuto migrate` once as the schema's owner; see docs/guides/postgres.md for the rights of the others.",
       cause: error,
