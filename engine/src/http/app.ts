@@ -84,6 +84,8 @@ async function serve(options: AppOptions, operation: Operation, context: Context
   let status = 500;
   try {
     options.gate.checkSource(head);
+    if (head.method === "HEAD" && operation.id === "live")
+      throw new HttpProblem(405, "method_not_allowed", "a stream has no head alone", { headers: { allow: "GET" } });
     const params = readParams(operation, context);
     const admitted = await options.gate.admit(head, operation, params).catch(async (error) => {
       await noteRefusal(options, operation, head, error);

@@ -28,10 +28,16 @@ export async function readBytes(source: BodySource, max: number): Promise<Buffer
   const pieces: Uint8Array[] = [];
   let size = 0;
   if (source.stream === null) return Buffer.alloc(0);
-  for await (const piece of source.stream as unknown as AsyncIterable<Uint8Array>) {
-    size += piece.length;
-    if (size > max) throw tooLarge();
-    pieces.push(piece);
+  try {
+    for await (const piece of source.stream as unknown as AsyncIterable<Uint8Array>) {
+      size += piece.length;
+      if (size > max) throw tooLarge();
+      pieces.push(piece);
+    }
+  } catch (error) {
+    if (error instanceof HttpProblem) throw error;
+    // Whoever hangs up is no fault of the server.
+    throw new HttpProblem(400, "body_incomplete", "the body ended before it was whole", CLOSE);
   }
   return Buffer.concat(pieces);
 }

@@ -53,6 +53,8 @@ export class Gate {
   checkSource(head: Head): void {
     if (head.url.length > this.options.limits.urlChars)
       throw new HttpProblem(414, "uri_too_long", `the URL has more than ${this.options.limits.urlChars} characters`);
+    // A whole URL would name another host than the one that is looked at.
+    if (!head.url.startsWith("/")) throw new HttpProblem(400, "invalid_input", "the target of a request is a path");
     const host = head.header("host");
     if (host === undefined || !this.options.hosts.has(host.toLowerCase()))
       throw new HttpProblem(403, "host_refused", "this name is not one that the server answers to", {

@@ -2,6 +2,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -9,6 +10,7 @@ import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, expect, it, onTestFinished } from "vitest";
 import { OPERATIONS } from "../../src/contract/index.ts";
 import { riskOf } from "../../src/http/patterns.ts";
+import { seen } from "../seen.ts";
 import { raw as rawTo, sample } from "./raw.ts";
 import { openPlace, type Place } from "./serving.ts";
 
@@ -281,3 +283,75 @@ export default defineConfig({ pipelines: [definePipeline({ name: "hi", agents: [
   expect(await said({ PROVE: "1" })).toEqual(["OUTWARD connect 192.0.2.1"]);
   expect(await said({})).toEqual([]);
 }, 120_000);
+
+/** Bytes as they are, and all that comes back until the other side ends. */
+function bytes(text: string, hangUp = false): Promise<string> {
+  return new Promise((resolve) => {
+    let out = "";
+    const socket = connect(port, "127.0.0.1", () => (hangUp ? socket.end(text) : socket.write(text)));
+    socket.setTimeout(20_000, () => socket.destroy());
+    socket.on("data", (piece) => {
+      out += piece.toString("latin1");
+    });
+    socket.on("error", () => {});
+    socket.on("close", () => resolve(out));
+  });
+}
+
+it("what no client sends is refused, and is no fault of the server", async () => {
+  const own = `Host: 127.0.0.1:${port}\r\nAuthorization: Bearer ${place.tokens.admin}\r\nConnection: close\r\n`;
+  const post = `POST /api/runs HTTP/1.1\r\n${own}Content-Type: application/json\r\n`;
+  const upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ";
+  const probes: [string, string][] = [
+    [`GET http://evil.com/api/runs HTTP/1.1\r\n${own}\r\n`, "400"],
+    [`GET /api/runs HTTP/1.1\r\nHost: evil.com\r\n${own}\r\n`, "403"],
+    [`GET /api/runs HTTP/1.0\r\n\r\n`, "400|403"],
+    [`HEAD /api/live?topic=all HTTP/1.1\r\n${own}\r\n`, "405"],
+    [`GET /api/runs/a%0d%0aSet-Cookie:x=1 HTTP/1.1\r\n${own}\r\n`, "422"],
+    [`GET /api/runs/%ff%fe HTTP/1.1\r\n${own}\r\n`, "422"],
+    [`GET /api/runs/\0 HTTP/1.1\r\n${own}\r\n`, "400"],
+    [`${post}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`, "400"],
+    [`${post}Transfer-Encoding: xchunked\r\n\r\n{}`, "400"],
+    [`${post}Content-Length: 4\r\n\r\n"\xff\xfe`, "400"],
+    [`${post}Idempotency-Key: a\tb\r\nContent-Length: 2\r\n\r\n{}`, "400|422"],
+    [`${post}Expect: 100-continue\r\nContent-Length: 99999999\r\n\r\n`, "413"],
+    [`CONNECT evil.com:443 HTTP/1.1\r\nHost: evil.com:443\r\n\r\n`, ""],
+    [`TRACE /api/runs HTTP/1.1\r\n${own}\r\n`, "405"],
+    [`GET /api/live HTTP/1.1\r\n${own.replace("Connection: close\r\n", "")}${upgrade}x\r\n\r\n`, "400"],
+    [
+      `GET /api/runs HTTP/1.1\r\n${own.replace("Connection: close\r\n", "")}${upgrade}AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n`,
+      "404",
+    ],
+  ];
+  const answers = await Promise.all(probes.map(([text]) => bytes(text)));
+  expect(
+    answers.map((text, at) => [probes[at]![0], /(?:^|\r\n\r\n)HTTP\/1\.1 (?!100)(\d+)/.exec(text)?.[1] ?? ""]),
+  ).toEqual(probes.map(([text, status]) => [text, expect.stringMatching(new RegExp(`^(${status})$`))]));
+  expect(answers.join("\n")).not.toMatch(/set-cookie: x=1/i);
+  // Whoever hangs up in the middle of a body is told, not the operator.
+  await bytes(`${post}Content-Length: 1000\r\n\r\n{"a"`, true);
+  expect((await raw("GET", "/api/session", {})).status).toBe(200);
+  expect(place.faults).toEqual([]);
+});
+
+it("of 20 that decide on one approval at once exactly one is heard, and of 20 starts with one key one run comes", async () => {
+  const start = (key: string, pipeline: string) =>
+    raw("POST", "/api/runs", { ...json, "idempotency-key": key }, JSON.stringify({ pipeline }));
+  const starts = await Promise.all(Array.from({ length: 20 }, () => start("same", "ask")));
+  expect(starts.map(({ status }) => status).sort()).toEqual([...Array(19).fill(200), 201]);
+  const { id } = JSON.parse(starts[0]!.text) as { id: string };
+  expect((await start("same", "hello")).status).toBe(422);
+  const open = await seen(place.tenuto, async () => {
+    const { text } = await raw("GET", `/api/approvals?state=open&run=${id}`, {});
+    return (JSON.parse(text).items as { id: string; hash: string }[])[0];
+  });
+  const decide = (at: number) =>
+    raw(
+      "POST",
+      `/api/approvals/${encodeURIComponent(open.id)}/decision`,
+      json,
+      JSON.stringify({ decision: at % 2 === 0 ? "approve" : "reject", hash: open.hash }),
+    );
+  const decided = await Promise.all(Array.from({ length: 20 }, (_, at) => decide(at)));
+  expect(decided.map(({ status }) => status).sort()).toEqual([200, ...Array(19).fill(409)]);
+});

@@ -2,7 +2,7 @@
 import { request } from "node:http";
 import { gunzipSync } from "node:zlib";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { type Api, openPlace, type Place } from "./serving.ts";
+import { Api, openPlace, type Place } from "./serving.ts";
 
 let place: Place;
 let api: Api;
@@ -120,4 +120,37 @@ it("files of the dashboard come packed, and not again to who has them", async ()
   const again = await place.fetch("/reference.js", { headers: { "if-none-match": `W/"x", ${etag}` } });
   expect([again.status, await again.text(), again.headers.get("etag")]).toEqual([304, "", etag]);
   expect((await place.fetch("/reference.js", { headers: { "if-none-match": '"other"' } })).status).toBe(200);
+});
+
+it("the check of answers can't be fooled: whatever is not as described is found", async () => {
+  const of = (change: (description: any) => void) => Api.of(place, place.tokens.viewer, change);
+  const schema = (description: any, path: string, status = 200) =>
+    description.paths[path].get.responses[status].content["application/json"];
+  const lacking = await of((all) => {
+    all.components.schemas.RunCounts.properties.nobody = { type: "string" };
+    all.components.schemas.RunCounts.required.push("nobody");
+  });
+  await expect(lacking.call("countRuns")).rejects.toThrow(/nobody/);
+  const other = await of((all) => {
+    all.components.schemas.RunCounts.properties.cursor = { type: "integer" };
+  });
+  await expect(other.call("countRuns")).rejects.toThrow(/cursor/);
+  const inside = await of((all) => {
+    all.components.schemas.Problem.properties.status = { type: "string" };
+  });
+  await expect(inside.call("showRun", { params: { run: "none" } })).rejects.toThrow(/status/);
+  const media = await of((all) => {
+    const { content } = all.paths["/api/run-counts"].get.responses[200];
+    content["application/xml"] = content["application/json"];
+    delete content["application/json"];
+  });
+  await expect(media.call("countRuns")).rejects.toThrow(/is not described/);
+  const unknown = await of((all) => {
+    delete all.paths["/api/runs/{run}"].get.responses[404];
+  });
+  await expect(unknown.call("showRun", { params: { run: "none" } })).rejects.toThrow(
+    /answered 404, which is not described/,
+  );
+  const right = await of((all) => expect(schema(all, "/api/run-counts")).toBeDefined());
+  expect((await right.call("countRuns")).status).toBe(200);
 });

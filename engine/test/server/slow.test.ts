@@ -14,7 +14,7 @@ import { WebSocket } from "ws";
 import { raw } from "./raw.ts";
 
 const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
-const SECONDS = Number(process.env["TENUTO_SLOW_SECONDS"] ?? 4);
+const SECONDS = Number(process.env["TENUTO_SLOW_SECONDS"] ?? 2);
 /** Over ten minutes the heap has found its size; over a few seconds most of what grows is warming up. */
 const LONG = SECONDS >= 300;
 const MOST_MIB = LONG ? 50 : 150;

@@ -32,8 +32,8 @@ const startedAnswer = (handle: RunHandle) => ({
 function keyOf(call: Call): { idempotencyKey?: string } {
   const key = call.header("idempotency-key");
   if (key === undefined) return {};
-  if (key === "" || key.length > 255)
-    throw new HttpProblem(400, "invalid_input", "Idempotency-Key must have 1 to 255 characters");
+  if (!/^[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?$/.test(key))
+    throw new HttpProblem(400, "invalid_input", "Idempotency-Key must have 1 to 255 visible ASCII characters");
   return { idempotencyKey: key };
 }
 
