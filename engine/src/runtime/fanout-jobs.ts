@@ -223,7 +223,7 @@ export class FanoutJobs {
         resolved,
         item: task.ordinal,
         attempt: task.attempt,
-        mayHaveSteps: task.attempt > 1 || job.attempt > 1,
+        mayHaveSteps: task.again || job.attempt > 1,
         workspace: this.worker.workspaceOf(run.id, job.id),
       },
       { epoch: task.window.epoch, boot: this.worker.boot },

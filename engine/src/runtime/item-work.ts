@@ -27,6 +27,8 @@ export interface ItemTask {
   /** The record, or the list of records with `batch`. */
   value: Json;
   window: { start: number; epoch: number };
+  /** Somebody has worked on its window before, and may have recorded steps of it. */
+  again: boolean;
   /** Ticks of the driver when it started, for the timeout; a clock that jumps must not end it. */
   startedTick: number;
   /** The time of this item stands still, or begins anew. */

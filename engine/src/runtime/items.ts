@@ -205,6 +205,7 @@ export class ItemsDriver {
       attempt,
       value: JSON.parse(raw) as Json,
       window: { start: window.start, epoch: window.epoch },
+      again: attempt > 1 || window.hasRows,
       startedTick: this.ticks,
       hold: () => {
         task.startedTick = Number.POSITIVE_INFINITY;

@@ -169,7 +169,7 @@ async function workItem(
   const { facts } = parent;
   const scope = new ItemScope(
     worker.parts,
-    { ...facts, item: task.ordinal, attempt: task.attempt, mayHaveSteps: task.attempt > 1 || facts.job.attempt > 0 },
+    { ...facts, item: task.ordinal, attempt: task.attempt, mayHaveSteps: task.again || facts.job.attempt > 0 },
     { epoch: task.window.epoch, boot: worker.boot },
     task.window.start,
   );
