@@ -27,12 +27,21 @@ export interface ProviderServer {
   asked: Asked[];
   /** The environment that leads all providers here, with a key each. */
   env: Record<string, string>;
+  /** Calls once, when so many requests have come in; at once, if they have. */
+  whenAsked(count: number, call: () => void): void;
   close(): Promise<void>;
 }
 
 /** Answers every request with what `answer` gives. */
 export async function startProviders(answer: (asked: Asked) => FakeAnswer): Promise<ProviderServer> {
   const asked: Asked[] = [];
+  let waiting: { count: number; call(): void } | null = null;
+  const callWhenReached = () => {
+    if (waiting === null || asked.length < waiting.count) return;
+    const { call } = waiting;
+    waiting = null;
+    call();
+  };
   const server = createServer(async (request, response) => {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
@@ -46,6 +55,7 @@ export async function startProviders(answer: (asked: Asked) => FakeAnswer): Prom
       body: text === "" ? null : JSON.parse(text),
     };
     asked.push(one);
+    callWhenReached();
     const { status = 200, headers = {}, body = {}, hangUp = false } = answer(one);
     if (hangUp) {
       request.socket.destroy();
@@ -66,6 +76,10 @@ export async function startProviders(answer: (asked: Asked) => FakeAnswer): Prom
   return {
     url,
     asked,
+    whenAsked(count, call) {
+      waiting = { count, call };
+      callWhenReached();
+    },
     env: { ...env, ADZUNA_APP_ID: "secret-id", ADZUNA_APP_KEY: "secret-ADZUNA" },
     async close() {
       server.closeAllConnections();
