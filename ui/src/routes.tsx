@@ -39,6 +39,11 @@ const tree = root.addChildren([
     "/approvals",
     lazy(() => import("./screens/approvals.tsx"), "ApprovalsScreen"),
   ),
+  page("/runs", RunsScreen),
+  page(
+    "/artifacts",
+    lazy(() => import("./screens/artifacts.tsx"), "ArtifactsScreen"),
+  ),
   page(
     "/artifacts/$sha",
     lazy(() => import("./screens/artifact.tsx"), "ArtifactScreen"),

@@ -126,6 +126,7 @@ describe.skipIf(place === null)("looks", { timeout: 2 * TIMEOUT }, () => {
       "/pipelines/directory",
       "/schedules",
       "/agents?agent=review%2Fnotes",
+      "/artifacts",
       "/workers",
       "/webhooks?hook=ops",
       "/webhooks?view=in",
@@ -151,8 +152,11 @@ describe.skipIf(place === null)("looks", { timeout: 2 * TIMEOUT }, () => {
     await look("cancel");
     await ui.button("Cancel the run").click();
     await settled(server, run, ["cancelled"]);
-    await ui.context.clearCookies();
+    await page.getByRole("dialog").waitFor({ state: "detached" });
     await page.getByRole("link", { name: "Workers" }).click();
+    await page.getByRole("heading", { name: "Workers and limits" }).waitFor();
+    // What is read next, by itself, is refused.
+    await ui.context.clearCookies();
     await page.getByRole("heading", { name: "Tenuto" }).waitFor();
     await look("login");
     await page.getByLabel("Token or link").fill(server.token);

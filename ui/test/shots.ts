@@ -48,6 +48,36 @@ async function fill(server: Served) {
   await server.api(`/api/runs/${cancelled}/cancel`, {});
   await settled(server, cancelled, ENDS);
   names["running"] = await server.run("migration", { labels: { district: "north" } });
+  names["review"] = await server.run("llm-review");
+  await settled(server, names["review"], ENDS);
+  names["good"] = await server.run("import", { params: { rows: 60 } });
+  await settled(server, names["good"], ENDS);
+  names["import"] = await server.run("import", { params: { rows: 480 } });
+  await settled(server, names["import"], ENDS);
+  for (const rows of [10, 20])
+    await server.put("/api/templates/morning-import", {
+      note: rows === 10 ? "first" : "twice as many rows",
+      document: {
+        kind: "graph",
+        name: "morning-import",
+        description: "Takes the rows of the night before work begins.",
+        stages: [
+          {
+            name: "take",
+            jobs: [
+              { id: "members", agent: "import/load", input: { rows } },
+              { id: "payments", agent: "import/load", input: { rows: 5 }, needs: [{ job: "members", on: "success" }] },
+            ],
+          },
+          { name: "store", jobs: [{ id: "store", agent: "storage/directory", input: { entries: rows } }] },
+        ],
+      },
+    });
+  await server.put("/api/webhooks/office", {
+    url: "https://chat.example.org/hooks/office",
+    occasions: ["failed", "approval"],
+  });
+  await settled(server, await server.run("nightly-report"), ENDS);
   await server.api("/api/schedules", {
     name: "nightly",
     pipeline: "nightly-report",
@@ -65,7 +95,7 @@ async function fill(server: Served) {
 }
 
 function screens(names: Record<string, string>, sha: string): Record<string, string> {
-  const { directory, report, release, batch, running } = names;
+  const { directory, report, release, batch, running, review } = names;
   return {
     runs: "/",
     run: `/runs/${directory}?job=-`,
@@ -83,13 +113,20 @@ function screens(names: Record<string, string>, sha: string): Record<string, str
     artifacts: `/runs/${directory}?view=artifacts`,
     artifact: `/artifacts/${sha}`,
     lineage: `/artifacts/${sha}?view=lineage`,
+    "artifacts-all": "/artifacts",
+    attempts: `/runs/${names["import"]}?job=load&tab=attempts&x=1&y=2`,
+    since: `/runs/${names["import"]}?job=load`,
+    transcript: `/runs/${review}?job=review&tab=talk`,
     approvals: "/approvals",
     templates: "/templates",
     start: "/pipelines/directory",
+    template: "/templates/morning-import?view=plan",
+    versions: "/templates/morning-import?view=versions",
+    webhooks: "/webhooks?hook=office",
     schedules: "/schedules",
-    agents: "/agents",
+    agents: "/agents?agent=review%2Fnotes",
     workers: "/workers",
-    compare: `/compare?a=${directory}&b=${report}`,
+    compare: `/compare?a=${names["good"]}&b=${names["import"]}&all=1`,
     settings: "/settings",
   };
 }
@@ -118,6 +155,10 @@ async function main(): Promise<void> {
       `/api/runs/${names["directory"]}/artifacts`,
     );
     const all = screens(names, items.find(({ name }) => name === "members.csv")?.sha256 ?? "");
+    const notes = await server.api<{ items: { sha256: string; name: string }[] }>(
+      `/api/runs/${names["review"]}/artifacts`,
+    );
+    all["lineage"] = `/artifacts/${notes.items.find(({ name }) => name === "transcript.json")?.sha256}?view=lineage`;
     const wanted = Object.entries(all).filter(([name]) => name.includes(process.argv[2] ?? ""));
     mkdirSync(OUT, { recursive: true });
     const sizes = (process.env["SIZES"]?.split(",") ?? ["desktop", "phone"]) as Size[];

@@ -69,7 +69,33 @@ describe.skipIf(place === null)("work", { timeout: TIMEOUT }, () => {
     await panel.getByText("Since it went well in").waitFor();
     await panel.locator(".d-removed", { hasText: '"rows": 7' }).waitFor();
     await panel.locator(".d-added", { hasText: '"rows": 900' }).waitFor();
-    await panel.getByText("stage store").waitFor();
+    await panel.getByText("It kept 1 job from running").waitFor();
+  });
+
+  it("shows what a job was given and made, and draws where it came from", async () => {
+    const run = await server.run("llm-review");
+    await settled(server, run, ENDS);
+    await open(`/runs/${run}?job=review&tab=artifacts`);
+    await page.getByRole("region", { name: "Artifacts in" }).getByRole("link", { name: "notes.md" }).waitFor();
+    await page.getByRole("region", { name: "Artifacts out" }).getByRole("link", { name: "transcript.json" }).click();
+    await page.getByRole("link", { name: "Lineage" }).click();
+    const lineage = page.getByRole("region", { name: "Lineage" });
+    for (const name of ["notes.md", "review", "transcript.json"])
+      await lineage.getByRole("link", { name: new RegExp(`^${name}`) }).waitFor();
+    expect(await lineage.locator("path").count()).toBeGreaterThanOrEqual(3);
+    await lineage.getByRole("link", { name: /^notes.md/ }).click();
+    await page.getByRole("heading", { level: 1, name: "notes.md" }).waitFor();
+  });
+
+  it("shows an agent's conversation, its calls of tools and what it has used of its budget", async () => {
+    const run = await server.run("llm-review");
+    await settled(server, run, ENDS);
+    await open(`/runs/${run}?job=review&tab=talk`);
+    await page.getByRole("meter", { name: "calls used" }).waitFor();
+    await open("/agents?agent=review%2Fnotes");
+    await page.getByRole("link", { name: `${run} · review` }).click();
+    await page.locator(".tool summary", { hasText: "read_artifact" }).first().click();
+    await page.getByRole("region", { name: "Call of read_artifact" }).getByText("notes.md").waitFor();
   });
 
   it("opens a log at its end, pages up without a gap, and merges the logs of two jobs", async () => {

@@ -8,20 +8,13 @@ import type * as contract from "tenuto/contract";
 
 type Of<T extends { _output: unknown }> = T["_output"];
 export type RunSummary = contract.RunSummary;
-export interface Usage {
-  calls: number;
-  inputTokens: number;
-  outputTokens: number;
-  cost: number;
-}
-export type Run = contract.Run & { usage?: Usage | null };
+export type Run = contract.Run;
+export type Usage = NonNullable<contract.Run["usage"]>;
 export type RunGraph = contract.RunGraph;
 export type GraphNode = RunGraph["nodes"][number];
 export type Stage = RunGraph["stages"][number];
 export type JobSummary = contract.JobSummary;
-export type Job = contract.Job & {
-  used?: { how: "offered" | "input" | "read"; at: string; artifact: Artifact }[];
-};
+export type Job = contract.Job;
 export type LogLine = contract.LogLine;
 export type Event = contract.Event;
 export type ServerFrame = contract.ServerFrame;
@@ -34,18 +27,8 @@ export type Artifact = Of<typeof contract.Artifact>;
 export type Lineage = Of<typeof contract.Lineage>;
 export type Approval = Of<typeof contract.Approval>;
 export type PipelineInfo = Of<typeof contract.PipelineInfo>;
-export interface Budget {
-  tokens?: number;
-  cost?: number;
-  calls?: number;
-  wallSeconds?: number;
-}
-export type AgentInfo = Of<typeof contract.AgentInfo> & {
-  usage?: Usage | null;
-  model?: string | null;
-  tools?: string[];
-  budget?: Budget | null;
-};
+export type AgentInfo = Of<typeof contract.AgentInfo>;
+export type Budget = NonNullable<AgentInfo["budget"]>;
 export type TemplateInfo = Of<typeof contract.TemplateInfo>;
 export type Template = Of<typeof contract.Template>;
 export type Schedule = Of<typeof contract.Schedule>;

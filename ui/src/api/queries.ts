@@ -112,6 +112,18 @@ export const artifacts = (runId: string, of?: string) =>
     queryKey: ["artifacts", runId, of ?? ""],
     queryFn: () => call<api.Page<api.Artifact>>(address(runPath(runId, "/artifacts"), { job: of, limit: 1_000 })),
   });
+export const everyArtifact = (filter: {
+  type?: string | undefined;
+  name?: string | undefined;
+  pipeline?: string | undefined;
+}) =>
+  infiniteQueryOptions({
+    queryKey: ["artifacts", "every", filter],
+    queryFn: ({ pageParam, signal }) =>
+      call<api.Page<api.Artifact>>(address("/api/artifacts", { ...filter, after: pageParam, limit: 200 }), { signal }),
+    initialPageParam: null as string | null,
+    getNextPageParam: (page) => page.next,
+  });
 /** Of all runs, the newest first. */
 export const allArtifacts = (filter: { type?: string; name?: string; agent?: string; pipeline?: string }, limit = 50) =>
   queryOptions({

@@ -118,7 +118,7 @@ JobNode.displayName = "JobNode";
 function Under({ node }: { node: GraphNode }) {
   return (
     <span className="clip dim">
-      {node.agent}
+      {node.summary ?? node.agent}
       {node.attempt > 1 ? ` · attempt ${node.attempt}` : ""}
       {node.children > 0 ? ` · ${node.children} children` : ""}
     </span>
@@ -179,7 +179,10 @@ function Flow({ graph, chosen, choose }: ViewProps) {
     [graph, placed, chosen, critical, wanted],
   );
   useEffect(() => {
-    if (placed !== null) requestAnimationFrame(() => void flow.fitView({ maxZoom: 1, minZoom: 0.22, padding: 0.06 }));
+    if (placed === null) return;
+    // Few are shown so that they can be read, many as a whole.
+    const minZoom = placed.nodes.length > 60 ? 0.22 : 0.6;
+    requestAnimationFrame(() => void flow.fitView({ maxZoom: 1, minZoom, padding: 0.06 }));
   }, [placed, flow]);
   if (graph.nodes.length === 0) return <Empty title="This run has no jobs yet." />;
   if (placed === null) return <Loading />;

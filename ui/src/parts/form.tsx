@@ -115,7 +115,7 @@ function Control({ schema, value, required, change, id, type }: FieldProps & { i
         required={required}
         onChange={(event) => change(event.target.value === "" ? undefined : JSON.parse(event.target.value))}
       >
-        <option value="">{schema.default === undefined ? "Choose" : `Otherwise ${String(schema.default)}`}</option>
+        <option value="">{schema.default === undefined ? "Choose" : `${String(schema.default)} (default)`}</option>
         {schema.enum?.map((one) => (
           <option key={String(one)} value={JSON.stringify(one)}>
             {String(one)}

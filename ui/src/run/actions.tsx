@@ -43,7 +43,7 @@ export function Actions({ run }: { run: Run }) {
           Run again
         </button>
       )}
-      {ended && run.relation !== "rollback" && !run.dryRun && (
+      {ended && run.relation !== "rollback" && !run.dryRun && run.undoable && (
         <button type="button" onClick={() => ask("rollback")}>
           Roll back
         </button>

@@ -28,7 +28,7 @@ const HOW = { offered: "offered to it", input: "its input", read: "read by it" }
 
 export function JobArtifacts({ run, job }: { run: string; job: Job }) {
   const query = useQuery(artifacts(run, job.id));
-  const used = job.used ?? [];
+  const { used } = job;
   const how = new Map(used.map((use) => [use.artifact.id, HOW[use.how]]));
   return (
     <div className="sections">

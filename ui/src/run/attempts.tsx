@@ -127,20 +127,18 @@ function Difference({ job, x, y }: { job: Job; x: Attempt; y: Attempt }) {
 const LINES = 5_000;
 
 function LinesOf({ job, x, y }: { job: Job; x: Attempt; y: Attempt }) {
+  const lines = (attempt: number, signal: AbortSignal) =>
+    call<LogPage>(address(runPath(job.run, "/logs"), { job: job.id, attempt, tail: LINES }), { signal });
   const query = useQuery({
-    queryKey: ["job", job.run, job.id, "lines"],
-    queryFn: ({ signal }) =>
-      call<LogPage>(address(runPath(job.run, "/logs"), { job: job.id, tail: LINES }), { signal }),
+    queryKey: ["job", job.run, job.id, "lines", x.number, y.number],
+    queryFn: ({ signal }) => Promise.all([lines(x.number, signal), lines(y.number, signal)] as const),
   });
-  const of = (page: LogPage, { number }: Attempt) =>
-    page.items
-      .filter(({ attempt }) => attempt === number)
-      .map(({ level, message }) => `${level === "INFO" ? "" : `${level} `}${plainText(message)}`)
-      .join("\n");
+  const of = (page: LogPage) =>
+    page.items.map(({ level, message }) => `${level === "INFO" ? "" : `${level} `}${plainText(message)}`).join("\n");
   return (
     <>
       <h3>Log</h3>
-      <Loaded query={query}>{(page) => <Changes list={difference(of(page, x), of(page, y))} />}</Loaded>
+      <Loaded query={query}>{([before, after]) => <Changes list={difference(of(before), of(after))} />}</Loaded>
     </>
   );
 }

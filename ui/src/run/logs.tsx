@@ -11,6 +11,7 @@ import { Empty, Fault, Loading } from "../parts/screen.tsx";
 import { clock, exact } from "../parts/time.tsx";
 import { Typed } from "../parts/typed.tsx";
 import { useKeys } from "../shell/keys.ts";
+import { useNarrow } from "../shell/look.ts";
 import { useSearch, useSetSearch } from "../url.tsx";
 import { LogJobs } from "./log-jobs.tsx";
 import { type LogAsked, type LogState, useLogLines } from "./log-lines.ts";
@@ -85,6 +86,13 @@ function Nothing({ state, searched }: { state: LogState; searched: boolean }) {
   );
 }
 
+/** Long lines are broken where there is little room, unless the address says otherwise. */
+function useWrap(): boolean {
+  const wrap = useSearch()["wrap"];
+  const narrow = useNarrow();
+  return wrap === undefined ? narrow : wrap === "1";
+}
+
 interface BarProps {
   run: string;
   job: string | undefined;
@@ -98,6 +106,7 @@ function Bar({ run, job, state, follow, setFollow }: BarProps) {
   const set = useSetSearch();
   const field = useRef<HTMLInputElement>(null);
   useKeys({ "/": () => field.current?.focus(), f: () => setFollow(!follow) });
+  const wrap = useWrap();
   const on = (name: string) => search[name] === "1";
   const box = (name: string, title: string) => (
     <label className="check">
@@ -129,7 +138,10 @@ function Bar({ run, job, state, follow, setFollow }: BarProps) {
         </button>
       )}
       {box("times", "Times")}
-      {box("wrap", "Wrap")}
+      <label className="check">
+        <input type="checkbox" checked={wrap} onChange={(event) => set({ wrap: event.target.checked ? "1" : "0" })} />
+        Wrap
+      </label>
       {job !== undefined && box("raw", "Raw output")}
       <span className="spacer" />
       <button type="button" className="quiet" onClick={() => set({ line: "1" })}>
@@ -185,7 +197,7 @@ function Lines({ state, follow, stop, marked, find, named }: LinesProps) {
   const { lines, above, below, busy, earlier, later } = state;
   const search = useSearch();
   const box = useRef<HTMLDivElement>(null);
-  const wrap = search["wrap"] === "1";
+  const wrap = useWrap();
   const virtual = useVirtualizer({
     count: lines.length,
     getScrollElement: () => box.current,

@@ -4,7 +4,7 @@ import { useState } from "react";
 import { address, type Job, jobPath, type Run, runPath, type StoredError, textOf } from "../api/client.ts";
 import { graph, job as jobQuery } from "../api/queries.ts";
 import { Ansi } from "../parts/ansi.tsx";
-import { numberText } from "../parts/bytes.ts";
+import { counted, numberText } from "../parts/bytes.ts";
 import { argument, Copy, CopyAs } from "../parts/copy.tsx";
 import { Json } from "../parts/json.tsx";
 import { Facts, Fault, Loading } from "../parts/screen.tsx";
@@ -14,6 +14,8 @@ import { Ago, Duration } from "../parts/time.tsx";
 import { useSearch, useSetSearch } from "../url.tsx";
 import { JobArtifacts } from "./artifact-list.tsx";
 import { Attempts } from "./attempts.tsx";
+import { blockedBy } from "./blocked.ts";
+import { CommandOf } from "./command.tsx";
 import { Items } from "./items.tsx";
 import { Logs } from "./logs.tsx";
 import { Rerun } from "./rerun.tsx";
@@ -143,6 +145,7 @@ function About({ run, job, choose }: { run: Run; job: Job; choose: (job: string)
           </ul>
         </section>
       )}
+      <CommandOf job={job} />
       {job.gates.length > 0 && <Gates job={job} />}
       {job.usage !== null && <Usage job={job} />}
       <section>
@@ -177,21 +180,16 @@ function About({ run, job, choose }: { run: Run; job: Job; choose: (job: string)
   );
 }
 
-/** What waits for it, or could not run because of it: jobs that name it, and the stages after its own. */
+/** What waits for it; of a failed one what could not run because of it. */
 function Blocks({ run, job, choose }: { run: Run; job: Job; choose: (job: string) => void }) {
-  const at = run.stages.findIndex(({ name }) => name === job.stage);
-  const isFault = job.state === "failed" && !job.allowFailure;
-  const later = isFault ? run.stages.slice(at + 1).filter(({ skipped }) => skipped > 0) : [];
-  if (job.blocks.length === 0 && later.length === 0) return null;
+  const whole = useQuery(graph(run.id)).data;
+  const failed = job.state === "failed";
+  const ids = failed && whole !== undefined ? blockedBy(whole, job) : failed ? [] : job.blocks;
+  if (ids.length === 0) return null;
   return (
     <section>
-      <h3>{job.state === "failed" ? "It blocks" : "Before"}</h3>
-      {job.blocks.length > 0 && <Chips ids={job.blocks} choose={choose} />}
-      {later.map(({ name, skipped }) => (
-        <p key={name} className="dim">
-          stage {name}: {skipped.toLocaleString()} skipped
-        </p>
-      ))}
+      <h3>{failed ? `It kept ${counted(ids.length, "job")} from running` : "Before"}</h3>
+      <Chips ids={ids} choose={choose} />
     </section>
   );
 }

@@ -56,5 +56,8 @@ export function SinceGood({ run, job }: { run: Run; job: Job }) {
 function Given({ before, after }: { before: ReturnType<typeof given>; after: ReturnType<typeof given> }) {
   if (JSON.stringify(before) === JSON.stringify(after))
     return <p>Params, input and definition are the same: look outside of this pipeline.</p>;
-  return <JsonDiff before={before} after={after} />;
+  const differs = (name: string) =>
+    JSON.stringify(before[name as keyof typeof before]) !== JSON.stringify(after[name as keyof typeof after]);
+  const only = (all: object) => Object.fromEntries(Object.entries(all).filter(([name]) => differs(name)));
+  return <JsonDiff before={only(before)} after={only(after)} />;
 }

@@ -202,6 +202,7 @@ function Label({ node, at }: { node: GraphNode; at: number }) {
     <span className="timeline-label mono" style={right ? { right: `${100 - at}%` } : { left: `${at}%` }}>
       <Mark state={node.state} />
       {node.id}
+      {node.summary !== null && <span className="dim">{node.summary}</span>}
     </span>
   );
 }

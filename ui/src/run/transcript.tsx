@@ -32,9 +32,7 @@ export function Transcript({ run, job }: { run: Run; job: Job }) {
   return (
     <div className="sections">
       <Spent title="This job" usage={job.usage} budget={null} />
-      {agent?.budget != null && (
-        <Spent title="The run, of its budget" usage={run.usage ?? null} budget={agent.budget} />
-      )}
+      {agent?.budget != null && <Spent title="The run, of its budget" usage={run.usage} budget={agent.budget} />}
       {kept.data !== undefined && found === undefined ? (
         <Empty title="No transcript yet.">It is kept when the attempt ends.</Empty>
       ) : (
@@ -95,12 +93,19 @@ function Content({ content }: { content: string | Part[] }) {
   );
 }
 
+/** Providers wrap what a tool gave: `{ type: "text", value }`. */
+function unwrapped(value: unknown): unknown {
+  const wrapped = value as { type?: unknown; value?: unknown } | null;
+  const isWrapped = typeof wrapped === "object" && wrapped !== null && /^(text|json)$/.test(String(wrapped.type));
+  return isWrapped && "value" in wrapped ? wrapped.value : value;
+}
+
 /** A call of a tool, or what it gave: named on one line, whole when opened. */
 function Call({ part }: { part: Part }) {
   const name = String(part["toolName"] ?? part["name"] ?? part.type ?? "part");
   const gave = /result/.test(part.type ?? "");
-  const value = part["input"] ?? part["args"] ?? part["output"] ?? part["result"] ?? part;
-  const line = JSON.stringify(value) ?? "";
+  const value = unwrapped(part["input"] ?? part["args"] ?? part["output"] ?? part["result"] ?? part);
+  const line = typeof value === "string" ? value.replaceAll("\n", " ") : (JSON.stringify(value) ?? "");
   return (
     <details className="tool" data-gave={gave}>
       <summary>
@@ -123,7 +128,7 @@ export function Spent({ title, usage, budget }: { title: string; usage: Usage | 
   const { calls, inputTokens, outputTokens, cost } = usage ?? { calls: 0, inputTokens: 0, outputTokens: 0, cost: 0 };
   const bars = [
     ["tokens", inputTokens + outputTokens, budget?.tokens, numberText],
-    ["cost", cost, budget?.cost === undefined ? undefined : budget.cost * 1_000_000, money],
+    ["cost", cost, budget?.cost == null ? null : budget.cost * 1_000_000, money],
     ["calls", calls, budget?.calls, numberText],
   ] as const;
   return (
@@ -131,7 +136,7 @@ export function Spent({ title, usage, budget }: { title: string; usage: Usage | 
       <h3>{title}</h3>
       {usage !== null && <p className="num">{usageText(usage)}</p>}
       {bars.map(([name, used, most, text]) =>
-        most === undefined ? null : (
+        most == null ? null : (
           <div key={name} className="spent-bar">
             <span className="dim">{name}</span>
             <span
@@ -153,7 +158,7 @@ export function Spent({ title, usage, budget }: { title: string; usage: Usage | 
           </div>
         ),
       )}
-      {budget?.wallSeconds !== undefined && (
+      {budget?.wallSeconds != null && (
         <p className="dim num">at most {budget.wallSeconds} s from the first call of the run</p>
       )}
     </section>

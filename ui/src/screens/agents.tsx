@@ -1,5 +1,6 @@
 /** Agents that this server knows: what each is, what it has used, and what its models were told and did. */
 import { useQuery } from "@tanstack/react-query";
+import { useEffect } from "react";
 import type { AgentInfo } from "../api/client.ts";
 import { agents, allArtifacts, pipelines } from "../api/queries.ts";
 import { Empty, Facts, Head, Loaded, useTitle } from "../parts/screen.tsx";
@@ -25,6 +26,10 @@ export function AgentsScreen() {
     set({ agent: list[Math.max(0, Math.min(list.length - 1, at + step))]?.name, talk: undefined });
   };
   useKeys({ j: () => move(1), k: () => move(-1) });
+  const name = chosen?.name;
+  useEffect(() => {
+    if (name !== undefined) document.getElementById(`agent ${name}`)?.scrollIntoView({ block: "nearest" });
+  }, [name]);
   return (
     <div className="screen fill">
       <Head title="Agents">
@@ -46,7 +51,7 @@ export function AgentsScreen() {
             <div className="inbox">
               <ul className="inbox-list" aria-label="Agents">
                 {list.map((one) => (
-                  <li key={one.name}>
+                  <li key={one.name} id={`agent ${one.name}`}>
                     <A
                       to="/agents"
                       search={{ ...search, agent: one.name, talk: undefined }}
@@ -82,10 +87,8 @@ function About({ one }: { one: AgentInfo }) {
         list={[
           ["Kind", one.kind],
           ["Version", <code key="v">{one.version ?? "–"}</code>],
-          ...(one.model == null ? [] : ([["Model", <code key="m">{one.model}</code>]] as const)),
-          ...(one.tools === undefined || one.tools.length === 0
-            ? []
-            : ([["Tools", <code key="t">{one.tools.join(", ")}</code>]] as const)),
+          ...(one.model === null ? [] : ([["Model", <code key="m">{one.model}</code>]] as const)),
+          ...(one.tools.length === 0 ? [] : ([["Tools", <code key="t">{one.tools.join(", ")}</code>]] as const)),
           [
             "Used by",
             users.length === 0
@@ -100,8 +103,8 @@ function About({ one }: { one: AgentInfo }) {
       />
       {one.kind === "llm" && (
         <>
-          <Spent title="In all runs" usage={one.usage ?? null} budget={null} />
-          {one.budget != null && <Allowed one={one} />}
+          <Spent title="In all runs" usage={one.usage} budget={null} />
+          {one.budget !== null && <Allowed one={one} />}
           <Talks agent={one.name} />
         </>
       )}
@@ -112,10 +115,10 @@ function About({ one }: { one: AgentInfo }) {
 /** The budget is of each run; the bars are with the run's jobs. */
 function Allowed({ one: { budget } }: { one: AgentInfo }) {
   const parts = [
-    budget?.tokens === undefined ? null : `${budget.tokens.toLocaleString()} tokens`,
-    budget?.cost === undefined ? null : `${budget.cost} of money`,
-    budget?.calls === undefined ? null : `${budget.calls.toLocaleString()} calls`,
-    budget?.wallSeconds === undefined ? null : `${budget.wallSeconds.toLocaleString()} s`,
+    budget?.tokens == null ? null : `${budget.tokens.toLocaleString()} tokens`,
+    budget?.cost == null ? null : `${budget.cost} in money`,
+    budget?.calls == null ? null : `${budget.calls.toLocaleString()} calls`,
+    budget?.wallSeconds == null ? null : `${budget.wallSeconds.toLocaleString()} s`,
   ].filter((part) => part !== null);
   if (parts.length === 0) return null;
   return <p>Each run may use {parts.join(", ")}.</p>;
@@ -149,7 +152,8 @@ function Talks({ agent }: { agent: string }) {
                     </A>{" "}
                     <span className="dim">
                       attempt {one.attempt}, <Ago at={one.at} />
-                    </span>{" "}
+                    </span>
+                    {" · "}
                     <A to={`/runs/${one.run}`} search={{ job: one.job, tab: "talk" }} className="dim">
                       in its run
                     </A>

@@ -62,8 +62,8 @@ function Drawn({ data, id }: { data: Lineage; id: number }) {
   return (
     <>
       <p className="note">
-        {data.origins.length === 0 ? "Made from nothing that is recorded" : "Made from what is left of it"};{" "}
-        {data.uses.length === 0 ? "nothing recorded was made of it." : "what was made of it is right of it."}
+        To the left is what it was made from{data.origins.length === 0 && ": nothing that is recorded"}; to the right
+        what was made of it{data.uses.length === 0 && ": nothing that is recorded"}.
         {!data.complete && " There is more than is shown."}
       </p>
       <Diagram

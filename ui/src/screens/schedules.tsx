@@ -118,6 +118,13 @@ function One({ one }: { one: Schedule }) {
         <p className="dim">Disabled: it starts nothing.</p>
       )}
       {one.lastError !== null && one.lastError !== undefined && <Json value={one.lastError} label="Last error" />}
+      <p>
+        <CopyAs
+          cli={`tenuto schedules ${one.enabled ? "disable" : "enable"} ${argument(one.name)}`}
+          path={`${path}/${one.enabled ? "disable" : "enable"}`}
+          send={{ method: "POST" }}
+        />
+      </p>
       {error !== null && <Fault error={error} />}
       {removing && (
         <Confirm
@@ -183,6 +190,11 @@ function Add({ close }: { close: () => void }) {
         <span>Params</span>
         <textarea className="mono" rows={3} value={params} onChange={(event) => setParams(event.target.value)} />
       </label>
+      <CopyAs
+        cli={`tenuto schedules add ${argument(name)} ${argument(pipeline)} --cron ${argument(cron)} --zone ${argument(zone)}`}
+        path="/api/schedules"
+        send={{ method: "POST", body: { name, pipeline, cron, zone, missed } }}
+      />
     </Confirm>
   );
 }

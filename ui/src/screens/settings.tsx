@@ -4,7 +4,7 @@ import { useState } from "react";
 import { type AuditEntry, address, call, type Page } from "../api/client.ts";
 import { session, tokens } from "../api/queries.ts";
 import { bytesText } from "../parts/bytes.ts";
-import { Copy } from "../parts/copy.tsx";
+import { argument, Copy, CopyAs } from "../parts/copy.tsx";
 import { Confirm } from "../parts/dialog.tsx";
 import { Facts, Head, Loaded, useTitle } from "../parts/screen.tsx";
 import { Ago } from "../parts/time.tsx";
@@ -200,6 +200,11 @@ function Tokens() {
               <option>admin</option>
             </select>
           </label>
+          <CopyAs
+            cli={`tenuto tokens create ${argument(name)} --role ${role}`}
+            path="/api/tokens"
+            send={{ method: "POST", body: { name, role } }}
+          />
         </Confirm>
       )}
     </section>

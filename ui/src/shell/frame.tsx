@@ -144,14 +144,8 @@ function Top({ openPalette }: { openPalette: () => void }) {
   return (
     <div className="top">
       <nav className="where" aria-label="Where">
-        <A
-          to={
-            area === "runs" || area === "artifacts" || area === "compare"
-              ? "/"
-              : `/${area === "pipelines" ? "templates" : area}`
-          }
-        >
-          {area === "artifacts" || area === "compare" ? "runs" : area === "pipelines" ? "templates" : area}
+        <A to={area === "runs" || area === "compare" ? "/" : area === "pipelines" ? "/templates" : `/${area}`}>
+          {area === "compare" ? "runs" : area === "pipelines" ? "templates" : area}
         </A>
         {name !== undefined && <span className="where-name">{shortOf(decodeURIComponent(name))}</span>}
       </nav>

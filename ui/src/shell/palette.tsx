@@ -36,6 +36,7 @@ function useFixed(): Entry[] {
     { id: "failed", title: "Failed runs", hint: "go", act: () => go("/", { state: "failed" }) },
     { id: "running", title: "Runs at work", hint: "go", act: () => go("/", { state: "running,waiting,pending" }) },
     { id: "approvals", title: "Approvals", hint: "go", act: () => go("/approvals") },
+    { id: "artifacts", title: "Artifacts", hint: "go", act: () => go("/artifacts") },
     { id: "templates", title: "Templates", hint: "go", act: () => go("/templates") },
     { id: "schedules", title: "Schedules", hint: "go", act: () => go("/schedules") },
     { id: "agents", title: "Agents", hint: "go", act: () => go("/agents") },
