@@ -44,6 +44,16 @@ interface Pending {
   token: number;
 }
 
+export interface CommitterParts {
+  database: Database;
+  known: KnownRows;
+  queue: QueueMemory;
+  numbers: NumberStock;
+  /** Id of this process among those that write. */
+  writer: string;
+  onCommit(unit: Unit): void;
+}
+
 export class Committer {
   readonly known: KnownRows;
   readonly queue: QueueMemory;
@@ -52,16 +62,18 @@ export class Committer {
   private readonly database: Database;
   private readonly numbers: NumberStock;
   private readonly writer: string;
+  private readonly onCommit: (unit: Unit) => void;
   private token: number | null = null;
   private fence = 0;
   private pending: Pending | null = null;
 
-  constructor(database: Database, known: KnownRows, queue: QueueMemory, numbers: NumberStock, writer: string) {
+  constructor({ database, known, queue, numbers, writer, onCommit }: CommitterParts) {
     this.database = database;
     this.known = known;
     this.queue = queue;
     this.numbers = numbers;
     this.writer = writer;
+    this.onCommit = onCommit;
   }
 
   /** Others may have written anything. */
@@ -226,6 +238,7 @@ export class Committer {
     this.numbers.committed();
     this.known.adopt(unit, new Set(unit.writes.runs.map(({ row }) => row.seq)));
     for (const job of unit.jobs.values()) this.queue.note(job);
+    this.onCommit(unit);
     for (const [index, request] of batch.claims.entries())
       if (Array.isArray(decided.claimed[index])) this.alive.add(request.boot);
     const unfinished = decided.postponed || (batch.resume !== false && decided.resumed.length > 0);

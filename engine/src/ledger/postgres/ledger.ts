@@ -19,7 +19,7 @@ import { ForeignWrites } from "./foreign.ts";
 import { KnownRows } from "./known.ts";
 import { NumberStock } from "./numbers.ts";
 import { QueueMemory } from "./queue.ts";
-import { PostgresReads } from "./reads.ts";
+import { PostgresRows } from "./rows.ts";
 import { PUT_STEP_GUARDED } from "./save.ts";
 import { SQL } from "./sql.ts";
 import { LostConnection, storageError } from "./storage-error.ts";
@@ -54,7 +54,7 @@ const FAILURE_EVERY_MS = 10_000;
 const WRITER_KEPT_MS = 7 * 86_400_000;
 
 /** Writing half of the ledger; `upkeep.ts` completes it. */
-export abstract class PostgresWriter extends PostgresReads {
+export abstract class PostgresWriter extends PostgresRows {
   protected readonly options: PostgresOptions;
   private queue: Entry[] = [];
   private claims: { request: ClaimRequest; resolve(claimed: Claimed[]): void; reject(error: unknown): void }[] = [];
@@ -76,7 +76,14 @@ export abstract class PostgresWriter extends PostgresReads {
     super(database);
     this.options = options;
     this.databaseClock = new DatabaseClock(database);
-    this.committer = new Committer(database, new KnownRows(), new QueueMemory(), new NumberStock(), this.writer);
+    this.committer = new Committer({
+      database,
+      known: new KnownRows(),
+      queue: new QueueMemory(),
+      numbers: new NumberStock(),
+      writer: this.writer,
+      onCommit: (unit) => this.outcomes.note(unit),
+    });
     this.foreignWrites = new ForeignWrites(database, this.writer, () => this.othersWrote());
   }
 
@@ -142,6 +149,7 @@ export abstract class PostgresWriter extends PostgresReads {
 
   /** Called whenever rows may have changed otherwise than by a commit of a ledger. */
   protected forgetRows(): void {
+    this.outcomes.clear();
     this.committer.forget();
   }
 
