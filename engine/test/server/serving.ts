@@ -295,9 +295,9 @@ export class Api {
     if (described === undefined) throw new Error(`${id} answered ${status}, which is not described: ${text}`);
     const type = (headers.get("content-type") ?? "").split(";")[0] as string;
     const media = described.content?.[type];
-    if (text !== "" && described.content !== undefined && media === undefined && status < 300 && !isBytes(described))
-      throw new Error(`${id} answered ${type}, which is not described`);
     const isJson = type === "application/json" || type === "application/problem+json";
+    const told = text !== "" && described.content !== undefined && media === undefined;
+    if (told && (isJson || !isBytes(described))) throw new Error(`${id} answered ${type}, which is not described`);
     const body = isJson ? JSON.parse(text) : undefined;
     if (isJson && media !== undefined) {
       const read = this.schema(media.schema).safeParse(body);
