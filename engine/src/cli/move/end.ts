@@ -26,6 +26,14 @@ export interface Target extends End {
   settle(numbers: { run: number; job: number }): Promise<void>;
 }
 
+/** Who a worker is, for the probe of this machine. */
+export interface Boot {
+  host: string;
+  machine: string;
+  pid: number;
+  pidStart: string;
+}
+
 /** Kept by each kind of ledger for itself. */
 export const OWN_TABLES: ReadonlySet<string> = new Set([
   "schema_migration",

@@ -1,6 +1,8 @@
 /** A ledger on PostgreSQL, as an end of a move: all within one transaction, so that a target is there wholly or not at all. */
+
+import { createProbe } from "../../executors/probe.ts";
 import type { Database, Session } from "../../ledger/postgres/index.ts";
-import type { Row, Tables, Target } from "./end.ts";
+import type { Boot, Row, Tables, Target } from "./end.ts";
 
 const PAGE = 2_000;
 /** A worker that has sent a heartbeat within this time counts as alive. */
@@ -52,12 +54,14 @@ export class PostgresEnd implements Target {
   }
 
   async working(): Promise<string[]> {
-    const boots = await this.session.query<{ host: string; pid: number }>(
-      `SELECT host, pid FROM boot WHERE state = 'alive'
-       AND heartbeat_at > extract(epoch FROM clock_timestamp()) * 1000 - $1::bigint`,
+    const probe = createProbe({ manyMachines: true });
+    const boots = await this.session.query<Boot & { recent: boolean }>(
+      `SELECT host, machine, pid, pid_start AS "pidStart",
+        heartbeat_at > extract(epoch FROM clock_timestamp()) * 1000 - $1::bigint AS recent
+       FROM boot WHERE state = 'alive'`,
       [ALIVE_MS],
     );
-    return boots.map((boot) => `${boot.host}:${boot.pid}`);
+    return boots.filter((boot) => probe.alive(boot) ?? boot.recent).map((boot) => `${boot.host}:${boot.pid}`);
   }
 
   async insert(table: string, columns: readonly string[], rows: readonly Row[]): Promise<void> {

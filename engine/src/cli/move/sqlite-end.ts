@@ -4,16 +4,9 @@ import type { Database } from "better-sqlite3";
 import { TenutoError } from "../../core/errors.ts";
 import { createProbe } from "../../executors/probe.ts";
 import { connect, openDatabase } from "../../ledger/sqlite/open.ts";
-import type { Row, Tables, Target } from "./end.ts";
+import type { Boot, Row, Tables, Target } from "./end.ts";
 
 const PAGE = 2_000;
-
-interface Boot {
-  host: string;
-  machine: string;
-  pid: number;
-  pidStart: string;
-}
 
 abstract class SqliteEnd {
   readonly shown: string;
