@@ -5,6 +5,7 @@
  * 1. A module's exports are collected by what they are, not by their names; the same object exported twice counts once.
  * 2. Two pipelines or agents with one name are an error that names both files.
  * 3. A module that can't be loaded is an error that names the file, and keeps the cause.
+ * 4. A file of the configuration that can't be loaded does not keep the others from being used; it is listed with its error.
  */
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { basename, dirname, extname, join, resolve } from "node:path";
@@ -13,6 +14,7 @@ import type { Agent } from "../core/agent.ts";
 import { TenutoError } from "../core/errors.ts";
 import { isAgentName } from "../core/names.ts";
 import type { NotifierSpec } from "../ports/notifier.ts";
+import { checkConfig } from "./config-check.ts";
 import { bindAgents, type CommandDefinition, defineAgent, type Pipeline } from "./define.ts";
 import type { LlmDefinition } from "./llm.ts";
 import { loadYamlPipeline, valueInYaml } from "./yaml.ts";
@@ -47,9 +49,18 @@ export interface Config {
   notifiers?: readonly NotifierSpec[];
 }
 
+/** A file that the configuration names, and why nothing of it can be used. */
+export interface BrokenFile {
+  file: string;
+  error: TenutoError;
+}
+
 export interface LoadedConfig extends Loaded {
   file: string;
   config: Config;
+  broken: BrokenFile[];
+  /** Modules in folders of pipelines that export neither a pipeline nor an agent: helpers of the others, most likely. */
+  empty: string[];
 }
 
 /** The configuration as it is, typed. */
@@ -61,7 +72,7 @@ export function defineConfig(config: Config): Config {
  * What a file defines. A pipeline without a file of its own gets this one.
  * @throws not_found, invalid_definition
  */
-export async function loadPipelines(path: string): Promise<Loaded> {
+export async function loadPipelines(path: string, { mayBeEmpty = false } = {}): Promise<Loaded> {
   const file = resolve(path);
   const extension = extname(file);
   if (YAML.includes(extension)) {
@@ -76,13 +87,15 @@ export async function loadPipelines(path: string): Promise<Loaded> {
     });
   }
   const found = collect(await importModule(file), file);
-  if (found.pipelines.length === 0 && found.agents.length === 0) {
+  if (isEmpty(found) && !mayBeEmpty) {
     throw new TenutoError("invalid_definition", `${file} exports no pipeline and no agent`, {
       hint: "Export what definePipeline or defineAgent returns.",
     });
   }
   return found;
 }
+
+const isEmpty = (found: Loaded): boolean => found.pipelines.length === 0 && found.agents.length === 0;
 
 /**
  * The configuration's file alone, without what it names by path: `path` is the file itself or its folder. Null if a
@@ -100,6 +113,7 @@ export async function readConfig(path: string): Promise<{ file: string; config: 
       hint: "Write export default defineConfig({ pipelines: [ … ] }).",
     });
   }
+  checkConfig(config as Record<string, unknown>, file);
   return { file, config };
 }
 
@@ -111,13 +125,11 @@ export async function loadConfig(path: string): Promise<LoadedConfig | null> {
   const read = await readConfig(path);
   if (read === null) return null;
   const { file, config } = read;
-  const folder = dirname(file);
-  const loaded: Loaded = { pipelines: [], agents: [] };
-  for (const entry of listOf(config.pipelines, "pipelines", file))
-    await addEntry(loaded, entry, "pipelines", folder, file);
-  for (const entry of listOf(config.agents, "agents", file)) await addEntry(loaded, entry, "agents", folder, file);
+  const loaded: LoadedConfig = { file, config, pipelines: [], agents: [], broken: [], empty: [] };
+  for (const entry of config.pipelines ?? []) await addEntry(loaded, entry, "pipelines");
+  for (const entry of config.agents ?? []) await addEntry(loaded, entry, "agents");
   const { pipelines, agents } = merged([loaded]);
-  return { file, config, agents, pipelines: pipelines.map((pipeline) => bindAgents(pipeline, agents)) };
+  return { ...loaded, agents, pipelines: pipelines.map((pipeline) => bindAgents(pipeline, agents)) };
 }
 
 /** Several loads as one. @throws invalid_config where a name stands for two things */
@@ -159,22 +171,38 @@ export function merged(parts: readonly Loaded[]): Loaded {
   return { pipelines: [...pipelines.values()], agents: [...agents.values()] };
 }
 
-async function addEntry(loaded: Loaded, entry: unknown, key: string, cwd: string, config: string): Promise<void> {
-  if (typeof entry === "string") {
-    const path = resolve(cwd, entry);
-    const files = kindOf(path) === "folder" ? pipelineFiles(path) : [path];
-    for (const file of files) {
-      const found = await loadPipelines(file);
-      if (key === "pipelines") loaded.pipelines.push(...found.pipelines);
-      loaded.agents.push(...found.agents);
-    }
-  } else if (isPipeline(entry)) loaded.pipelines.push(withFile(entry, config));
+async function addEntry(loaded: LoadedConfig, entry: unknown, key: "pipelines" | "agents"): Promise<void> {
+  const { file: config } = loaded;
+  if (typeof entry === "string") await addPath(loaded, entry, key);
+  else if (isPipeline(entry)) loaded.pipelines.push(withFile(entry, config));
   else if (isAgent(entry)) loaded.agents.push(entry);
   else if (key === "agents" && agentIn(entry, config) !== null) loaded.agents.push(agentIn(entry, config) as Agent);
   else {
     throw new TenutoError("invalid_config", `${config}: an entry of ${key} is neither a path nor a definition`, {
       hint: "Use a path, or what definePipeline or defineAgent returns.",
     });
+  }
+}
+
+async function addPath(loaded: LoadedConfig, entry: string, key: "pipelines" | "agents"): Promise<void> {
+  const path = resolve(dirname(loaded.file), entry);
+  const kind = kindOf(path);
+  if (kind === "none") {
+    throw new TenutoError("invalid_config", `${loaded.file}: ${key} names ${entry}, which is not there`, {
+      hint: `Correct the path, or make it; paths are relative to the configuration: ${path}`,
+      details: { file: loaded.file, path },
+    });
+  }
+  for (const file of kind === "folder" ? pipelineFiles(path) : [path]) {
+    try {
+      const found = await loadPipelines(file, { mayBeEmpty: kind === "folder" });
+      if (isEmpty(found)) loaded.empty.push(file);
+      if (key === "pipelines") loaded.pipelines.push(...found.pipelines);
+      loaded.agents.push(...found.agents);
+    } catch (error) {
+      if (!(error instanceof TenutoError)) throw error;
+      loaded.broken.push({ file, error });
+    }
   }
 }
 
@@ -259,12 +287,6 @@ function notFound(file: string): TenutoError {
   return new TenutoError("not_found", `there is no file ${file}`, {
     hint: "Check the path; it is relative to the working directory.",
   });
-}
-
-function listOf(value: unknown, key: string, file: string): readonly unknown[] {
-  if (value === undefined) return [];
-  if (Array.isArray(value)) return value;
-  throw new TenutoError("invalid_config", `${file}: ${key} must be a list`, { hint: `Write ${key}: [ … ].` });
 }
 
 function isPipeline(value: unknown): value is Pipeline {

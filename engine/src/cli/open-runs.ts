@@ -15,7 +15,7 @@ import type { RunRecord } from "../ports/ledger.ts";
 import { MAP_AGENT } from "../runtime/definitions.ts";
 import { othersWork } from "./known-agents.ts";
 import type { Cli } from "./main.ts";
-import { loadProject, openPlace, type Project } from "./project.ts";
+import { loadProject, openPlace, type Project, tellBroken } from "./project.ts";
 import { recallSource } from "./sources.ts";
 
 const OPEN = ["pending", "running", "waiting"] as const;
@@ -38,6 +38,7 @@ export interface WorkingOptions {
 /** The engine with all code that can be found for the runs of this ledger, without a worker yet. */
 export async function openForWork(cli: Cli, options: WorkingOptions, mustExist = true): Promise<WorkingPlace> {
   const project = await loadProject(cli);
+  tellBroken(cli, project);
   const { concurrency, takes } = options;
   const tenuto = await openPlace(project, cli, {
     mustExist,
@@ -46,7 +47,7 @@ export async function openForWork(cli: Cli, options: WorkingOptions, mustExist =
   });
   const place: WorkingPlace = { project, tenuto, lost: new Map() };
   try {
-    for (const file of options.pipeline ?? []) await addFile(tenuto, resolve(cli.io.cwd, file));
+    for (const file of options.pipeline ?? []) await addFile(place, resolve(cli.io.cwd, file));
   } catch (error) {
     await tenuto.close();
     throw error;
@@ -62,18 +63,21 @@ export async function addSources(place: WorkingPlace, runs: readonly RunRecord[]
     const source = recallSource(project.home, version);
     if (source === null || lost.has(version)) continue;
     try {
-      await addFile(tenuto, source.file);
+      await addFile(place, source.file);
     } catch (error) {
       lost.set(version, (error as Error).message);
     }
   }
 }
 
-async function addFile(tenuto: Tenuto, file: string): Promise<void> {
+/** Bound as `tenuto run FILE` does it, so that the same file is the same version. */
+async function addFile({ tenuto, project }: WorkingPlace, file: string): Promise<void> {
   const { pipelines, agents } = await loadPipelines(file);
+  const own = new Set(agents.map((agent) => agent.name));
+  const all = [...agents, ...project.agents.filter((agent) => !own.has(agent.name))];
   const { definitions } = tenuto.engine;
   for (const agent of agents) definitions.addAgent(agent);
-  for (const pipeline of pipelines) definitions.add(known(bindAgents(pipeline, agents), file));
+  for (const pipeline of pipelines) definitions.add(known(bindAgents(pipeline, all), file));
 }
 
 function known(pipeline: Pipeline, file: string) {

@@ -6,15 +6,24 @@
  * (3) the configuration's pipelines are loaded only for commands that run or list them.
  */
 import { existsSync, statSync } from "node:fs";
-import { dirname, extname, isAbsolute, join, relative, resolve, sep } from "node:path";
+import { basename, dirname, extname, isAbsolute, join, relative, resolve, sep } from "node:path";
 import { bindAgents, type Pipeline, pipelineFromDocument } from "../authoring/define.ts";
-import { type Config, type Loaded, loadConfig, loadPipelines, merged, readConfig } from "../authoring/load.ts";
+import {
+  type BrokenFile,
+  type Config,
+  type Loaded,
+  loadConfig,
+  loadPipelines,
+  merged,
+  readConfig,
+} from "../authoring/load.ts";
 import { TenutoError } from "../core/errors.ts";
 import { didYouMean, suggest } from "../core/names.ts";
 import { parseAddress } from "../ledger/postgres/address.ts";
 import type { OpenOptions, Tenuto } from "../open.ts";
 import { isPostgres, ledgerExists } from "../open-ledger.ts";
 import type { Cli } from "./main.ts";
+import { plainText } from "./terminal.ts";
 
 export interface Place {
   home: string;
@@ -48,22 +57,43 @@ function placeOf(cli: Cli, config: Config, configFile: string | null): Place {
   return { home, database, config, configFile };
 }
 
-export interface Project extends Place, Loaded {}
+export interface Project extends Place, Loaded {
+  /** Files that the configuration names and that can't be loaded. */
+  broken: BrokenFile[];
+  /** Modules in its folders that export neither a pipeline nor an agent. */
+  empty: string[];
+}
 
 /** The place with all pipelines and agents of the configuration. */
 export async function loadProject(cli: Cli): Promise<Project> {
   const loaded = await loadConfig(configPath(cli));
   const place = placeOf(cli, loaded?.config ?? {}, loaded?.file ?? null);
-  return { ...place, pipelines: loaded?.pipelines ?? [], agents: loaded?.agents ?? [] };
+  const { pipelines = [], agents = [], broken = [], empty = [] } = loaded ?? {};
+  return { ...place, pipelines, agents, broken, empty };
+}
+
+/** Says which files are left out since they can't be loaded. */
+export function tellBroken(cli: Cli, { broken }: Project, without = ""): void {
+  for (const { file, error } of broken) {
+    if (file === without) continue;
+    const [first, ...more] = plainText(error.message.trim()).split("\n");
+    cli.out.tell(
+      `${cli.out.paintTalk("yellow", "warning:")} left out: ${first!.includes(file) ? first! : `${shown(cli, file)}: ${first}`}`,
+      ...(more.length === 0 ? [] : [`See all: tenuto templates validate ${shown(cli, file)}`]),
+    );
+  }
 }
 
 /** The pipeline that was meant by a name, a file, or `FILE#NAME`; and the project with whatever its file brought. */
 export async function choosePipeline(cli: Cli, given: string): Promise<{ project: Project; pipeline: Pipeline }> {
   const project = await loadProject(cli);
   const known = project.pipelines.find((pipeline) => pipeline.document.name === given);
+  const file = known === undefined ? fileMeant(cli.io.cwd, given) : null;
+  tellBroken(cli, project, file?.path);
   if (known !== undefined) return { project, pipeline: known };
-  const file = fileMeant(cli.io.cwd, given);
   if (file === null) {
+    const meant = project.broken.find((one) => basename(one.file, extname(one.file)) === given);
+    if (meant !== undefined) throw meant.error;
     const stored = await storedPipeline(cli, project, given);
     if (stored !== null) return { project, pipeline: stored };
     throw unknownPipeline(project, given);
@@ -128,14 +158,17 @@ function pickPipeline(found: readonly Pipeline[], file: { path: string; name: st
 function unknownPipeline(project: Project, given: string): TenutoError {
   const names = project.pipelines.map((pipeline) => pipeline.document.name);
   const near = didYouMean(given, names);
+  const helper = project.empty.find((file) => basename(file, extname(file)) === given);
   const hint =
-    near !== null
-      ? `Did you mean "${near}"?`
-      : names.length > 0
-        ? `Known: ${names.join(", ")}. A file is given by its path, for example ./${given}.ts.`
-        : project.configFile === null
-          ? "There is no tenuto.config.mts here: give a file, or make a project with `tenuto init`."
-          : `${project.configFile} lists no pipelines: add some, or give a file.`;
+    helper !== undefined
+      ? `${helper} exports no pipeline: export what definePipeline returns.`
+      : near !== null
+        ? `Did you mean "${near}"?`
+        : names.length > 0
+          ? `Known: ${names.join(", ")}. A file is given by its path, for example ./${given}.ts.`
+          : project.configFile === null
+            ? "There is no tenuto.config.mts here: give a file, or make a project with `tenuto init`."
+            : `${project.configFile} lists no pipelines: add some, or give a file.`;
   return new TenutoError("unknown_pipeline", `there is no pipeline named ${JSON.stringify(given)}`, { hint });
 }
 

@@ -1,13 +1,14 @@
 /** `tenuto agents list` */
 import { EXIT } from "../failure.ts";
 import type { Cli } from "../main.ts";
-import { loadProject } from "../project.ts";
+import { loadProject, tellBroken } from "../project.ts";
 import { table } from "../table.ts";
 import { oneLine } from "../terminal.ts";
 
 export async function agentsList(cli: Cli): Promise<number> {
   const { out } = cli;
   const project = await loadProject(cli);
+  tellBroken(cli, project);
   const all = new Map(
     [...project.agents, ...project.pipelines.flatMap((pipeline) => pipeline.agents)].map((agent) => [
       agent.name,

@@ -85,6 +85,12 @@ async function configCheck(cli: Cli): Promise<Check | Check[]> {
     verdict: "ok",
     text: `${shown(cli, project.configFile)}: ${counted(project.pipelines.length, "pipeline")}, ${counted(project.agents.length, "agent")}`,
   };
+  const [bad] = project.broken;
+  if (bad !== undefined) {
+    found.verdict = "warning";
+    found.text += `; can't be loaded: ${project.broken.map(({ file }) => shown(cli, file)).join(", ")}`;
+    found.hint = `See why: tenuto templates validate ${shown(cli, bad.file)}`;
+  }
   const { agents, missing } = checkModels(project.agents, process.env);
   if (agents === 0) return found;
   const models = { name: "models", text: counted(agents, "LLM agent") };

@@ -4,6 +4,7 @@ import { isRunEnd } from "../../core/model.ts";
 import type { RunRecord } from "../../ports/ledger.ts";
 import type { RetryRequest } from "../../runtime/retry.ts";
 import { type AttendOptions, attend, exitCodeOfRuns } from "../attend.ts";
+import { tellChanged } from "../changed.ts";
 import { runDocument } from "../documents.ts";
 import { EXIT, exitCodeOf, tellFailure } from "../failure.ts";
 import { counted, parseCount } from "../figures.ts";
@@ -59,9 +60,11 @@ export async function retry(cli: Cli, id: string, options: RetryOptions): Promis
   try {
     const { client } = place.tenuto;
     const run = await client.run(id);
+    await addSources(place, [run]);
     const jobs = await reopen(place, run, request);
     cli.out.say(`Run ${run.id} is open again: ${counted(jobs, "job")} to do.`);
     if (options.detach === true) {
+      await tellChanged(cli, place.tenuto, run);
       cli.out.data(run.id);
       cli.out.document("run", { run: runDocument(await client.run(run.id)), reopened: jobs });
       return EXIT.ok;
@@ -102,6 +105,7 @@ export async function goOnWith(cli: Cli, place: WorkingPlace, run: RunRecord, op
   await addSources(place, [run]);
   const reason = await whyNot(place, run);
   if (reason !== null) throw reason;
+  await tellChanged(cli, tenuto, run);
   const attended = await attend(cli, tenuto, [run], { ...options, work: true });
   if (attended.kind === "stopped") return attended.code;
   if (attended.kind === "timeout") return EXIT.timeout;
@@ -114,14 +118,18 @@ async function goOnWithAll(cli: Cli, place: WorkingPlace, options: ResumeOptions
   const { tenuto } = place;
   const done: RunRecord[] = [];
   const refused = new Map<number, TenutoError>();
+  const told = new Set<number>();
   for (;;) {
     const open = (await openRuns(tenuto)).filter((run) => !refused.has(run.seq));
     await addSources(place, open);
     const able: RunRecord[] = [];
     for (const run of open) {
       const reason = await whyNot(place, run);
-      if (reason === null) able.push(run);
-      else {
+      if (reason === null) {
+        if (!told.has(run.seq)) await tellChanged(cli, tenuto, run);
+        told.add(run.seq);
+        able.push(run);
+      } else {
         refused.set(run.seq, reason);
         tellFailure(withoutDocument(cli), reason, cli.io.env);
       }

@@ -1,0 +1,125 @@
+/** Files of a project that changed, are broken, or are misspelt: what the command line says, and what it does all the same. */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { CommandLine } from "./fixtures/memory-io.ts";
+
+let line: CommandLine;
+beforeEach(() => {
+  line = new CommandLine();
+});
+afterEach(() => line.remove());
+
+function write(name: string, text: string): string {
+  const path = join(line.folder, name);
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, text);
+  return path;
+}
+
+const gate = (word: string) =>
+  `name: gate\njobs:\n  - { id: before, command: [echo, x] }\n  - { id: opens, needs: [before], shell: "test -e ${line.folder}/open && echo ${word}", retry: { maxRetries: 0 } }\n`;
+
+const HINT = (run: string) => `tenuto runs rerun ${run} --from opens`;
+
+describe("a file that has changed since the run began", () => {
+  it("is told at retry and resume, with how to take the new one, which rerun does", async () => {
+    write("gate.yaml", gate("old"));
+    expect((await line.call("run", "gate.yaml")).code).toBe(1);
+    write("gate.yaml", gate("new"));
+    const again = await line.call("runs", "retry", "gate-1");
+    expect(again.code).toBe(1);
+    expect(again.err).toContain("warning: pipeline gate has changed (gate.yaml) since run gate-1 began");
+    expect(again.err).toContain(HINT("gate-1"));
+    const detached = await line.call("runs", "retry", "gate-1", "--detach");
+    expect(detached.err).toContain(HINT("gate-1"));
+    write("open", "");
+    const resumed = await line.call("resume");
+    expect([resumed.code, resumed.err]).toEqual([0, expect.stringContaining(HINT("gate-1"))]);
+    expect((await line.call("logs", "gate-1", "opens", "--raw")).out).toBe("old\n");
+    const rerun = await line.call("runs", "rerun", "gate-1", "--from", "opens");
+    expect([rerun.code, rerun.err]).toEqual([0, expect.not.stringContaining("has changed")]);
+    expect((await line.call("logs", "gate-2", "opens", "--raw")).out).toBe("new\n");
+  });
+
+  it("is not told where nothing declared has changed, also of a run with jobs left out", async () => {
+    const text = gate("same").replace("  - { id: opens", "  - { id: more, command: [echo, x] }\n  - { id: opens");
+    write("tenuto.config.mjs", 'export default { pipelines: ["gate.yaml"] };');
+    write("gate.yaml", text);
+    expect((await line.call("run", "gate", "--exclude-job", "more")).code).toBe(1);
+    write("gate.yaml", `# a comment\n${text}`);
+    expect((await line.call("runs", "retry", "gate-1")).err).not.toContain("has changed");
+    write("gate.yaml", text.replace("before, command: [echo, x]", "before, command: [echo, y]"));
+    expect((await line.call("runs", "retry", "gate-1")).err).toContain("has changed");
+  });
+});
+
+describe("a file that can't be loaded", () => {
+  beforeEach(() => {
+    write("tenuto.config.mjs", 'export default { pipelines: ["pipelines"] };');
+    write("pipelines/good.yaml", "name: good\njobs: [{ id: a, command: [echo, hi] }]\n");
+    write("pipelines/wip.yaml", "name: wip\njobs: [{ id: a, comand: [echo, hi] }]\n");
+    write("pipelines/typo.mjs", "export const x = ;\n");
+    write("pipelines/helper.mjs", "export const double = (n) => 2 * n;\n");
+  });
+
+  it("stops nothing that does not need it, and is named", async () => {
+    write("other.yaml", "name: other\njobs: [{ id: a, command: [echo, hi] }]\n");
+    for (const name of ["good", "./other.yaml", "pipelines/good.yaml"]) {
+      const { code, err } = await line.call("run", name);
+      expect([code, err]).toEqual([0, expect.stringMatching(/warning: left out: .*typo\.mjs[\s\S]*wip\.yaml/)]);
+      expect(err).not.toContain("helper");
+    }
+    expect((await line.call("runs", "rerun", "good-1")).code).toBe(0);
+    const resumed = await line.call("resume");
+    expect([resumed.code, resumed.err]).toEqual([0, expect.stringContaining("left out")]);
+    const doctor = await line.call("doctor");
+    expect(doctor.out).toMatch(/warning +configuration.*can't be loaded: pipelines\/typo\.mjs, pipelines\/wip\.yaml/);
+  });
+
+  it("is the reason where it is what was asked for", async () => {
+    const wip = await line.call("run", "wip");
+    expect([wip.code, wip.err]).toEqual([2, expect.stringContaining("comand")]);
+    const given = await line.call("run", "pipelines/wip.yaml");
+    expect([given.code, given.err]).toEqual([2, expect.stringContaining("comand")]);
+    expect(given.err).not.toMatch(/left out: .*wip/);
+    const helper = await line.call("run", "helper");
+    expect([helper.code, helper.err]).toEqual([3, expect.stringContaining("helper.mjs exports no pipeline")]);
+  });
+});
+
+describe("the configuration", () => {
+  let made = 0;
+  const faults = async (text: string) => {
+    // Node keeps a module that it has loaded, so each has a name of its own.
+    const name = `config-${++made}.mjs`;
+    write(name, `export default ${text};`);
+    const { code, err } = await line.call("run", "x", "--config", name);
+    expect(code).toBe(2);
+    expect(err).toContain("code:  invalid_config");
+    expect(err).not.toContain("fault in Tenuto");
+    return err.replaceAll(line.folder, "<folder>");
+  };
+
+  it("is refused with all its faults", async () => {
+    expect(
+      await faults('{ concurency: 5, pipeline: [], home: 5, retentionDays: "x", zzzzzz: 1 }'),
+    ).toMatchInlineSnapshot(`
+      "error: <folder>/config-1.mjs has 5 faults: concurency is no setting: did you mean concurrency?; pipeline is no setting: did you mean pipelines?; home must be a folder in quotes, not 5; retentionDays must be a number of days above 0, not "x"; zzzzzz is no setting
+      hint:  There are: pipelines, agents, home, database, artifacts, concurrency, retentionDays, notifiers.
+      code:  invalid_config
+      "
+    `);
+    expect(await faults("{ retentionDays: NaN }")).toContain("retentionDays must be a number of days above 0, not NaN");
+    expect(await faults("{ concurrency: 2.5 }")).toContain("concurrency must be a whole number from 1 on, not 2.5");
+    expect(await faults('{ pipelines: ["pipelins"] }')).toContain("pipelines names pipelins, which is not there");
+    expect(await faults('{ agents: ["a.mjs"] }')).toContain("agents names a.mjs, which is not there");
+    expect(await faults('{ notifiers: "x" }')).toContain("notifiers must be a list");
+  });
+
+  it("may leave settings undefined", async () => {
+    write("tenuto.config.mjs", "export default { home: undefined, concurrency: 3, retentionDays: 0.5 };");
+    write("a.yaml", "name: a\njobs: [{ id: a, command: [echo, hi] }]\n");
+    expect((await line.call("run", "a.yaml")).code).toBe(0);
+  });
+});
