@@ -118,6 +118,7 @@ export function watchStandstill(
 async function standstill(tenuto: Tenuto, runs: readonly RunRecord[]): Promise<TenutoError | null> {
   const { definitions, parts } = tenuto.engine;
   let first: { run: string; job: string; agent: string } | null = null;
+  const asked = new Set<string>();
   for (const { seq } of runs) {
     const run = await parts.ledger.run(seq);
     if (run === null || isRunEnd(run.state)) continue;
@@ -127,9 +128,13 @@ async function standstill(tenuto: Tenuto, runs: readonly RunRecord[]): Promise<T
       if (job.state === "waiting" && job.reason === "children") continue;
       if (job.state !== "ready" || builtIn(job.agent) || definitions.offers(job.agent)) return null;
       first ??= { run: run.id, job: job.id, agent: job.agent };
+      asked.add(job.agent);
     }
   }
   if (first === null) return null;
+  // Somebody who takes it may only be busy.
+  const nobody = await tenuto.engine.takenByNobody(asked);
+  if (nobody !== null && nobody.size < asked.size) return null;
   const { run, job, agent } = first;
   return new TenutoError(
     "cannot_resume",

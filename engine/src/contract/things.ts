@@ -242,7 +242,9 @@ export const Worker = z
 export const WorkerList = z
   .object({
     items: z.array(Worker),
-    missingAgents: z.array(z.string()).meta({ description: "Agents that ready jobs ask for and nobody here has." }),
+    missingAgents: z
+      .array(z.string())
+      .meta({ description: "Agents that ready jobs ask for and no worker that is alive offers." }),
   })
   .meta({ id: "WorkerList" });
 export const WorkerQuery = z.strictObject({ state: z.enum(["alive", "stopped", "dead"]).optional() });

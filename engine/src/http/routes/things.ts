@@ -128,7 +128,9 @@ async function workers(call: Call) {
     });
   }
   const asked = await ledger.readyAgents();
-  return { json: { items, missingAgents: asked.filter((agent) => !backend.engine.definitions.offers(agent)) } };
+  const nobody = await backend.engine.takenByNobody(asked);
+  const isMissing = (agent: string) => nobody?.has(agent) ?? !backend.engine.definitions.offers(agent);
+  return { json: { items, missingAgents: asked.filter(isMissing) } };
 }
 
 function modelOf(agent: Agent | undefined) {
