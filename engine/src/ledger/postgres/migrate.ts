@@ -18,6 +18,8 @@ const MIGRATIONS = fileURLToPath(new URL("./migrations/", import.meta.url));
 const OLDEST_SERVER = 140_000;
 const STAMP =
   "CREATE TABLE IF NOT EXISTS schema_migration (number bigint PRIMARY KEY, checksum text NOT NULL, name text NOT NULL)";
+/** Whoever migrates may take long. */
+const LOCK = { sql: "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", patient: true };
 
 export function loadMigrations(folder = MIGRATIONS): Migration[] {
   return readdirSync(folder)
@@ -85,13 +87,13 @@ async function apply(database: Database, known: readonly Migration[], state: Sta
   for (const migration of plan) {
     await database.transaction(async (session) => {
       // Held to the end of the transaction; whoever waited here finds it done.
-      await session.query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", [`tenuto:${database.schema}`]);
+      await session.pipeline([{ ...LOCK, values: [`tenuto:${database.schema}`] }]);
       await createSchema(session, database.schema);
       const now = await stateOf(session, database.schema);
       const left = planMigrations(known, now.applied, now.stamped, now.empty, database.shown);
       if (!left.some(({ number }) => number === migration.number)) return;
       await session.pipeline([
-        { sql: STAMP },
+        { sql: STAMP, patient: true },
         ...statementsOf(migration.sql),
         {
           sql: "INSERT INTO schema_migration (number, checksum, name) VALUES ($1, $2, $3)",

@@ -13,6 +13,8 @@ export interface Statement {
   values?: readonly unknown[];
   /** Prepared once per connection under this name, which must belong to no other text. */
   name?: string;
+  /** May take as long as it takes: a migration, a wait for one. */
+  patient?: boolean;
 }
 
 /** What is needed of `pg`'s connection, on which the messages are written. */

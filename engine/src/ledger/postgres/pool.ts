@@ -69,7 +69,8 @@ export class Wired {
         reject(fatal ? new LostConnection(error.message, codeOf(error) !== "25006", error) : error);
       };
       this.waiting = (error) => settle(error, []);
-      if (Number.isFinite(answerMs)) timer = this.watch(answerMs);
+      const patient = statements.some((statement) => statement.patient);
+      if (Number.isFinite(answerMs) && !patient) timer = this.watch(answerMs);
       const wanted = this.named ? statements : statements.map(({ sql, values }) => ({ sql, values: values ?? [] }));
       this.client.query(new Pipeline(wanted, this.prepared, settle) as unknown as Submittable);
     });
