@@ -1,4 +1,4 @@
-/** Texts of others: whatever logs, names, errors, artifacts, scraped pages, templates and addresses say, nothing of it runs. */
+/** Texts of others: whatever logs, names, errors, artifacts, scraped pages, templates and addresses say, nothing of it runs (S-18). */
 import type { Page } from "playwright-core";
 import { beforeEach, describe, expect, it } from "vitest";
 import { PAYLOADS } from "./demo/payloads.ts";

@@ -21,7 +21,7 @@ import { Gate, type Head } from "./gate.ts";
 import { InFlight, LIMITS, type ServerLimits } from "./limits.ts";
 import { Feed } from "./live/feed.ts";
 import { Hub } from "./live/hub.ts";
-import { EventStream, SocketSink, serveSocket } from "./live/sinks.ts";
+import { EventStream, LineSink, SocketSink, serveLines, serveSocket } from "./live/sinks.ts";
 import { maskerOf } from "./mask.ts";
 import { Metrics } from "./metrics.ts";
 import { pagesOf } from "./pages.ts";
@@ -239,6 +239,13 @@ interface Upgrade {
 
 const LIVE = OPERATIONS.find((operation) => operation.id === "live") as (typeof OPERATIONS)[number];
 
+/** The run whose lines are asked for by the route of the devloop source document, and after which number. */
+function linesAsked(path: string, query: string): { run: string; after: string } | null {
+  const run = /^\/api\/pipelines\/([A-Za-z0-9][A-Za-z0-9._-]{0,127})\/log$/.exec(path)?.[1];
+  const after = /^(?:line=(\d{1,15}))?$/.exec(query);
+  return run === undefined || after === null ? null : { run, after: after[1] ?? "0" };
+}
+
 /** The same gate as for requests; what it refuses is answered as a request. */
 async function upgrade(given: Upgrade): Promise<void> {
   const { request, socket, rest, gate, hub, sockets } = given;
@@ -252,11 +259,12 @@ async function upgrade(given: Upgrade): Promise<void> {
   try {
     gate.checkSource(head);
     const [path, query = ""] = head.url.split("?");
-    if (path !== LIVE.path) {
+    const lines = linesAsked(path as string, query);
+    if (path !== LIVE.path && lines === null) {
       await gate.principal(head);
       throw new HttpProblem(404, "not_found", "there is no websocket here");
     }
-    if (query !== "")
+    if (query !== "" && lines === null)
       throw new HttpProblem(422, "invalid_input", "a websocket is told what to send by frames, not by the URL");
     const run = (await gate.principal(head)).run;
     const { principal, leave } = await gate.admit(head, LIVE, run === null ? {} : { run });
@@ -264,7 +272,9 @@ async function upgrade(given: Upgrade): Promise<void> {
     if (principal === null) throw new HttpProblem(401, "unauthenticated", "a token is needed");
     sockets.handleUpgrade(request, socket, rest, (client) => {
       try {
-        serveSocket(hub, hub.join(principal, new SocketSink(client, socket)), client);
+        if (lines !== null)
+          void serveLines(hub.join(principal, new LineSink(client, socket)), client, lines.run, lines.after);
+        else serveSocket(hub, hub.join(principal, new SocketSink(client, socket)), client);
       } catch (error) {
         client.close(4429, error instanceof Error ? error.message.slice(0, 100) : "");
       }

@@ -1,4 +1,4 @@
-/** Who may connect and how: TLS, a role with the least rights, a pooler in transaction mode, concurrent migrators. */
+/** Who may connect and how: TLS (S-36), a role with the least rights, a pooler in transaction mode, concurrent migrators. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parseAddress } from "../../src/ledger/postgres/address.ts";
 import { type Database, openDatabase } from "../../src/ledger/postgres/connection.ts";

@@ -64,7 +64,7 @@ it("S-02: 40 probes from elsewhere get 403 before the body is read", async () =>
     "127.0.0.1:1",
     `localhost:${port + 1}`,
     `127.0.0.1:${port}.evil.com`,
-    ` ${own}`.trim() + "@evil.com",
+    `${own}@evil.com`,
     `evil.com#${own}`,
     `user@${own}`,
     `127.0.0.2:${port}`,

@@ -257,6 +257,35 @@ it("runs, jobs and logs can be followed alone; several at once over one socket",
   stream.socket.terminate();
 });
 
+it("the log stream of the devloop source document: lines as texts, from a number on", async () => {
+  const run = await place.tenuto.start("chatty", { lines: 30 });
+  await run.wait();
+  const lines = (path: string, token = place.tokens.viewer) =>
+    new Promise<{ texts: string[]; code: number }>((resolve) => {
+      const texts: string[] = [];
+      const socket = new WebSocket(`${place.server.url.replace("http", "ws")}${path}`, {
+        headers: { authorization: `Bearer ${token}` },
+      });
+      socket.on("message", (text) => {
+        texts.push(String(text));
+        if (String(text).endsWith("line 30")) socket.close();
+      });
+      socket.on("unexpected-response", (_, answer) => resolve({ texts, code: answer.statusCode ?? 0 }));
+      socket.on("error", () => {});
+      socket.on("close", (code) => resolve({ texts, code }));
+    });
+  const { texts } = await lines(`/api/pipelines/${run.id}/log?line=27`);
+  expect(texts.map((text) => text.replace(/^\S+Z/, "AT"))).toEqual(
+    [28, 29, 30].map((n) => `AT | ${run.id} | test/chatty | INFO | line ${n}`),
+  );
+  expect((await lines(`/api/pipelines/${run.id}/log`)).texts).toHaveLength(30);
+  expect((await lines("/api/pipelines/no-run/log")).code).toBe(1008);
+  expect((await lines(`/api/pipelines/${run.id}/log?token=x`)).code).toBe(404);
+  expect((await lines(`/api/pipelines/${run.id}/log`, "nonsense")).code).toBe(401);
+  const { text: other } = await place.server.access.mint({ name: "other", role: "viewer", run: "hello-1" });
+  expect((await lines(`/api/pipelines/${run.id}/log`, other)).code).toBe(1008);
+});
+
 it("R-37: what is no longer kept, and another ledger, are said with resync", async () => {
   const { ledger } = place.tenuto.engine.parts;
   const end = await ledger.feedEnd();

@@ -2,7 +2,7 @@
 import type { ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import type { WebSocket } from "ws";
-import { ClientFrame } from "../../contract/index.ts";
+import { ClientFrame, type LogLine } from "../../contract/index.ts";
 import { Buckets } from "../limits.ts";
 import { HttpProblem, invalid, tellProblem } from "../problems.ts";
 import type { Hub, Listener, Sink } from "./hub.ts";
@@ -78,6 +78,11 @@ export class SocketSink implements Sink {
     });
   }
 
+  /** One message. */
+  protected text(message: string): void {
+    this.socket.send(message);
+  }
+
   send(frame: Frame, id: string): void {
     this.socket.send(`{"id":${JSON.stringify(id)},${frame.fields}}`);
   }
@@ -104,6 +109,30 @@ export class SocketSink implements Sink {
     if (code === 4409 || code === 4408) this.socket.terminate();
     else setTimeout(() => this.socket.terminate(), CLOSE_MS).unref();
   }
+}
+
+/** The log stream of the devloop source document: each line as a text of its own, without frames. */
+export class LineSink extends SocketSink {
+  override send(frame: Frame): void {
+    if (frame.type !== "log") return;
+    const { lines } = JSON.parse(`{${frame.fields}}`) as { lines: LogLine[] };
+    for (const { at, run, agent, level, message } of lines)
+      this.text(`${at} | ${run} | ${agent} | ${level} | ${message}`);
+  }
+
+  /** Nothing but lines; that the other side is there is seen by pings. */
+  override say(): void {}
+}
+
+/** Sends a run's lines after a number. */
+export async function serveLines(listener: Listener, socket: WebSocket, run: string, after: string): Promise<void> {
+  socket.on("close", () => listener.ended());
+  socket.on("error", () => listener.ended());
+  socket.on("message", () => listener.close(1003, "this stream takes no messages"));
+  await listener.add("log", { topic: "log", run, after }).catch((error) => {
+    const { problem } = tellProblem(error, "", () => {});
+    listener.close(1008, problem.detail.slice(0, 100));
+  });
 }
 
 const MESSAGES_PER_SECOND = 20;
