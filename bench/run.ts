@@ -17,6 +17,7 @@ const WORKLOADS: Record<string, () => Promise<Figure[]>> = {
   kill: async () => (await import("./workloads/kill.ts")).kill(),
   graph: async () => (await import("./workloads/graph.ts")).graph(),
   commands: async () => (await import("./workloads/commands.ts")).commands(),
+  postgres: async () => (await import("./workloads/postgres.ts")).postgres(),
   startup: async () => (await import("./workloads/startup.ts")).startup(),
 };
 

@@ -56,6 +56,7 @@ const SUITES: Suite[] = [
     figures: { TENUTO_DIFFERENTIAL_RUNS: "1000" },
   },
   { id: "PostgreSQL killed", files: "engine/test/postgres/restart.test.ts", figures: { TENUTO_SERVER_KILLS: "100" } },
+  { id: "PostgreSQL writers", files: "engine/test/postgres/writers.test.ts", figures: {} },
   { id: "PGlite conformance", files: "engine/test/postgres/pglite.test.ts", figures: {} },
   {
     id: "R-49 machines",

@@ -102,9 +102,12 @@ const insertEvents = inserter<EventRow>("event", [
   { name: "data", type: "text", of: ({ data }) => (data === null ? null : JSON.stringify(data)) },
 ]);
 
-/** One step under its lease, outside of any transaction; says whether the lease was held. */
+/**
+ * One step under its lease, outside of any transaction; says whether the lease was held. The job's row is locked against
+ * change meanwhile: who has just lost the lease to another worker writes nothing.
+ */
 export const PUT_STEP_GUARDED = `INSERT INTO step (job, item, key, input_hash, output, started_at, ended_at) SELECT $1::bigint, $2::integer, $3, $4, $5, $6::bigint, $7::bigint
-  WHERE EXISTS (SELECT 1 FROM job WHERE seq = $1::bigint AND state = 'running' AND epoch = $8::integer AND boot = $9::bigint)${REPLACE_STEP} RETURNING 1 AS put`;
+  FROM (SELECT 1 FROM job WHERE seq = $1::bigint AND state = 'running' AND epoch = $8::integer AND boot = $9::bigint FOR SHARE) held${REPLACE_STEP} RETURNING 1 AS put`;
 
 export interface Saved {
   unit: Unit;
