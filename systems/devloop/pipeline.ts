@@ -145,8 +145,6 @@ function cleanup(stages: readonly StageForm[]): StageForm {
   };
 }
 
-/** What dev changed, as artifacts: the files, what is gone, and the patch. */
-const CHANGES = { artifacts: { strategy: "git_diff" as const, folder: "{{ jobs.workspace.output.path }}" } };
 /** The declared job `dev`, run again in its own stage. */
 const BACK_TO_DEV = { regress: { like: "dev", stage: "dev" } };
 const MAY_SPAWN_DEV = { spawns: { jobs: ["dev"], children: MAX_SPAWNED, depth: 1, rounds: MAX_SPAWNED } };
@@ -159,7 +157,7 @@ function stagesOf(kit: Kit, names: readonly string[]): StageForm[] {
   const sentBack = names.includes("dev");
   const jobs: Record<string, () => JobForm> = {
     plan: () => agentJob(kit, "planner", "planner"),
-    dev: () => agentJob(kit, "dev", "dev", {}, CHANGES),
+    dev: () => agentJob(kit, "dev", "dev"),
     test: () => agentJob(kit, "tester", "tester", sentBack ? BACK_TO_DEV : {}, sentBack ? MAY_SPAWN_DEV : {}),
     verify: () => agentJob(kit, "verifier", "verifier"),
   };
@@ -179,7 +177,7 @@ function planCodeVerify(kit: Kit): StageForm[] {
           "dev",
           "code",
           { task },
-          { ...CHANGES, multiply: { source: "{{ jobs.planner.output.plan.tasks }}", concurrency: 1 } },
+          { multiply: { source: "{{ jobs.planner.output.plan.tasks }}", concurrency: 1 } },
         ),
       ],
     },

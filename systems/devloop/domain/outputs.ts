@@ -3,7 +3,8 @@
  *
  * Invariants:
  * 1. A planner's tasks have unique ids, known dependencies and no cycle; `execution_order` names each exactly once.
- * 2. The wire words pass, fail and partial stay inside this system; outside it there are the verdicts of gates.
+ * 2. What an agent says beyond what it was asked for is left out; what is missing or wrong makes the answer unusable.
+ * 3. The wire words pass, fail and partial stay inside this system; outside it there are the verdicts of gates.
  */
 import type { Json } from "tenuto";
 import { z } from "zod";
@@ -15,7 +16,7 @@ export type Role = (typeof ROLES)[number];
 const short = z.string().min(1).max(200);
 const long = z.string().max(20_000);
 
-const TASK = z.strictObject({
+const TASK = z.object({
   id: short,
   description: long.min(1),
   type: z.enum(["dev", "test", "verify"]),
@@ -25,7 +26,7 @@ const TASK = z.strictObject({
 });
 
 export const PLAN = z
-  .strictObject({ tasks: z.array(TASK).min(1).max(1_000), execution_order: z.array(short).optional() })
+  .object({ tasks: z.array(TASK).min(1).max(1_000), execution_order: z.array(short).optional() })
   .superRefine((plan, ctx) => {
     const ids = new Set(plan.tasks.map((task) => task.id));
     if (ids.size !== plan.tasks.length)
@@ -47,22 +48,22 @@ export const PLAN = z
 export type PlanTask = z.infer<typeof TASK>;
 export type Plan = z.infer<typeof PLAN>;
 
-export const TESTER = z.strictObject({
+export const TESTER = z.object({
   test_scenarios: z
-    .array(z.strictObject({ name: short, description: long.default(""), file: z.string().max(1_000).optional() }))
+    .array(z.object({ name: short, description: long.default(""), file: z.string().max(1_000).optional() }))
     .default([]),
-  gaps: z.array(z.strictObject({ requirement: long.min(1), reason: long.default("") })).default([]),
+  gaps: z.array(z.object({ requirement: long.min(1), reason: long.default("") })).default([]),
 });
 export type TesterOutput = z.infer<typeof TESTER>;
 
-export const FINDING = z.strictObject({
+export const FINDING = z.object({
   requirement: long.min(1),
   status: z.enum(["satisfied", "missing", "incorrect"]),
   evidence: long.default(""),
   location: z.string().max(1_000).default(""),
 });
 
-export const VERIFIER = z.strictObject({
+export const VERIFIER = z.object({
   verification_result: z.enum(["pass", "fail", "partial"]),
   findings: z.array(FINDING).max(1_000).default([]),
   recommendation: long.default(""),

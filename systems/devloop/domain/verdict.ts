@@ -4,7 +4,8 @@
  * Invariants:
  * 1. Failing tests are FAILED, whatever the judge said; a verdict of pass beside them is a finding.
  * 2. Tests that could not be collected give no verdict: the work is tried again.
- * 3. Without a judge the tests decide; without either there is no pass.
+ * 3. Without a judge the tests decide; without either there is no pass. A judge that was asked and gave nothing usable is a
+ *    warning beside them, never silence.
  * 4. Tests that cannot pass together are named; work on them ends, because no change can satisfy both.
  */
 import type { VerifierOutput } from "./outputs.ts";
@@ -33,8 +34,8 @@ export interface Evidence {
   tests: TestResults | null;
   /** Null: no judge, or one that gave nothing usable. */
   judge: VerifierOutput | null;
-  /** Why there is no judge. */
-  judgeProblem?: string;
+  /** Why there is no judge although one was asked. */
+  judgeProblem?: string | null;
   contradictions?: readonly Contradiction[];
 }
 
@@ -43,16 +44,17 @@ export function gateVerdictOf(word: VerifierOutput["verification_result"]): Gate
   return word === "pass" ? "PASSED" : word === "partial" ? "PASSED_WITH_WARNINGS" : "FAILED";
 }
 
-export function decide({ tests, judge, judgeProblem, contradictions = [] }: Evidence): Decision {
+export function decide({ tests, judge, judgeProblem = null, contradictions = [] }: Evidence): Decision {
   if (tests?.status === "collection_error") return { kind: "retry", reason: resultsText(tests) };
   const findings: Finding[] = contradictions.map(({ one, other }) => ({
     level: "error",
     message: `the tests contradict each other: "${one}" and "${other}" never passed together`,
   }));
-  if (judgeProblem !== undefined && judge === null)
-    findings.push({ level: "info", message: `no judge: ${judgeProblem}` });
+  const unheard = judge === null && judgeProblem !== null;
+  if (unheard) findings.push({ level: "warning", message: `nobody judged the work: ${judgeProblem}` });
   if (judge !== null) findings.push(...findingsOf(judge));
-  const verdict = verdictOf(tests, judge, findings);
+  const said = verdictOf(tests, judge, findings);
+  const verdict: Verdict = unheard && said.verdict === "PASSED" ? { ...said, verdict: "PASSED_WITH_WARNINGS" } : said;
   return { kind: "verdict", verdict: contradictions.length > 0 ? { ...verdict, verdict: "FAILED" } : verdict };
 }
 

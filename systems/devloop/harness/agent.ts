@@ -17,6 +17,7 @@ import { NO_USAGE } from "./adapters/adapter.ts";
 import { claudeCode } from "./adapters/claude-code.ts";
 import { codex } from "./adapters/codex.ts";
 import { plain } from "./adapters/plain.ts";
+import { worktreeEnvironment } from "./git.ts";
 import { plainText } from "./lines.ts";
 import { runLoop } from "./loop.ts";
 import { commandModel } from "./model.ts";
@@ -127,6 +128,7 @@ async function runForeign(run: AgentRun): Promise<AgentResult> {
   const result = await runProgram({
     argv,
     cwd: task.worktree,
+    env: worktreeEnvironment(task.worktree),
     passEnv: [...adapter.passEnv, ...task.agent.logins],
     stdin: `${await instructionsOf(role)}\n${run.prompt}`,
     timeoutMs: run.limitMs,

@@ -1,30 +1,22 @@
 /**
- * Git for the harness: one worktree per run on a branch of its own, and one commit per job that changed something.
+ * Git for the harness: one commit per job that changed something, in a worktree that `worktree.ts` has made.
  *
  * Invariants:
  * 1. The repository's own working tree, index, branches and configuration are never changed; only `tenuto/<run>` and its worktree.
  * 2. No hooks, no signing, no prompts: nothing that an agent may have put there is run.
  * 3. Operations of several jobs in one worktree come one after the other; a lock left by a dead process is taken over.
  * 4. Only paths that a job may change are committed; anything else that changed is put back and named.
+ * 5. In a worktree, Git works on that worktree or not at all: an agent may have removed or replaced its `.git`, and the next
+ *    repository above it may be the user's own.
  */
 import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { lstat, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { withLock } from "./lock.ts";
 import { runProgram } from "./program.ts";
 
 export class GitError extends Error {}
-
-/** There is nothing to work in, and no other try will change that. */
-export class NoRepositoryError extends GitError {}
-
-export interface Worktree {
-  path: string;
-  branch: string;
-  /** Commit at which the run began. */
-  base: string;
-}
 
 export interface Changes {
   /** Commit with the changes; null if there were none. */
@@ -47,9 +39,16 @@ const AUTHOR = {
   GIT_COMMITTER_NAME: "Tenuto",
   GIT_COMMITTER_EMAIL: "tenuto@localhost",
   GIT_TERMINAL_PROMPT: "0",
-  // Paths are names of files, never patterns.
-  GIT_LITERAL_PATHSPECS: "1",
 };
+
+/**
+ * For programs that work in a worktree: Git looks for no repository above it, and somebody who commits there need not write a
+ * name into the configuration, which belongs to the user's repository.
+ */
+export function worktreeEnvironment(tree: string): Record<string, string> {
+  return { ...AUTHOR, GIT_CEILING_DIRECTORIES: dirname(tree) };
+}
+
 const GIT_TIMEOUT_MS = 60_000;
 
 /** Runs git and gives its standard output. @throws GitError */
@@ -58,7 +57,8 @@ export async function git(cwd: string, args: readonly string[], env: Record<stri
   const result = await runProgram({
     argv: ["git", ...SAFE, ...args],
     cwd,
-    env: { ...AUTHOR, ...env },
+    // Paths are names of files, never patterns.
+    env: { ...(isWorktree(cwd) ? worktreeEnvironment(cwd) : AUTHOR), GIT_LITERAL_PATHSPECS: "1", ...env },
     timeoutMs: GIT_TIMEOUT_MS,
     onLine: (stream, line) => {
       if (stream === "stdout") lines.push(line);
@@ -73,96 +73,35 @@ export async function git(cwd: string, args: readonly string[], env: Record<stri
   return lines.join("\n");
 }
 
+/** By the marks beside it, as its `.git` is within reach of agents. */
+function isWorktree(folder: string): boolean {
+  return existsSync(`${folder}.ready`) || existsSync(`${folder}.making`);
+}
+
+/** The content of a worktree's `.git`, kept beside it. */
+export const gitFileOf = (tree: string) => `${tree}.git-file`;
+
+/** Locks the worktree, and brings its `.git` back where somebody removed or replaced it. */
+async function inTree<T>(tree: string, work: () => Promise<T>): Promise<T> {
+  return await withLock(`${tree}.lock`, async () => {
+    await restoreGitFile(tree);
+    return await work();
+  });
+}
+
+/** Nobody else works in the worktree while this is called. */
+export async function restoreGitFile(tree: string): Promise<void> {
+  const kept = await readFile(gitFileOf(tree), "utf8").catch(() => null);
+  if (kept === null) return;
+  const place = join(tree, ".git");
+  const facts = await lstat(place).catch(() => null);
+  if (facts?.isFile() === true && (await readFile(place, "utf8")) === kept) return;
+  await rm(place, { recursive: true, force: true });
+  await writeFile(place, kept);
+}
+
 export function branchOf(runId: string): string {
   return `tenuto/${runId}`;
-}
-
-/**
- * The worktree of a run, made where it is not there yet; `setUp` is run in a new one, and the worktree counts as made only
- * after it. @throws GitError, and what setUp throws
- */
-export async function ensureWorktree(
-  repository: string,
-  path: string,
-  runId: string,
-  setUp: (tree: string) => Promise<void> = async () => {},
-): Promise<Worktree> {
-  const before = await readReady(path);
-  if (before !== null) return before;
-  if (!existsSync(repository)) throw new NoRepositoryError(`there is no folder ${repository}`);
-  await git(repository, ["rev-parse", "--verify", "--quiet", "HEAD"]).catch(() => {
-    const hint = "make one with: git init && git add -A && git commit -m start";
-    throw new NoRepositoryError(`${repository} is no Git repository with a commit; ${hint}`);
-  });
-  await mkdir(dirname(path), { recursive: true });
-  return await withLock(
-    `${path}.lock`,
-    async () => (await readReady(path)) ?? (await makeWorktree(repository, path, runId, setUp)),
-  );
-}
-
-async function makeWorktree(
-  repository: string,
-  path: string,
-  runId: string,
-  setUp: (tree: string) => Promise<void>,
-): Promise<Worktree> {
-  const branch = branchOf(runId);
-  refuseForeign(path);
-  await writeFile(`${path}.making`, runId);
-  // Left by an attempt that died while Git was filling it.
-  await rm(path, { recursive: true, force: true });
-  await git(repository, ["worktree", "prune"]);
-  const known = await git(repository, ["branch", "--list", branch]);
-  const where = known === "" ? ["-b", branch, path, "HEAD"] : [path, branch];
-  await git(repository, ["worktree", "add", "--quiet", ...where]);
-  const base = await git(repository, ["merge-base", "HEAD", branch]);
-  await setUp(path);
-  // What it left and Git does not ignore is nobody's change but its own.
-  await commitAll(path, ["."], "Set up");
-  const worktree = { path, branch, base };
-  await writeTip(path);
-  await writeFile(`${path}.ready.draft`, JSON.stringify(worktree));
-  await rename(`${path}.ready.draft`, `${path}.ready`);
-  await rm(`${path}.making`, { force: true });
-  return worktree;
-}
-
-/** A folder without the marks beside it was not made here, and is never removed. */
-function refuseForeign(path: string): void {
-  if (!existsSync(path) || existsSync(`${path}.ready`) || existsSync(`${path}.making`)) return;
-  throw new NoRepositoryError(`${path} is there already and is no worktree of a run; give another place`);
-}
-
-/** Says that a worktree is complete; Git makes its own mark before it has filled it. */
-async function readReady(path: string): Promise<Worktree | null> {
-  if (!existsSync(join(path, ".git"))) return null;
-  const text = await readFile(`${path}.ready`, "utf8").catch(() => null);
-  return text === null ? null : (JSON.parse(text) as Worktree);
-}
-
-/** Removes the worktree. The branch stays where it holds commits; what was not committed yet is committed first. */
-export async function removeWorktree(
-  repository: string,
-  path: string,
-  runId: string,
-): Promise<{ branch: string | null }> {
-  const branch = branchOf(runId);
-  return await withLock(`${path}.lock`, async () => {
-    refuseForeign(path);
-    if (existsSync(join(path, ".git"))) {
-      await dropLocks(path);
-      await commitAll(path, ["."], "Left over at the end of the run");
-      await git(repository, ["worktree", "remove", "--force", path]);
-    }
-    await rm(path, { recursive: true, force: true });
-    for (const mark of ["ready", "tip", "making"]) await rm(`${path}.${mark}`, { force: true });
-    await git(repository, ["worktree", "prune"]);
-    if ((await git(repository, ["branch", "--list", branch])) === "") return { branch: null };
-    if ((await git(repository, ["rev-list", "--count", `HEAD..${branch}`])) !== "0") return { branch };
-    await git(repository, ["branch", "-D", branch]);
-    return { branch: null };
-  });
 }
 
 /**
@@ -170,7 +109,7 @@ export async function removeWorktree(
  * under `refs/tenuto/left-over/`.
  */
 export async function cleanStart(tree: string, allowed: readonly string[], label: string): Promise<boolean> {
-  return await withLock(`${tree}.lock`, async () => {
+  return await inTree(tree, async () => {
     const paths = await changedPaths(tree, allowed);
     if (paths.length === 0) return false;
     await putAside(tree, paths, label);
@@ -184,7 +123,7 @@ export async function cleanStart(tree: string, allowed: readonly string[], label
  * earlier attempt did to files, commits or branches. What is thrown away is kept, as above.
  */
 export async function beginAtTip(tree: string, branch: string, label: string): Promise<boolean> {
-  return await withLock(`${tree}.lock`, async () => {
+  return await inTree(tree, async () => {
     await dropLocks(tree);
     const tip = await readTip(tree);
     const paths = await changedPaths(tree, ["."]);
@@ -192,27 +131,30 @@ export async function beginAtTip(tree: string, branch: string, label: string): P
     await putAside(tree, paths, label);
     await git(tree, ["symbolic-ref", "HEAD", `refs/heads/${branch}`]);
     await git(tree, ["reset", "--quiet", "--hard", tip]);
-    await git(tree, ["clean", "-fdq"]);
+    await git(tree, ["clean", "-ffdq"]);
     return true;
   });
 }
 
 /** Throws away what a test run left; everything that counts is committed before tests are run. */
 export async function discardChanges(tree: string): Promise<void> {
-  await withLock(`${tree}.lock`, async () => {
+  await inTree(tree, async () => {
     if ((await changedPaths(tree, ["."])).length > 0) await putBack(tree, ["."]);
   });
 }
 
 /** Agents like to commit, and to make branches: back to the run's branch, with their changes as changes of files. */
 export async function takeOver(tree: string, branch: string): Promise<void> {
-  await withLock(`${tree}.lock`, async () => {
-    await dropLocks(tree);
-    const tip = await readTip(tree);
-    if (await standsAt(tree, branch, tip)) return;
-    await git(tree, ["symbolic-ref", "HEAD", `refs/heads/${branch}`]);
-    await git(tree, ["reset", "--quiet", "--mixed", tip]);
-  });
+  await inTree(tree, async () => await standAtTip(tree, branch));
+}
+
+/** Nobody else works in the worktree while this is called. */
+export async function standAtTip(tree: string, branch: string): Promise<void> {
+  await dropLocks(tree);
+  const tip = await readTip(tree);
+  if (await standsAt(tree, branch, tip)) return;
+  await git(tree, ["symbolic-ref", "HEAD", `refs/heads/${branch}`]);
+  await git(tree, ["reset", "--quiet", "--mixed", tip]);
 }
 
 async function standsAt(tree: string, branch: string, tip: string): Promise<boolean> {
@@ -221,17 +163,17 @@ async function standsAt(tree: string, branch: string, tip: string): Promise<bool
 }
 
 /** The newest commit of the harness, kept beside the worktree: the branch itself is within the agent's reach. */
-async function readTip(tree: string): Promise<string> {
+export async function readTip(tree: string): Promise<string> {
   return (await readFile(`${tree}.tip`, "utf8").catch(() => "")).trim() || (await git(tree, ["rev-parse", "HEAD"]));
 }
 
-async function writeTip(tree: string): Promise<void> {
+export async function writeTip(tree: string): Promise<void> {
   await writeFile(`${tree}.tip.draft`, await git(tree, ["rev-parse", "HEAD"]));
   await rename(`${tree}.tip.draft`, `${tree}.tip`);
 }
 
 /** Locks that a killed Git left; nobody else works here while this is called. */
-async function dropLocks(tree: string): Promise<void> {
+export async function dropLocks(tree: string): Promise<void> {
   const folder = await git(tree, ["rev-parse", "--absolute-git-dir"]);
   for (const name of ["index.lock", "HEAD.lock"]) await rm(join(folder, name), { force: true });
 }
@@ -242,7 +184,10 @@ async function putAside(tree: string, paths: readonly string[], label: string): 
   try {
     const env = { GIT_INDEX_FILE: index };
     await git(tree, ["read-tree", "HEAD"], env);
-    if (paths.length > 0) await git(tree, ["add", "-A", "--", ...paths], env);
+    if (paths.length > 0) {
+      await absorbRepositories(tree);
+      await git(tree, ["add", "-A", "--", ...paths], env);
+    }
     const content = await git(tree, ["write-tree"], env);
     const commit = await git(tree, ["commit-tree", content, "-p", "HEAD", "-m", `Left over by ${label}`]);
     await git(tree, ["update-ref", `refs/tenuto/left-over/${refName(label)}`, commit]);
@@ -258,7 +203,7 @@ async function putBack(tree: string, paths: readonly string[]): Promise<void> {
   for (let from = 0; from < paths.length; from += PATHS_AT_ONCE) {
     const some = paths.slice(from, from + PATHS_AT_ONCE);
     await git(tree, ["reset", "--quiet", "--", ...some]);
-    await git(tree, ["clean", "-fdq", "--", ...some]);
+    await git(tree, ["clean", "-ffdq", "--", ...some]);
     const known = await knownOf(tree, some);
     if (known.length > 0) await git(tree, ["checkout", "--quiet", "HEAD", "--", ...known]);
   }
@@ -285,7 +230,7 @@ export async function commitChanges(
   message: string,
   { others = false, work }: { others?: boolean; work?: string } = {},
 ): Promise<Changes> {
-  return await withLock(`${tree}.lock`, async () => {
+  return await inTree(tree, async () => {
     const outside = others ? [] : await outsideOf(tree, allowed);
     if (outside.length > 0) await putBack(tree, outside);
     const mark = work === undefined ? "" : `${WORK_MARK}${work}`;
@@ -337,11 +282,12 @@ async function changedPaths(tree: string, paths: readonly string[]): Promise<str
   return paths.filter((part) => changed.some((path) => isBelow(part, path)));
 }
 
-async function commitAll(
+export async function commitAll(
   tree: string,
   allowed: readonly string[],
   message: string,
 ): Promise<Pick<Changes, "commit" | "files">> {
+  await absorbRepositories(tree);
   const paths = await changedPaths(tree, allowed);
   if (paths.length === 0) return { commit: null, files: [] };
   await git(tree, ["add", "-A", "--", ...paths]);
@@ -351,9 +297,23 @@ async function commitAll(
   return { commit, files: await filesOf(tree, commit) };
 }
 
+const NESTED_MOST = 20;
+
+/** A repository that an agent made inside the worktree would be committed as a link to nothing: its files are what counts. */
+async function absorbRepositories(tree: string): Promise<void> {
+  const isRepository = (path: string) => path.endsWith("/") && existsSync(join(tree, path, ".git"));
+  // One may hold another, which shows when the outer one is no repository any more.
+  for (let depth = 0; depth < NESTED_MOST; depth++) {
+    const found = (await changedIn(tree, [])).filter(isRepository);
+    if (found.length === 0) return;
+    for (const path of found) await rm(join(tree, path, ".git"), { recursive: true, force: true });
+  }
+}
+
 const LETTERS = { A: "added", D: "deleted" } as const;
 
-async function filesOf(tree: string, commit: string): Promise<Changes["files"]> {
+/** What a commit changed. */
+export async function filesOf(tree: string, commit: string): Promise<Changes["files"]> {
   const parts = (
     await git(tree, ["diff-tree", "-r", "-z", "--no-renames", "--no-commit-id", "--name-status", commit])
   ).split("\0");
@@ -361,6 +321,12 @@ async function filesOf(tree: string, commit: string): Promise<Changes["files"]> 
   for (let at = 0; at + 1 < parts.length; at += 2)
     files.push({ path: parts[at + 1]!, change: LETTERS[parts[at] as keyof typeof LETTERS] ?? "changed" });
   return files;
+}
+
+/** The changes of one commit as a file that `git apply` takes, whatever its bytes are. */
+export async function writePatch(tree: string, commit: string, file: string): Promise<void> {
+  const form = ["--binary", "--no-renames", "--no-color", "--no-ext-diff", "--no-textconv"];
+  await git(tree, ["diff", ...form, `--output=${file}`, `${commit}~1`, commit]);
 }
 
 /** The changes of one commit, or since another, as a patch. */

@@ -7,18 +7,19 @@ import { randomUUID } from "node:crypto";
 import { readFile, rename, rm, writeFile } from "node:fs/promises";
 import { setTimeout as pause } from "node:timers/promises";
 
-const LOCK_TRIES = 600;
+const LOCK_SECONDS = 30;
 const LOCK_PAUSE_MS = 50;
 
-/** Runs `work` while nobody else holds the lock. @throws Error after 30 s */
-export async function withLock<T>(lock: string, work: () => Promise<T>): Promise<T> {
+/** Runs `work` while nobody else holds the lock. @throws Error when another process keeps it for longer than `waitSeconds` */
+export async function withLock<T>(lock: string, work: () => Promise<T>, waitSeconds = LOCK_SECONDS): Promise<T> {
   for (let tries = 0; ; tries++) {
     try {
       await writeFile(lock, String(process.pid), { flag: "wx" });
       break;
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
-      if (tries >= LOCK_TRIES) throw new Error(`another job has held ${lock} for 30 s`);
+      if (tries * LOCK_PAUSE_MS >= waitSeconds * 1_000)
+        throw new Error(`another job has held ${lock} for ${waitSeconds} s`);
       await takeFromDead(lock);
       await pause(LOCK_PAUSE_MS);
     }
@@ -39,7 +40,7 @@ async function takeFromDead(lock: string): Promise<void> {
   await rm(aside, { force: true });
 }
 
-function isAlive(pid: number): boolean {
+export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
     return true;

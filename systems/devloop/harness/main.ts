@@ -13,14 +13,16 @@
 import { renameSync, writeFileSync } from "node:fs";
 import type { Json } from "tenuto";
 import { EXIT_DONE, EXIT_FAILED, EXIT_RETRYABLE } from "../domain/ends.ts";
-import { ensureWorktree, NoRepositoryError } from "./git.ts";
+import { leavePlace, placeOf } from "./place.ts";
 import { openRecord } from "./record.ts";
 import { runRole } from "./roles.ts";
 import { SecurityError } from "./sandbox.ts";
 import { setUpWith } from "./set-up.ts";
 import type { Job } from "./socket.ts";
 import { jobFromEnvironment } from "./socket.ts";
+import type { AttemptContext, Task } from "./task.ts";
 import { readContext, readTask, TaskError } from "./task.ts";
+import { ensureWorktree, enterWorktree, NoRepositoryError } from "./worktree.ts";
 
 /** Kept back for the commit and the report. */
 const RESERVE_MS = 500;
@@ -30,16 +32,37 @@ export async function main(env: NodeJS.ProcessEnv = process.env): Promise<number
   const stop = new AbortController();
   process.once("SIGTERM", () => stop.abort());
   process.once("SIGINT", () => stop.abort());
-  // Starting this program counts as well.
-  const startedAt = performance.timeOrigin;
-  const task = readTask(env);
+  const given = readTask(env);
   const context = readContext(env);
   const runId = env["TENUTO_RUN_ID"] ?? "run";
-  const jobId = env["TENUTO_JOB_ID"] ?? task.role;
-  const job = jobFromEnvironment(env);
+  const jobId = env["TENUTO_JOB_ID"] ?? given.role;
   const workspace = env["TENUTO_WORKSPACE"] ?? process.cwd();
   if (context.attempt > 1) say(`--- Attempt ${context.attempt} ---`);
-  await ensureWorktree(task.repository, task.worktree, runId, setUpWith(task.setupCommand, say));
+  const { worktree, shared } = given;
+  const place = placeOf({ worktree, runId, jobId, workspace, context, shared });
+  const task = { ...given, worktree: place.path };
+  const leave = await enterWorktree(task.repository, task.worktree, runId);
+  try {
+    const setUp = setUpWith(task.setupCommand, say);
+    await ensureWorktree(task.repository, task.worktree, runId, { setUp, from: place.from });
+    return await runTask({ task, context, runId, jobId, workspace, stop: stop.signal, env });
+  } finally {
+    await leave().catch((error: unknown) => say(`the worktree stays for now: ${(error as Error).message}`));
+  }
+}
+
+interface Call {
+  task: Task;
+  context: AttemptContext;
+  runId: string;
+  jobId: string;
+  workspace: string;
+  stop: AbortSignal;
+  env: NodeJS.ProcessEnv;
+}
+
+async function runTask({ task, context, runId, jobId, workspace, stop, env }: Call): Promise<number> {
+  const job = jobFromEnvironment(env);
   const failures = await countSteps(job, "devloop/failed");
   const life = await countSteps(job, "devloop/final");
   const record = openRecord(workspace);
@@ -52,19 +75,21 @@ export async function main(env: NodeJS.ProcessEnv = process.env): Promise<number
       job,
       record,
       now: Date.now,
-      deadline: startedAt + Math.max(1, task.limits.seconds * 1_000 - RESERVE_MS),
-      signal: stop.signal,
+      // Starting this program counts as well.
+      deadline: performance.timeOrigin + Math.max(1, task.limits.seconds * 1_000 - RESERVE_MS),
+      signal: stop,
       print: say,
       failures,
       life,
     });
     record.add({ event: "end", kind: end.kind, ...(end.kind === "failed" ? { error: end.error } : {}) });
     if (end.kind === "failed") {
-      if (!stop.signal.aborted) await job.step(`devloop/failed/${failures}`, async () => true);
-      complain(stop.signal.aborted ? "stopped from outside" : end.error);
+      if (!stop.aborted) await job.step(`devloop/failed/${failures}`, async () => true);
+      complain(stop.aborted ? "stopped from outside" : end.error);
       return end.retryable ? EXIT_RETRYABLE : EXIT_FAILED;
     }
     await job.artifact("actions.jsonl", "file", { path: record.path }, "application/jsonl").catch(() => {});
+    if (end.kind === "done") await leavePlace(job, runId, task.worktree);
     if (end.kind === "done" && end.final === true) await job.step(`devloop/final/${life}`, async () => true);
     writeOutput(env["TENUTO_OUTPUT"], end.output);
     return EXIT_DONE;

@@ -3,6 +3,7 @@
  *
  * Invariant: it gets no login and no token, and ends within its limit.
  */
+import { worktreeEnvironment } from "./git.ts";
 import { runProgram } from "./program.ts";
 
 /** Longest time that a set-up may take. */
@@ -17,7 +18,7 @@ export function setUpWith(command: readonly string[], print: (line: string) => v
     const result = await runProgram({
       argv: command,
       cwd: tree,
-      env: { CI: "1", NO_COLOR: "1" },
+      env: { ...worktreeEnvironment(tree), CI: "1", NO_COLOR: "1" },
       timeoutMs: SET_UP_SECONDS * 1_000,
       onLine(_, line) {
         print(line);

@@ -10,7 +10,7 @@ import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
 import { readdir, readFile, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Runner, TestResults } from "../domain/results.ts";
 import { resultsOf } from "../domain/results.ts";
 import { runProgram } from "./program.ts";
@@ -19,6 +19,8 @@ const REPORT_MAX_BYTES = 20 * 1024 * 1024;
 
 export interface TestRun {
   tree: string;
+  /** The worktree, of which `tree` may be a part. */
+  root: string;
   /** Empty: detected. */
   command: readonly string[];
   timeoutMs: number;
@@ -36,7 +38,8 @@ export async function runTests(run: TestRun): Promise<TestResults> {
     const result = await runProgram({
       argv: chosen.argv,
       cwd: run.tree,
-      env: chosen.env,
+      // A test that looks for its repository must not find one above the worktree.
+      env: { ...chosen.env, GIT_CEILING_DIRECTORIES: dirname(run.root) },
       timeoutMs: run.timeoutMs,
       signal: run.signal,
       tailChars: 16_000,

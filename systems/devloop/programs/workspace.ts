@@ -4,12 +4,16 @@
  * Invariants:
  * 1. `open` again gives the same worktree; `close` again finds nothing to do.
  * 2. Commits stay on the branch `tenuto/<run>`; a branch without any is removed.
+ * 3. In a rerun, `close` removes the worktree of the rerun, not that of the run before.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import { ensureWorktree, NoRepositoryError, removeWorktree } from "../harness/git.ts";
+import { leavePlace, placeOf } from "../harness/place.ts";
 import { setUpWith } from "../harness/set-up.ts";
+import { jobFromEnvironment } from "../harness/socket.ts";
+import { readContext } from "../harness/task.ts";
+import { closeWorktree, ensureWorktree, NoRepositoryError } from "../harness/worktree.ts";
 
 const OPEN = z.strictObject({ repository: z.string().min(1), setupCommand: z.array(z.string()).default([]) });
 const CLOSE = z.strictObject({ repository: z.string().min(1), path: z.string().min(1) });
@@ -17,13 +21,18 @@ const CLOSE = z.strictObject({ repository: z.string().min(1), path: z.string().m
 async function run(verb: string | undefined, env: NodeJS.ProcessEnv): Promise<object> {
   const input: unknown = JSON.parse(readFileSync(env["TENUTO_INPUT"]!, "utf8"));
   const runId = env["TENUTO_RUN_ID"]!;
+  const workspace = env["TENUTO_WORKSPACE"]!;
   if (verb === "open") {
     const { repository, setupCommand } = OPEN.parse(input);
     const setUp = setUpWith(setupCommand, (line) => process.stdout.write(`${line}\n`));
-    return { ...(await ensureWorktree(repository, join(env["TENUTO_WORKSPACE"]!, "tree"), runId, setUp)), repository };
+    const made = await ensureWorktree(repository, join(workspace, "tree"), runId, { setUp });
+    await leavePlace(jobFromEnvironment(env), runId, made.path);
+    return { ...made, repository };
   }
-  const { repository, path } = CLOSE.parse(input);
-  return await removeWorktree(repository, path, runId);
+  const { repository, path: worktree } = CLOSE.parse(input);
+  const jobId = env["TENUTO_JOB_ID"]!;
+  const { path } = placeOf({ worktree, runId, jobId, workspace, context: readContext(env), shared: false });
+  return await closeWorktree(repository, path, runId);
 }
 
 try {

@@ -16,7 +16,8 @@ import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { openTenuto } from "tenuto";
-import { git, removeWorktree } from "../harness/git.ts";
+import { git } from "../harness/git.ts";
+import { removeWorktree } from "../harness/worktree.ts";
 
 export interface FoundWorktree {
   repository: string;

@@ -203,10 +203,22 @@ describe("outputs of roles", () => {
     ["an order that forgets a task", { tasks: [task, { ...task, id: "b" }], execution_order: ["a"] }],
     ["an order that names one twice", { tasks: [task, { ...task, id: "b" }], execution_order: ["a", "a"] }],
     ["no tasks", { tasks: [] }],
-    ["an unknown field", { tasks: [task], goal: "x" }],
     ["no document at all", "I made a plan."],
   ])("refuses a plan with %s", (_, plan) => {
     expect(parseOutput("planner", plan).ok).toBe(false);
+  });
+
+  test("what an agent says beyond what it was asked for is left out, and does not make its answer unusable", () => {
+    expect(parseOutput("planner", { tasks: [{ ...task, notes: "x" }], goal: "x" })).toEqual({
+      ok: true,
+      value: { tasks: [{ ...task, files_involved: [], acceptance_criteria: [] }] },
+    });
+    const scenario = { name: "adds", kind: "unit" };
+    expect(parseOutput("tester", { test_scenarios: [scenario], gaps: [], coverage: 1 })).toEqual({
+      ok: true,
+      value: { test_scenarios: [{ name: "adds", description: "" }], gaps: [] },
+    });
+    expect(parseOutput("verifier", { verification_result: "pass", confidence: 0.9 })).toMatchObject({ ok: true });
   });
 
   test("a verifier's words are the three of the wire", () => {

@@ -1,5 +1,6 @@
 /** Real Git: one worktree per run, commits per job, what may not be touched, and what a killed attempt leaves. */
 import { execFileSync } from "node:child_process";
+import { existsSync } from "node:fs";
 import { chmod, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,12 +10,13 @@ import {
   beginAtTip,
   cleanStart,
   commitChanges,
-  ensureWorktree,
+  discardChanges,
   GitError,
   git,
-  removeWorktree,
   takeOver,
+  writePatch,
 } from "../harness/git.ts";
+import { ensureWorktree, removeWorktree } from "../harness/worktree.ts";
 
 let folder: string;
 let repository: string;
@@ -187,6 +189,107 @@ test("removing keeps the branch with its commits, takes one without, and keeps w
   expect(await git(repository, ["show", "tenuto/run-2:late.txt"])).toBe("late");
   expect(await removeWorktree(repository, tree, "run-2")).toEqual({ branch: "tenuto/run-2" });
   expect(await git(repository, ["worktree", "list", "--porcelain"])).not.toContain("work/tree");
+});
+
+const user = () =>
+  Promise.all([
+    git(repository, ["status", "--porcelain"]),
+    git(repository, ["rev-parse", "HEAD"]),
+    git(repository, ["stash", "list"]),
+    readFile(join(repository, ".git", "HEAD"), "utf8"),
+    readFile(join(repository, ".git", "config"), "utf8"),
+  ]);
+const inTree = (script: string) => execFileSync("sh", ["-c", script], { cwd: tree, stdio: "ignore" });
+
+test.each([
+  ["removed", "rm .git"],
+  ["made anew", "rm .git && git init -q . && git -c user.name=a -c user.email=a@b commit -q --allow-empty -m mine"],
+  ["pointed at the user's repository", `echo "gitdir: ../../.git" > .git`],
+])("a worktree inside the user's repository whose .git was %s: that repository stays as it is", async (_, script) => {
+  tree = join(repository, "home", "work", "tree");
+  await writeFile(join(repository, "mine.txt"), "not committed, not added");
+  await writeFile(join(repository, "README.md"), "changed by the user");
+  await writeFile(join(repository, ".git", "info", "exclude"), "home/\n");
+  await ensureWorktree(repository, tree, "run-1");
+  const before = await user();
+  await writeFile(join(tree, "new.txt"), "new");
+  inTree(script);
+  await takeOver(tree, "tenuto/run-1");
+  expect((await commitChanges(tree, ["."], "dev: dev")).files).toEqual([{ path: "new.txt", change: "added" }]);
+  await writeFile(join(tree, "half.txt"), "half");
+  inTree(script);
+  expect(await beginAtTip(tree, "tenuto/run-1", "run-1/dev/2")).toBe(true);
+  inTree(script);
+  await discardChanges(tree);
+  inTree(script);
+  expect(await removeWorktree(repository, tree, "run-1")).toEqual({ branch: "tenuto/run-1" });
+  expect(await user()).toEqual(before);
+  expect(await git(repository, ["log", "--format=%s", "main..tenuto/run-1"])).toBe("dev: dev");
+});
+
+test("repositories that an agent makes inside the worktree are ordinary files, and go with the rest", async () => {
+  await ensureWorktree(repository, tree, "run-1");
+  const make = `mkdir -p app/deep empty && git init -q app && git init -q app/deep && git init -q empty
+echo a > app/a.txt; echo b > app/deep/b.txt; echo c > empty/c.txt
+git -C app/deep add -A && git -C app/deep -c user.name=a -c user.email=a@b commit -q -m deep`;
+  inTree(make);
+  expect((await commitChanges(tree, ["."], "dev: dev")).files.map((file) => file.path)).toEqual([
+    "app/a.txt",
+    "app/deep/b.txt",
+    "empty/c.txt",
+  ]);
+  inTree(`${make.replaceAll("app", "other").replaceAll("empty", "void")}`);
+  expect(await beginAtTip(tree, "tenuto/run-1", "run-1/dev/2")).toBe(true);
+  expect([await git(tree, ["status", "--porcelain"]), existsSync(join(tree, "other"))]).toEqual(["", false]);
+  expect(await git(repository, ["show", "refs/tenuto/left-over/run-1/dev/2:other/deep/b.txt"])).toBe("b");
+});
+
+test("names and contents of any kind: spaces, new lines, quotes, other letters, a leading dash, bytes that are no text", async () => {
+  const names = [
+    "a b.txt",
+    "two\nlines.txt",
+    "quo\"te's.txt",
+    "Ünïcödé-日本語.txt",
+    "-rf",
+    "tab\t.txt",
+    ":(top)x",
+    "[a-z].txt",
+  ];
+  await ensureWorktree(repository, tree, "run-1");
+  const bytes = Buffer.from(Array.from({ length: 1_024 }, (_, at) => (at * 7) % 256));
+  for (const name of names) await writeFile(join(tree, name), bytes);
+  await writeFile(join(tree, "src", "outside\n.txt"), "put back");
+  const changes = await commitChanges(tree, names, "dev: dev");
+  expect(changes.files.map((file) => file.path).sort()).toEqual([...names].sort());
+  expect(changes.outside).toEqual(["src/outside\n.txt"]);
+  for (const name of names) await writeFile(join(tree, name), "changed");
+  await writePatch(tree, changes.commit!, join(folder, "changes.patch"));
+  expect(await beginAtTip(tree, "tenuto/run-1", "run-1/dev/2")).toBe(true);
+  expect((await readFile(join(tree, names[1]!))).equals(bytes)).toBe(true);
+  execFileSync("git", ["apply", join(folder, "changes.patch")], { cwd: repository });
+  expect((await readFile(join(repository, names[3]!))).equals(bytes)).toBe(true);
+});
+
+test("a repository with a submodule, a detached HEAD, changes of its user, and two runs at once", async () => {
+  const part = await makeRepository(join(folder, "part"));
+  execFileSync("git", ["-c", "protocol.file.allow=always", "submodule", "--quiet", "add", part, "part"], {
+    cwd: repository,
+  });
+  await git(repository, ["commit", "--quiet", "-m", "Part"]);
+  await git(repository, ["checkout", "--quiet", "--detach"]);
+  await writeFile(join(repository, "src", "slug.ts"), "changed by the user");
+  const before = await user();
+  const trees = ["run-1", "run-2"].map((run) => join(folder, run, "tree"));
+  await Promise.all(trees.map((path, at) => ensureWorktree(repository, path, `run-${at + 1}`)));
+  for (const path of trees)
+    execFileSync("git", ["-c", "protocol.file.allow=always", "submodule", "--quiet", "update", "--init"], {
+      cwd: path,
+    });
+  await Promise.all(trees.map((path) => writeFile(join(path, "new.txt"), path)));
+  const made = await Promise.all(trees.map((path) => commitChanges(path, ["."], "dev: dev")));
+  expect(made.map((changes) => changes.files)).toEqual([0, 1].map(() => [{ path: "new.txt", change: "added" }]));
+  await Promise.all(trees.map((path, at) => removeWorktree(repository, path, `run-${at + 1}`)));
+  expect([await user(), trees.map(existsSync)]).toEqual([before, [false, false]]);
 });
 
 test("a lock of a dead process is taken over", async () => {

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { parseOutput } from "../domain/outputs.ts";
 import { devloopParams, devloopPipelines } from "../pipeline.ts";
 import { openBench, SCRIPTED, tenuto } from "./bench.ts";
 
@@ -39,6 +40,14 @@ test("every template and param that is shown exists, and all are shown", () => {
   for (const name of Object.keys(devloopParams.shape)) expect(readme).toContain(`| \`${name}\` |`);
   const given = lines.flatMap((line) => [...line.matchAll(/-p (\w+)=/g)].map(([, name]) => name!));
   expect(Object.keys(devloopParams.shape)).toEqual(expect.arrayContaining(given));
+});
+
+test("answers of the shape that is shown are taken, and the import that is shown gives the templates", async () => {
+  const answers = /^```json\n([\s\S]*?)^```$/m.exec(readme)![1]!.trim().split("\n");
+  const roles = ["planner", "tester", "verifier"] as const;
+  expect(roles.map((role, at) => parseOutput(role, answers[at]).ok)).toEqual([true, true, true]);
+  const [, place] = /^import \{ devloopPipelines \} from "(.+)";$/m.exec(readme)!;
+  expect((await import(place!)).devloopPipelines).toBe(devloopPipelines);
 });
 
 describe("the demonstration", () => {

@@ -23,7 +23,7 @@ async function files(all: Record<string, string>): Promise<void> {
 }
 
 const run = (command: string[] = [], timeoutMs = 30_000) =>
-  runTests({ tree, command, timeoutMs, signal: new AbortController().signal });
+  runTests({ tree, root: tree, command, timeoutMs, signal: new AbortController().signal });
 
 const NODE = (body: string) => `import assert from "node:assert/strict";\nimport { test } from "node:test";\n${body}\n`;
 const VITEST = (body: string) => `import { describe, expect, test } from "vitest";\n${body}\n`;

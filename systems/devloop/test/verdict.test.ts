@@ -51,6 +51,16 @@ describe("verdicts", () => {
     expect(verdictOf({ tests, judge: said })).toEqual(expected);
   });
 
+  test("a judge that was asked and gave nothing usable is a warning; it never mends what the tests say", () => {
+    const judgeProblem = "no JSON";
+    expect(verdictOf({ tests: results("passed"), judge: null, judgeProblem })).toEqual([
+      "PASSED_WITH_WARNINGS",
+      "tests",
+    ]);
+    expect(verdictOf({ tests: results("failed", ["t"]), judge: null, judgeProblem })).toEqual(["FAILED", "tests"]);
+    expect(verdictOf({ tests: null, judge: null, judgeProblem })).toEqual(["FAILED", "nobody"]);
+  });
+
   test("a pass beside failing tests is a finding", () => {
     const decision = decide({ tests: results("failed", ["t"]), judge: judge("pass") });
     expect(decision).toMatchObject({
