@@ -19,6 +19,7 @@ import { watchStandstill } from "./known-agents.ts";
 import type { Cli } from "./main.ts";
 import { Progress } from "./progress.ts";
 import { RunView } from "./run-view.ts";
+import { endWithStray, type Stray, watchStrays } from "./strays.ts";
 
 export interface AttendOptions {
   drain?: string;
@@ -56,6 +57,7 @@ export async function attend(
   const views = runs.map((run) => new RunView(tenuto, run));
   for (const view of views) await view.begin();
   const progress = new Progress(cli.io, cli.out, tenuto, views);
+  const strays = options.work ? watchStrays(cli, tenuto) : null;
   const standstill = watchStandstill(tenuto, options.work ? runs : []);
   const approvals = options.wait === true || !options.work ? null : watchApprovals(tenuto, runs);
   let timer: NodeJS.Timeout | undefined;
@@ -68,6 +70,7 @@ export async function attend(
       Promise.all(runs.map((run) => tenuto.client.wait(run.seq))),
       interrupts.first,
       standstill.found,
+      ...(strays === null ? [] : [strays.found.then((stray) => ({ stray }))]),
       ...(approvals === null ? [] : [approvals.found.then((rows) => ({ rows }))]),
       ...(timeoutMs === null
         ? []
@@ -83,6 +86,8 @@ export async function attend(
       tellFailure(cli.out, outcome, cli.io.env);
       return { kind: "stopped", code: EXIT.runFailed };
     }
+    if (typeof outcome === "object" && "stray" in outcome)
+      return { kind: "stopped", code: await endOf(cli, tenuto, runs, outcome.stray) };
     if (typeof outcome === "object" && "rows" in outcome)
       return { kind: "stopped", code: tellAwaiting(cli, outcome.rows, runs.length === 1 ? runs[0]!.id : null) };
     return {
@@ -92,10 +97,33 @@ export async function attend(
   } finally {
     clearTimeout(timer);
     standstill.stop();
+    strays?.stop();
     approvals?.stop();
     await progress.stop();
     interrupts.stop();
   }
+}
+
+/** An error that nobody awaits ends the engine; the runs are kept. */
+async function endOf(cli: Cli, tenuto: Tenuto, runs: readonly RunRecord[], stray: Stray): Promise<number> {
+  const ended = endings(tenuto);
+  const code = await endWithStray(cli, tenuto, stray);
+  for (const run of runs)
+    cli.out.tell(
+      ended.has(run.seq)
+        ? `Run ${run.id} has ended: tenuto runs show ${run.id}`
+        : `Run ${run.id} is kept. Go on with: tenuto resume ${run.id}`,
+    );
+  return code;
+}
+
+/** Runs that end from now on. */
+function endings(tenuto: Tenuto): Set<RunSeq> {
+  const ended = new Set<RunSeq>();
+  tenuto.engine.parts.ledger.onCommit((hints) => {
+    for (const run of hints.endedRuns) ended.add(run.seq);
+  });
+  return ended;
 }
 
 interface Stop {
@@ -108,11 +136,8 @@ interface Stop {
 async function stop(cli: Cli, tenuto: Tenuto, runs: readonly RunRecord[], how: Stop): Promise<number> {
   const { out } = cli;
   const code = EXIT[how.signal];
-  const ended = new Set<RunSeq>();
+  const ended = endings(tenuto);
   const { ledger } = tenuto.engine.parts;
-  ledger.onCommit((hints) => {
-    for (const run of hints.endedRuns) ended.add(run.seq);
-  });
   for (const run of runs) if ((await ledger.run(run.seq))?.endedAt != null) ended.add(run.seq);
   if (how.work) await stopWorking(cli, tenuto, how);
   const open = runs.filter((run) => !ended.has(run.seq));

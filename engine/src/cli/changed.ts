@@ -1,7 +1,8 @@
 /**
- * Says that a run goes on with the definition that it began with although its file has another by now, and how to take that.
+ * What a run that goes on does not do: take a definition that has changed since it began, or run again what has completed; and
+ * how to have that.
  *
- * Only what is declared counts: changed code of functions is taken as it is.
+ * Only what is declared counts as a change: code of functions is taken as it is.
  */
 import { versionOf } from "../authoring/define.ts";
 import type { PipelineDocument } from "../core/document.ts";
@@ -43,4 +44,27 @@ async function firstUndone(tenuto: Tenuto, run: RunRecord, document: PipelineDoc
   const there = new Set(document.stages.flatMap((stage) => stage.jobs.map((job) => job.id)));
   const jobs = await tenuto.engine.parts.ledger.jobs(run.seq, { limit: JOBS_LOOKED_AT });
   return jobs.find((job) => job.parent === null && job.state !== "completed" && there.has(job.id))?.id ?? null;
+}
+
+const MOST_NAMED = 5;
+
+/** Jobs that ran on what is retried now, and stay as they are. To be asked before the run is reopened. */
+export async function ranOnFailure(tenuto: Tenuto, run: RunRecord): Promise<string[]> {
+  const { ledger } = tenuto.engine.parts;
+  const states = new Map((await ledger.jobs(run.seq, { limit: JOBS_LOOKED_AT })).map((job) => [job.id, job.state]));
+  const { plan } = await tenuto.engine.definitions.load(run.version);
+  return plan.specs
+    .filter((spec) => states.get(spec.id) === "completed")
+    .filter((spec) => spec.needs?.some(({ job, on }) => on !== "success" && states.get(job) !== "completed"))
+    .map((spec) => spec.id);
+}
+
+export function tellStaying(cli: Cli, run: RunRecord, jobs: readonly string[]): void {
+  if (jobs.length === 0) return;
+  const named = jobs.slice(0, MOST_NAMED).join(", ");
+  const rest = jobs.length > MOST_NAMED ? ` and ${jobs.length - MOST_NAMED} more` : "";
+  cli.out.tell(
+    `${cli.out.paintTalk("yellow", "warning:")} ${named}${rest} ran on how the run went before and completed: what completed is not run again`,
+    `${cli.out.paintTalk("cyan", "hint:")}    When the run has ended, anew: tenuto runs rerun ${run.id} --from ${jobs[0]}`,
+  );
 }

@@ -14,6 +14,8 @@ export const EXIT = {
   timeout: 6,
   cancelled: 7,
   awaitingApproval: 8,
+  /** Code of a pipeline threw where nobody awaits it. */
+  uncaught: 9,
   SIGINT: 130,
   SIGTERM: 143,
 } as const;

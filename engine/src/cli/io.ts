@@ -24,12 +24,14 @@ export interface CliIo {
   cwd: string;
   /** Calls back for each signal until the returned function is called; meanwhile the process does not die of them. */
   onSignal(listener: (signal: StopSignal) => void): () => void;
+  /** Calls back for errors that nobody awaits, in the context that they come from; meanwhile the process does not die of them. */
+  onStray(listener: (error: unknown) => void): () => void;
   onResize(listener: () => void): () => void;
   /** Ends the process now, without waiting for anything. */
   exit(code: number): void;
 }
 
-/** The real process. */
+/** The real process. A terminal of no size (a pseudo-terminal that nobody told its size) counts as one of 80 columns. */
 export function processIo(): CliIo {
   return {
     stdout: processStream(process.stdout),
@@ -41,6 +43,13 @@ export function processIo(): CliIo {
       for (const signal of signals) process.on(signal, listener);
       return () => {
         for (const signal of signals) process.off(signal, listener);
+      };
+    },
+    onStray: (listener) => {
+      const events = ["uncaughtException", "unhandledRejection"] as const;
+      for (const event of events) process.on(event, listener);
+      return () => {
+        for (const event of events) process.off(event, listener);
       };
     },
     onResize: (listener) => {
@@ -62,10 +71,10 @@ function processStream(stream: NodeJS.WriteStream): CliStream {
       return stream.isTTY === true;
     },
     get columns() {
-      return stream.columns ?? 80;
+      return stream.columns || 80;
     },
     get rows() {
-      return stream.rows ?? 24;
+      return stream.rows || 24;
     },
     get gone() {
       return gone;

@@ -157,3 +157,37 @@ describe.runIf(process.platform === "linux")("Ctrl-C in a real process (R-24)", 
     expect(await ended).toBe(143);
   });
 });
+
+describe("an error of a pipeline's code that nobody awaits", () => {
+  it.each([
+    ["timer", "TypeError: from a timer"],
+    ["rejection", "RangeError: nobody awaits me"],
+  ])("of a %s fails its job, ends the engine with 9 and leaves the run resumable", async (how, what) => {
+    const { ended, err } = start("run", `${PIPELINES}#strays`, "-p", `how=${how}`);
+    expect(await ended).toBe(9);
+    expect(err()).toContain(`error: job strays of run strays-1 threw outside of what it awaits: ${what}`);
+    expect(err()).toContain("code:  uncaught");
+    expect(err()).toContain("Run strays-1 is kept. Go on with: tenuto resume strays-1");
+    const { json } = await line.call("runs", "show", "strays-1", "--json");
+    expect(json.jobs).toMatchObject([
+      { id: "strays", state: "failed", crashes: 0, error: { message: expect.stringContaining(what.split(": ")[1]!) } },
+      { id: "waits", state: "ready", crashes: 0, failures: 0 },
+      { id: "never" },
+    ]);
+  });
+
+  it("of a job that has ended leaves that job as it is", async () => {
+    const { ended, err } = start("run", `${PIPELINES}#strays`, "-p", "how=late");
+    expect(await ended).toBe(9);
+    expect(err()).toContain("job strays of run strays-1 threw after it had ended: Error: too late");
+    const { json } = await line.call("runs", "show", "strays-1", "--json");
+    expect(json.jobs).toMatchObject([{ state: "completed" }, { state: "ready" }, { id: "never" }]);
+  });
+
+  it("ends a worker as well", async () => {
+    await line.call("run", `${PIPELINES}#strays`, "-p", "how=timer", "--detach");
+    const { ended, err } = start("worker");
+    expect(await ended).toBe(9);
+    expect(err()).toContain("threw outside of what it awaits");
+  });
+});

@@ -32,7 +32,8 @@ Examples:
   tenuto resume                              go on with all that was interrupted
 
 Exit codes: 0 ok, 1 run failed, 2 usage, 3 not found, 4 ledger or disk, 5 conflict,
-            6 timeout, 7 cancelled, 8 waits for a person's approval, 130 Ctrl-C, 143 terminated`;
+            6 timeout, 7 cancelled, 8 waits for a person's approval,
+            9 a pipeline's code threw where nobody awaits it, 130 Ctrl-C, 143 terminated`;
 
 /** The parser with every command. `runner` is called once, with what the command line asked for. */
 export function buildProgram(io: CliIo, runner: Runner): Command {

@@ -54,6 +54,29 @@ describe("a file that has changed since the run began", () => {
   });
 });
 
+describe("retry", () => {
+  it("names what ran on the failure and is not run again; rerun makes it anew", async () => {
+    write(
+      "report.yaml",
+      `name: report
+jobs:
+  - { id: work, shell: "test -e ${line.folder}/open", retry: { maxRetries: 0 } }
+  - { id: report, needs: [{ job: work, on: always }], command: [echo, "it is {{ jobs.work.state }}"] }
+  - { id: next, needs: [work], command: [echo, x] }
+`,
+    );
+    expect((await line.call("run", "report.yaml")).code).toBe(1);
+    write("open", "");
+    const again = await line.call("runs", "retry", "report-1");
+    expect(again.code).toBe(0);
+    expect(again.err).toContain("warning: report ran on how the run went before and completed");
+    expect(again.err).toContain("tenuto runs rerun report-1 --from report");
+    expect((await line.call("logs", "report-1", "report", "--raw")).out).toBe("it is failed\n");
+    expect((await line.call("runs", "rerun", "report-1", "--from", "report")).code).toBe(0);
+    expect((await line.call("logs", "report-2", "report", "--raw")).out).toBe("it is completed\n");
+  });
+});
+
 describe("a file that can't be loaded", () => {
   beforeEach(() => {
     write("tenuto.config.mjs", 'export default { pipelines: ["pipelines"] };');

@@ -72,6 +72,7 @@ export const ERROR_CODES = {
   model_failed: 1,
   stuck: 1,
   stopped: 130,
+  uncaught: 9,
   internal: 1,
 } as const;
 

@@ -33,6 +33,13 @@ export interface Files {
   resolve(folder: string, path: string): string;
 }
 
+/** Whose code runs. */
+export interface Origin {
+  run: string;
+  job: string;
+  item: number | null;
+}
+
 export interface Parts {
   ledger: Ledger;
   store: ArtifactStore;
@@ -46,6 +53,8 @@ export interface Parts {
   probe: ProcessProbe;
   clock: Clock;
   entropy: Entropy;
+  /** Calls functions such that what they throw outside of what they await is known to be theirs, and fails them. */
+  strays?: { run<T>(origin: Origin, work: () => T | Promise<T>): T | Promise<T> };
   /** What the ids of this process's boots, and the markers of its processes, begin with. */
   bootPrefix: string;
   /** SHA-256 in lower-case hex. */

@@ -98,7 +98,11 @@ async function callFunction(
   input: Json,
 ): Promise<ExecutionOutcome> {
   const context = new AttemptContext(scope, host.operations);
-  const output = await raceAbort(scope, agent.run(input, context));
+  const { run, job, item } = scope.facts;
+  const work = () => agent.run(input, context);
+  const { strays } = host.parts;
+  const running = strays === undefined ? work() : strays.run({ run: run.id, job: job.id, item }, work);
+  const output = await raceAbort(scope, running);
   return { kind: "completed", output: output as Json };
 }
 

@@ -4,7 +4,7 @@ import { isRunEnd } from "../../core/model.ts";
 import type { RunRecord } from "../../ports/ledger.ts";
 import type { RetryRequest } from "../../runtime/retry.ts";
 import { type AttendOptions, attend, exitCodeOfRuns } from "../attend.ts";
-import { tellChanged } from "../changed.ts";
+import { ranOnFailure, tellChanged, tellStaying } from "../changed.ts";
 import { runDocument } from "../documents.ts";
 import { EXIT, exitCodeOf, tellFailure } from "../failure.ts";
 import { counted, parseCount } from "../figures.ts";
@@ -61,7 +61,9 @@ export async function retry(cli: Cli, id: string, options: RetryOptions): Promis
     const { client } = place.tenuto;
     const run = await client.run(id);
     await addSources(place, [run]);
+    const staying = await ranOnFailure(place.tenuto, run);
     const jobs = await reopen(place, run, request);
+    tellStaying(cli, run, staying);
     cli.out.say(`Run ${run.id} is open again: ${counted(jobs, "job")} to do.`);
     if (options.detach === true) {
       await tellChanged(cli, place.tenuto, run);

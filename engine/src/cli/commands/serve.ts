@@ -10,13 +10,14 @@ import { resolve } from "node:path";
 import { TenutoError } from "../../core/errors.ts";
 import { secretsOf, startServer } from "../../http/index.ts";
 import { stopWorking } from "../attend.ts";
-import { EXIT } from "../failure.ts";
+import { EXIT, usage } from "../failure.ts";
 import { counted, parseCount, parseDuration } from "../figures.ts";
 import { Interrupts } from "../interrupt.ts";
 import type { Cli } from "../main.ts";
 import { addSources, openForWork, openRuns, type WorkingPlace } from "../open-runs.ts";
 import { shownDatabase } from "../project.ts";
 import { featuresOf, pagesFolder, rememberAddress, secureHome, serverKey, Webhooks } from "../serving.ts";
+import { endWithStray, watchStrays } from "../strays.ts";
 import { TENUTO_VERSION } from "../version.ts";
 
 export interface ServeOptions {
@@ -37,6 +38,7 @@ export interface ServeOptions {
 export async function serve(cli: Cli, options: ServeOptions): Promise<number> {
   const drainMs = options.drain === undefined ? 30_000 : parseDuration(options.drain, "--drain");
   const port = options.port === undefined ? 4_600 : parseCount(options.port, "--port", 0);
+  if (port > 65_535) throw usage(`--port ${port} is no port`, "Ports go up to 65535; 0 takes any that is free.");
   const place = await openForWork(
     cli,
     {
@@ -46,10 +48,12 @@ export async function serve(cli: Cli, options: ServeOptions): Promise<number> {
     false,
   );
   const interrupts = new Interrupts(cli.io);
+  const strays = watchStrays(cli, place.tenuto);
   try {
-    return await serveUntilStopped(cli, place, interrupts, { ...options, port, drainMs });
+    return await serveUntilStopped(cli, place, { interrupts, strays }, { ...options, port, drainMs });
   } finally {
     interrupts.stop();
+    strays.stop();
     await place.tenuto.close();
   }
 }
@@ -59,7 +63,7 @@ type Settled = Omit<ServeOptions, "port"> & { port: number; drainMs: number };
 async function serveUntilStopped(
   cli: Cli,
   place: WorkingPlace,
-  interrupts: Interrupts,
+  { interrupts, strays }: { interrupts: Interrupts; strays: ReturnType<typeof watchStrays> },
   options: Settled,
 ): Promise<number> {
   const { out } = cli;
@@ -94,10 +98,11 @@ async function serveUntilStopped(
     out.say(
       `${options.work === false ? "Serving" : "Working on and serving"} ${shownDatabase(cli, project.database)} with ${counted(definitions.list().length, "pipeline")} and ${counted(definitions.agentNames().length, "agent")}; ${counted(open.length, "run")} open. Ctrl-C stops.`,
     );
-    const signal = await interrupts.first;
+    const signal = await Promise.race([interrupts.first, strays.found]);
     forget();
     await server.close();
     await webhooks.stop();
+    if (typeof signal === "object") return await endWithStray(cli, tenuto, signal);
     if (options.work !== false) await stopWorking(cli, tenuto, { drainMs: options.drainMs, interrupts });
     return EXIT[signal];
   } finally {

@@ -6,6 +6,7 @@ import { Interrupts } from "../interrupt.ts";
 import type { Cli } from "../main.ts";
 import { addSources, openForWork, openRuns } from "../open-runs.ts";
 import { shownDatabase } from "../project.ts";
+import { endWithStray, watchStrays } from "../strays.ts";
 
 export interface WorkerOptions {
   pipeline?: string[];
@@ -28,6 +29,7 @@ export async function worker(cli: Cli, options: WorkerOptions): Promise<number> 
   );
   const { tenuto, project } = place;
   const interrupts = new Interrupts(cli.io);
+  const strays = watchStrays(cli, tenuto);
   try {
     const open = await openRuns(tenuto);
     await addSources(place, open);
@@ -41,12 +43,14 @@ export async function worker(cli: Cli, options: WorkerOptions): Promise<number> 
     const off = parts.ledger.onCommit((hints) => {
       for (const run of hints.endedRuns) out.say(`Run ${run.id} ${run.state}`);
     });
-    const signal = await interrupts.first;
+    const signal = await Promise.race([interrupts.first, strays.found]);
     off();
+    if (typeof signal === "object") return await endWithStray(cli, tenuto, signal);
     await stopWorking(cli, tenuto, { drainMs, interrupts });
     return EXIT[signal];
   } finally {
     interrupts.stop();
+    strays.stop();
     await tenuto.close();
   }
 }
