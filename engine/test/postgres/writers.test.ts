@@ -62,6 +62,8 @@ class Hand {
   }
 
   async begin(): Promise<void> {
+    // A boot is named after its time.
+    this.world.clock.advance(1);
     this.boot = await this.world.boot();
   }
 
@@ -174,7 +176,9 @@ describe.skipIf(server === null)(`PostgreSQL: ${LEDGERS} writers at once`, () =>
     const clock = new FakeClock();
     const [first, second] = await Promise.all([1, 2].map(() => openPostgresLedger({ url: test.url, clock })));
     const [one, other] = [new World(first as PostgresLedger, clock), new World(second as PostgresLedger, clock)];
-    const boots = [await one.boot(), await other.boot()] as const;
+    const firstBoot = await one.boot();
+    clock.advance(1);
+    const boots = [firstBoot, await other.boot()] as const;
     const run = await one.start("a");
     const held = await one.claimJob(boots[0], run.seq, "a");
     const step = (key: string) => ({
@@ -220,7 +224,11 @@ describe.skipIf(server === null)(`PostgreSQL: ${LEDGERS} writers at once`, () =>
     const worlds = ledgers.map((ledger) => new World(ledger, clock));
     const concurrency = { key: "test/k", onConflict: "queue" as const };
     await Promise.all(worlds.flatMap((world) => [1, 2, 3].map(() => world.start("a", { concurrency }))));
-    const boots = await Promise.all(worlds.map((world) => world.boot()));
+    const boots: number[] = [];
+    for (const world of worlds) {
+      clock.advance(1);
+      boots.push(await world.boot());
+    }
     for (let left = 9; left > 0; left--) {
       expect((await dump()).runs.filter((run) => run.state === "running").length).toBe(1);
       const held = await Promise.all(worlds.map((world, n) => world.claim(boots[n] as number)));
