@@ -73,6 +73,11 @@ const SUITES: Suite[] = [
     files: "engine/test/machines/recovery.test.ts",
     figures: { CRASH_RECOVERIES: "1000", CRASH_ORPHANS: "500", CRASH_RUNNING: "50000" },
   },
+  {
+    id: "associations kills",
+    files: "systems/associations/test/kill.test.ts",
+    figures: { ASSOCIATIONS_KILLS: "20", ASSOCIATIONS_MEMBERS: "1134" },
+  },
   { id: "R-53 versions", files: `${CRASH}/versions.test.ts`, figures: {} },
 ];
 
