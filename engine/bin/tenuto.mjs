@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /**
- * Starts the command line with a Node that is new enough, from what was built or else from the source.
+ * Starts the command line with a Node that is new enough, in a checkout from the source, elsewhere from what was built.
  *
  * Plain JavaScript that old versions of Node can read: it is what tells them that they are too old. A launcher that has to
  * start another Node replaces itself where the system can do that, and otherwise passes signals on and the exit code back; what it started ends
@@ -16,10 +16,11 @@ import { getHeapSpaceStatistics, setFlagsFromString } from "node:v8";
 
 const PACKAGE = join(dirname(fileURLToPath(import.meta.url)), "..");
 const built = join(PACKAGE, "dist", "cli", "main.js");
-// A build that lies about in a checkout may be older than the source: tests of the source ask for it.
-const fromSource = !existsSync(built) || process.env.TENUTO_SOURCE === "1";
+const source = join(PACKAGE, "src", "cli", "main.ts");
+// A build that lies about in a checkout may be older than its source; what is published has no source.
+const fromSource = !existsSync(built) || (existsSync(source) && process.env.TENUTO_SOURCE !== "0");
 // Node strips types itself since 22.18; what is built needs less.
-const needed = fromSource ? [22, 18] : [22, 0];
+const needed = fromSource ? [22, 18] : [22, 12];
 const [major, minor] = process.versions.node.split(".").map(Number);
 const newEnough = major > needed[0] || (major === needed[0] && minor >= needed[1]);
 const args = process.argv.slice(2);
@@ -120,5 +121,9 @@ function startOther(node) {
     process.stderr.write(`error: ${node} can't be started: ${error.message}\n`);
     process.exit(4);
   });
-  child.on("exit", (code, signal) => process.exit(code ?? 128 + (constants.signals[signal] ?? 1)));
+  child.on("exit", (code, signal) => {
+    if (signal === "SIGKILL")
+      process.stderr.write("tenuto: the engine was killed. What is open is kept; go on with: tenuto resume\n");
+    process.exit(code ?? 128 + (constants.signals[signal] ?? 1));
+  });
 }

@@ -1,6 +1,6 @@
 /** The launcher and what only a real process shows: signals, pipes, escape bytes. */
 import { type ChildProcess, execFile, spawn } from "node:child_process";
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
@@ -83,6 +83,27 @@ describe("the launcher", () => {
       code: 4,
       stderr: expect.stringMatching(/needs Node 22.+this is 20\.11\.0.+\nhint: {2}Install Node 24/),
     });
+  });
+
+  it("takes the source where there is one, as a build beside it may be older", async () => {
+    for (const [place, word] of [
+      ["src/cli/main.ts", "source"],
+      ["dist/cli/main.js", "build"],
+    ] as const) {
+      mkdirSync(join(line.folder, place, ".."), { recursive: true });
+      writeFileSync(join(line.folder, place), `export const run = async () => (console.log("${word}"), 0);\n`);
+      writeFileSync(join(line.folder, place.replace("main", "io")), "export const processIo = () => null;\n");
+    }
+    mkdirSync(join(line.folder, "bin"));
+    writeFileSync(join(line.folder, "package.json"), '{ "type": "module" }');
+    const launcher = join(line.folder, "bin", "tenuto.mjs");
+    copyFileSync(LAUNCHER, launcher);
+    const said = async (env: NodeJS.ProcessEnv) => (await exec(process.execPath, [launcher, "x"], { env })).stdout;
+    const { TENUTO_SOURCE: _, ...env } = process.env;
+    expect(await said(env)).toBe("source\n");
+    expect(await said({ ...env, TENUTO_SOURCE: "0" })).toBe("build\n");
+    rmSync(join(line.folder, "src"), { recursive: true });
+    expect(await said(env)).toBe("build\n");
   });
 
   it("gives exit codes and signals of the command line on", async () => {
