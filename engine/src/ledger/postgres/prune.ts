@@ -3,23 +3,25 @@
  *
  * Invariants: (1) a run that is being pruned can't be reopened, from the first deletion on; (2) whatever is left when a
  * pruning process dies is taken up by the next one, since the run's own row goes last; (3) a run stays while another one that
- * comes from it may still have to read it; (4) of several processes that prune at once, one takes each run.
+ * comes from it may still have to read it; (4) of several processes that prune at once, one counts each run: the one that
+ * deletes its row.
  */
 import type { PruneResult } from "../../ports/ledger.ts";
 import { EVENTS_PER_RUN } from "../events.ts";
-import type { Database, Session } from "./connection.ts";
+import type { Database, Statement } from "./connection.ts";
 import { codeOf } from "./storage-error.ts";
 
-/** Rows that one transaction deletes, at most, of a table that may be long. */
+/** Rows that one statement deletes, at most, of a table that may be long. */
 const ROWS = 5_000;
-/** Jobs whose rows go together. */
+/** Jobs whose rows go together, and runs: most have few jobs. */
 const JOBS = 1_000;
+const RUNS = 100;
 /** So many runs in a row that began too late end the search for old ones. */
 const YOUNG_RUNS = 1_000;
 
-const JOBS_OF_RUN = `SELECT job.seq, job.kind FROM run r CROSS JOIN job
-  WHERE job.seq >= r.first_job AND job.seq < r.first_job + r.job_count - r.spawned_jobs AND r.seq = $1
-  UNION ALL SELECT seq, kind FROM job WHERE run = $1 AND parent IS NOT NULL ORDER BY 1`;
+const JOBS_OF_RUNS = `SELECT job.seq, job.kind FROM run r JOIN job
+    ON job.seq >= r.first_job AND job.seq < r.first_job + r.job_count - r.spawned_jobs WHERE r.seq = ANY ($1::bigint[])
+  UNION ALL SELECT seq, kind FROM job WHERE run = ANY ($1::bigint[]) AND parent IS NOT NULL ORDER BY 1`;
 
 /** Tables that may hold any number of rows of one job, with their keys. */
 const LONG = {
@@ -32,6 +34,7 @@ const LONG = {
 const LONG_OF_RUN = { artifact: "id", approval: "id", gate: "id", usage: "id", run_usage: "id" } as const;
 /** Some rows per job. */
 const SHORT = ["item_window", "fanout", "hold", "queue", "process", "job_spec"] as const;
+const SHORT_OF_RUN = ["propagation", "run_params", "stage"] as const;
 
 const STILL_READ = `EXISTS (SELECT 1 FROM run later WHERE later.origin = run.seq
   AND (later.ended_at IS NULL OR (later.state <> 'completed' AND later.ended_at >= $2)))`;
@@ -40,30 +43,38 @@ const KEY_SCOPES = `WITH RECURSIVE s (scope) AS (SELECT min(scope) FROM item_key
   SELECT (SELECT min(k.scope) FROM item_key k WHERE k.scope > s.scope) FROM s WHERE s.scope IS NOT NULL)
   SELECT scope FROM s WHERE scope IS NOT NULL`;
 
+interface Old {
+  seq: number;
+  id: string;
+}
+
 export async function pruneRuns(database: Database, olderThan: number, limit: number): Promise<PruneResult> {
   const result: PruneResult = { runs: 0, jobs: 0, items: 0, ids: [] };
-  for (const run of await prunable(database, olderThan, limit)) {
-    if (!(await mark(database, run.seq, olderThan))) continue;
-    const jobs = await database.read<{ seq: number; kind: string }>(JOBS_OF_RUN, [run.seq]);
-    result.items += await pruneRows(database, run.seq, jobs);
-    result.jobs += await dropRun(
+  const old = await prunable(database, olderThan, limit);
+  for (let at = 0; at < old.length; at += RUNS) {
+    const runs = await mark(database, old.slice(at, at + RUNS), olderThan);
+    const seqs = runs.map((run) => run.seq);
+    const jobs = await database.read<{ seq: number; kind: string }>(JOBS_OF_RUNS, [seqs]);
+    result.items += await pruneRows(database, seqs, jobs);
+    const dropped = await dropRuns(
       database,
-      run.seq,
+      seqs,
       jobs.map((job) => job.seq),
     );
-    result.runs += 1;
-    result.ids.push(run.id);
+    result.jobs += dropped.jobs;
+    result.runs += dropped.ids.length;
+    result.ids.push(...dropped.ids);
   }
   await pruneLeftovers(database, olderThan);
   return result;
 }
 
 /** Runs are numbered in the order of their creation, and end after it: what is young ends the search, unless a clock was wrong. */
-async function prunable(database: Database, olderThan: number, limit: number): Promise<{ seq: number; id: string }[]> {
-  const found: { seq: number; id: string }[] = [];
+async function prunable(database: Database, olderThan: number, limit: number): Promise<Old[]> {
+  const found: Old[] = [];
   let young = 0;
   for (let after = 0; ; ) {
-    const page = await database.read<{ seq: number; id: string; created: number; ended: number | null }>(
+    const page = await database.read<Old & { created: number; ended: number | null }>(
       "SELECT seq, id, created_at AS created, ended_at AS ended FROM run WHERE seq > $1 ORDER BY seq LIMIT 1000",
       [after],
     );
@@ -78,73 +89,85 @@ async function prunable(database: Database, olderThan: number, limit: number): P
 }
 
 /**
- * From here on the run can't be reopened, as if it had consequences left; false if it has been reopened already. The lock
- * comes first, so that a run which somebody begins from this one at the same moment is seen.
+ * From here on these runs can't be reopened, as if they had consequences left; gives those that have not been reopened
+ * already. The locks come first, so that a run which somebody begins from one of them at the same moment is seen.
  */
-async function mark(database: Database, run: number, olderThan: number): Promise<boolean> {
+async function mark(database: Database, old: readonly Old[], olderThan: number): Promise<Old[]> {
+  const seqs = old.map((run) => run.seq);
   const [, marked] = await database.pipeline([
-    { sql: "SELECT seq FROM run WHERE seq = $1 FOR UPDATE", values: [run] },
+    { sql: "SELECT seq FROM run WHERE seq = ANY ($1::bigint[]) ORDER BY seq FOR UPDATE", values: [seqs] },
     {
       sql: `UPDATE run SET propagating = propagating + 1, row_version = row_version + 1
-        WHERE seq = $1 AND ended_at < $2 AND NOT ${STILL_READ} RETURNING seq`,
-      values: [run, olderThan],
+        WHERE seq = ANY ($1::bigint[]) AND ended_at < $2 AND NOT ${STILL_READ} RETURNING seq, id`,
+      values: [seqs, olderThan],
     },
   ]);
-  return marked?.length === 1;
+  return (marked as Old[]).sort((a, b) => a.seq - b.seq);
 }
 
-/** Runs a deletion of at most `ROWS` rows until there is nothing left for it. */
-async function repeat(session: Session, sql: string, values: readonly unknown[]): Promise<number> {
-  for (let total = 0; ; ) {
-    const count = await session.execute(sql, [...values, ROWS]);
-    total += count;
-    if (count < ROWS) return total;
+/** Deletes at most `ROWS` rows of each table, again until there is nothing left; gives how many of each. */
+async function repeat(database: Database, deletions: readonly Statement[]): Promise<number[]> {
+  const totals = deletions.map(() => 0);
+  let left = deletions.map((deletion, at) => ({ deletion, at }));
+  while (left.length > 0) {
+    const counts = await database.pipeline(
+      left.map(({ deletion: { sql, values = [] } }) => ({
+        sql: `WITH gone AS (${sql} RETURNING 1) SELECT count(*) AS n FROM gone`,
+        values: [...values, ROWS],
+      })),
+    );
+    const found = counts.map((rows) => (rows[0] as { n: number }).n);
+    for (const [index, { at }] of left.entries()) totals[at] = (totals[at] ?? 0) + (found[index] ?? 0);
+    left = left.filter((_, index) => found[index] === ROWS);
   }
+  return totals;
 }
+
+const some = (table: string, key: string, where: string, values: readonly unknown[]): Statement => ({
+  sql: `DELETE FROM ${table} WHERE (${key}) IN (SELECT ${key} FROM ${table} WHERE ${where} LIMIT $${values.length + 1})`,
+  values,
+});
 
 /** Everything that may be long; gives the number of items. */
 async function pruneRows(
   database: Database,
-  run: number,
+  runs: readonly number[],
   jobs: readonly { seq: number; kind: string }[],
 ): Promise<number> {
   let items = 0;
   for (let at = 0; at < jobs.length; at += JOBS) {
     const seqs = jobs.slice(at, at + JOBS).map((job) => job.seq);
-    for (const [table, key] of Object.entries(LONG)) {
-      const count = await repeat(
-        database,
-        `DELETE FROM ${table} WHERE (${key}) IN (SELECT ${key} FROM ${table} WHERE job = ANY ($1::bigint[]) LIMIT $2)`,
-        [seqs],
-      );
-      if (table === "item") items += count;
-    }
-    await repeat(
-      database,
-      "DELETE FROM dependency WHERE (source, target) IN (SELECT source, target FROM dependency WHERE source = ANY ($1::bigint[]) LIMIT $2)",
-      [seqs],
-    );
+    const [first] = await repeat(database, [
+      ...Object.entries(LONG).map(([table, key]) => some(table, key, "job = ANY ($1::bigint[])", [seqs])),
+      some("dependency", "source, target", "source = ANY ($1::bigint[])", [seqs]),
+    ]);
+    items += first ?? 0;
   }
   const manifold = jobs.filter((job) => job.kind !== "single").map((job) => job.seq);
   if (manifold.length > 0)
     for (const { scope } of await database.read<{ scope: number }>(KEY_SCOPES))
-      await database.execute("DELETE FROM item_key WHERE scope = $1 AND job = ANY ($2::bigint[])", [scope, manifold]);
-  for (const [table, key] of Object.entries(LONG_OF_RUN))
-    await repeat(
-      database,
-      `DELETE FROM ${table} WHERE ${key} IN (SELECT ${key} FROM ${table} WHERE run = $1 LIMIT $2)`,
-      [run],
-    );
+      await database.put("DELETE FROM item_key WHERE scope = $1 AND job = ANY ($2::bigint[])", [scope, manifold]);
   await repeat(
     database,
-    "DELETE FROM event WHERE id IN (SELECT id FROM event WHERE id > $1 AND id < $2 ORDER BY id LIMIT $3)",
-    [run * EVENTS_PER_RUN, (run + 1) * EVENTS_PER_RUN],
+    Object.entries(LONG_OF_RUN).map(([table, key]) => some(table, key, "run = ANY ($1::bigint[])", [runs])),
   );
+  const ranges = [runs.map((run) => run * EVENTS_PER_RUN), runs.map((run) => (run + 1) * EVENTS_PER_RUN)];
+  await repeat(database, [
+    {
+      sql: `DELETE FROM event WHERE id IN (SELECT e.id FROM unnest($1::bigint[], $2::bigint[]) r (first, past)
+        CROSS JOIN LATERAL (SELECT id FROM event WHERE id > r.first AND id < r.past) e LIMIT $3)`,
+      values: ranges,
+    },
+  ]);
   return items;
 }
 
-/** The rest, the run itself last. Gives the number of its jobs. */
-async function dropRun(database: Database, run: number, seqs: readonly number[]): Promise<number> {
+/** The rest, the runs themselves last. Gives the number of their jobs, and the ids of the runs. */
+async function dropRuns(
+  database: Database,
+  runs: readonly number[],
+  seqs: readonly number[],
+): Promise<{ jobs: number; ids: string[] }> {
   let total = 0;
   for (let at = 0; at < seqs.length; at += JOBS) {
     const chunk = seqs.slice(at, at + JOBS);
@@ -154,14 +177,12 @@ async function dropRun(database: Database, run: number, seqs: readonly number[])
     ]);
     total += rows.at(-1)?.length ?? 0;
   }
-  await database.pipeline([
-    ...["propagation", "run_params", "stage"].map((table) => ({
-      sql: `DELETE FROM ${table} WHERE run = $1`,
-      values: [run],
-    })),
-    { sql: "DELETE FROM run WHERE seq = $1", values: [run] },
+  const rows = await database.pipeline([
+    ...SHORT_OF_RUN.map((table) => ({ sql: `DELETE FROM ${table} WHERE run = ANY ($1::bigint[])`, values: [runs] })),
+    { sql: "DELETE FROM run WHERE seq = ANY ($1::bigint[]) RETURNING seq, id", values: [runs] },
   ]);
-  return total;
+  const gone = (rows.at(-1) as Old[]).sort((a, b) => a.seq - b.seq);
+  return { jobs: total, ids: gone.map((run) => run.id) };
 }
 
 /** Datasets go with their objects, see runtime/garbage.ts. */
