@@ -288,10 +288,14 @@ const AGREED = {
   },
 };
 
+const agreed = (job: JobForm): JobForm => ({
+  ...job,
+  ...AGREED,
+  input: { ...(job.input as object), awaitsApproval: true },
+});
+
 function withApproval(stages: StageForm[]): StageForm[] {
-  return stages.map((stage) =>
-    stage.name === "plan" ? { ...stage, jobs: stage.jobs.map((job) => ({ ...job, ...AGREED })) } : stage,
-  );
+  return stages.map((stage) => (stage.name === "plan" ? { ...stage, jobs: stage.jobs.map(agreed) } : stage));
 }
 
 /** All templates, complete with their agents. */

@@ -65,6 +65,7 @@ async function runPlanner(desk: Desk): Promise<RoleEnd> {
   return {
     kind: "done",
     output: json({ plan: { tasks, execution_order: order }, outside: changes.outside, usage: result.usage }),
+    final: desk.task.awaitsApproval,
   };
 }
 

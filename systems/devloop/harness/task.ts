@@ -69,6 +69,8 @@ export const TASK = z.strictObject({
       stage: z.string().min(1).max(100),
     })
     .optional(),
+  /** A person decides on what it hands back: a job that is begun again has been refused, and is to think anew. */
+  awaitsApproval: z.boolean().default(false),
   chainId: z.string().max(200).optional(),
   limits: z
     .strictObject({

@@ -125,3 +125,21 @@ test("a rerun begins at the work of the jobs before it, on a branch and in a wor
   expect(await Promise.all([first, tested, again].map(({ id }) => seen(id)))).toEqual(["0", "0", "1"]);
   expect(await worktrees()).toBe(1);
 });
+
+test("a planner whose plan a person refused is asked for another one when the run is retried", async () => {
+  bench = await openBench({ approvePlan: true });
+  const { client } = bench.tenuto;
+  const planner = `echo "{\\"tasks\\": [{\\"id\\": \\"plan-$n\\", \\"description\\": \\"d\\", \\"type\\": \\"dev\\"}]}"`;
+  const params = { originalPrompt: "Plan it", workspacePath: bench.repository, agent: "command" };
+  const agentCommand = await scripted(bench.folder, { planner });
+  const run = await bench.tenuto.start("devloop-full", { ...params, agentCommand });
+  const open = async () => (await client.approvals({ run: run.id })).find((approval) => approval.state === "open");
+  for (const plan of ["plan-0", "plan-1"]) {
+    await expect.poll(async () => await open(), { timeout: 60_000 }).toBeDefined();
+    const { id, hash, shown } = (await open())!;
+    expect(JSON.parse(shown).output.plan.execution_order).toEqual([plan]);
+    await client.decide(id, { approve: false, by: "a person", hash });
+    expect((await run.wait(WAIT)).state).toBe("failed");
+    if (plan === "plan-0") await client.retry(run.id);
+  }
+});
