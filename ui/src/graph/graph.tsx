@@ -182,7 +182,18 @@ function Flow({ graph, chosen, choose }: ViewProps) {
     if (placed === null) return;
     // Few are shown so that they can be read, many as a whole.
     const minZoom = placed.nodes.length > 60 ? 0.22 : 0.6;
-    requestAnimationFrame(() => void flow.fitView({ maxZoom: 1, minZoom, padding: 0.06 }));
+    requestAnimationFrame(() => {
+      const pane = document.querySelector(".graph");
+      const { x, width, height } = flow.getNodesBounds(flow.getNodes());
+      // What is too wide to be read as a whole is shown from its beginning.
+      if (pane !== null && width * minZoom > pane.clientWidth)
+        void flow.setViewport({
+          x: 16 - x * minZoom,
+          y: Math.max(24, (pane.clientHeight - height * minZoom) / 2),
+          zoom: minZoom,
+        });
+      else void flow.fitView({ maxZoom: 1, minZoom, padding: 0.06 });
+    });
   }, [placed, flow]);
   if (graph.nodes.length === 0) return <Empty title="This run has no jobs yet." />;
   if (placed === null) return <Loading />;

@@ -176,7 +176,7 @@ function Versions({ one }: { one: Template }) {
                 </span>{" "}
                 {number !== one.shownNumber && (
                   <A to="." search={{ ...search, against: String(number) }} className="dim">
-                    compare
+                    compare with it
                   </A>
                 )}
               </li>
