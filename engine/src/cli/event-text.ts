@@ -104,7 +104,7 @@ export function reasonText(reason: string): string {
   const [word, subject] = splitReason(reason);
   const dependency = /^dependency_(\w+)$/.exec(word);
   if (dependency !== null) return `${subject} ${dependency[1]}`;
-  if (word === "stage_failed") return `stage ${subject} failed`;
+  if (word === "stage_failed") return `stage ${subject} did not succeed`;
   if (word === "reused") return `answered from ${subject}`;
   return REASONS[reason] ?? (subject === "" ? reason : `${word.replaceAll("_", " ")} ${subject}`);
 }

@@ -44,6 +44,7 @@ export function tellFailure(out: Output, error: unknown, env: Record<string, str
 const PLACES: Partial<Record<string, { code: ErrorCode; hint: string }>> = {
   ENOENT: { code: "not_found", hint: "Check the path; folders are not made here." },
   ENOTDIR: { code: "not_found", hint: "A part of the path is a file." },
+  EEXIST: { code: "invalid_input", hint: "A file stands where a folder is needed: move it, or choose another place." },
   EISDIR: { code: "invalid_input", hint: "Give a file, not a folder." },
   EACCES: {
     code: "ledger_unavailable",
@@ -106,6 +107,7 @@ export function hintAt(error: StoredError, place: FailurePlace | undefined): str
   const item = typeof place.item === "number" ? ` --item ${place.item}` : "";
   return oneLine(error.hint)
     .replace("See the output of this attempt.", `See its output: tenuto logs RUN ${place.job} --raw${item}`)
+    .replaceAll(/(tenuto [a-zA-Z ]*--job) JOB\b/g, (_, command: string) => `${command} ${place.job}`)
     .replaceAll(/(tenuto [a-z ]*)\bRUN\b/g, (_, command: string) => `${command}${place.run}`);
 }
 

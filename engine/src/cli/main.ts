@@ -32,7 +32,9 @@ export async function run(argv: readonly string[], io: CliIo): Promise<number> {
     }
   });
   try {
-    await program.parseAsync([...argv], { from: "user" });
+    // What every other group of commands understands: `tenuto help run` is `tenuto run --help`.
+    const asked = argv[0] === "help" ? [...argv.slice(1), "--help"] : [...argv];
+    await program.parseAsync(asked, { from: "user" });
   } catch (error) {
     code = usageFailure(error as CommanderError, argv, io);
   }

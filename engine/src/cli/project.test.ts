@@ -1,5 +1,5 @@
 /** Files of a project that changed, are broken, or are misspelt: what the command line says, and what it does all the same. */
-import { mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { CommandLine } from "./fixtures/memory-io.ts";
@@ -144,5 +144,60 @@ describe("the configuration", () => {
     write("tenuto.config.mjs", "export default { home: undefined, concurrency: 3, retentionDays: 0.5 };");
     write("a.yaml", "name: a\njobs: [{ id: a, command: [echo, hi] }]\n");
     expect((await line.call("run", "a.yaml")).code).toBe(0);
+  });
+});
+
+describe("places that are wrong", () => {
+  it("are told as what they are, not as a fault of Tenuto", async () => {
+    write("a.yaml", "name: a\njobs: [{ id: a, command: [echo, hi] }]\n");
+    write("file", "");
+    const cases: [string[], number, string][] = [
+      [["init", "file"], 2, "file is a file"],
+      [["run", "a.yaml", "--home", "file"], 2, "A file stands where a folder is needed"],
+      [["serve", "--port", "70000"], 2, "--port 70000 is no port"],
+    ];
+    for (const [argv, code, text] of cases) {
+      const result = await line.call(...argv);
+      expect([result.code, result.err], argv.join(" ")).toEqual([code, expect.stringContaining(text)]);
+      expect(result.err).not.toContain("fault in Tenuto");
+    }
+    expect((await line.call("run", "a.yaml")).code).toBe(0);
+    const backup = await line.call("backup", "nowhere/x.db");
+    expect([backup.code, backup.err]).toEqual([3, expect.stringContaining("there is no folder")]);
+  });
+
+  it.skipIf(process.getuid?.() === 0)("a home that may not be read is not one where nothing ran", async () => {
+    mkdirSync(join(line.folder, ".tenuto"));
+    chmodSync(join(line.folder, ".tenuto"), 0);
+    const { code, err } = await line.call("runs", "list");
+    chmodSync(join(line.folder, ".tenuto"), 0o700);
+    expect([code, err]).toEqual([4, expect.stringContaining("may not be read by this user")]);
+  });
+});
+
+describe("again", () => {
+  it("retry and rerun take the options of run; dry runs are marked; help is a word too", async () => {
+    write(
+      "gate.yaml",
+      `name: gate
+jobs:
+  - id: check
+    command: { argv: [echo, '{"rows":0}'], output: stdout-json }
+    gate: { checks: [{ when: { eq: ["{{ output.rows }}", 0] }, level: error, message: three rows are empty }] }
+  - { id: after, needs: [], effects: outside, command: [echo, x] }
+`,
+    );
+    const failed = await line.call("run", "gate.yaml");
+    expect([failed.code, failed.err]).toEqual([1, expect.stringContaining("tenuto runs show gate-1 --job check")]);
+    expect(failed.err).toContain("FAILED with 1 error: three rows are empty");
+    expect((await line.call("runs", "show", "gate-1", "--job", "check")).out).toContain("three rows are empty");
+    expect((await line.call("runs", "retry", "gate-1", "--job", "check", "--timeout", "1h", "--wait")).code).toBe(1);
+    expect((await line.call("runs", "rerun", "gate-1", "--exclude-job", "check", "--timeout", "1h")).code).toBe(0);
+    expect((await line.call("run", "gate.yaml", "--dry-run", "--exclude-job", "check")).code).toBe(0);
+    expect((await line.call("runs", "list")).out.match(/gate \(dry run\)/g)).toHaveLength(1);
+    const waiting = await line.call("runs", "rerun", "gate-1", "--detach");
+    expect(waiting.err).toContain(`Nobody works on it yet: tenuto worker, or tenuto resume ${waiting.out.trim()}`);
+    const help = await line.call("help", "runs", "retry");
+    expect([help.code, help.out]).toEqual([0, expect.stringContaining("Usage: tenuto runs retry")]);
   });
 });

@@ -181,6 +181,7 @@ export interface HowToOpen extends Pick<OpenOptions, "concurrency" | "takes"> {
 export async function openPlace(place: Place & Partial<Loaded>, cli: Cli, how: HowToOpen = {}): Promise<Tenuto> {
   const { mustExist = true, ...options } = how;
   if (mustExist && !(await ledgerExists(place.database))) {
+    assertMayRead(place);
     throw new TenutoError("not_found", `there is no ledger at ${shownDatabase(cli, place.database)}`, {
       hint: "Nothing has run here yet: start with `tenuto run`, or give the place with --home or --database.",
     });
@@ -203,6 +204,20 @@ export async function openPlace(place: Place & Partial<Loaded>, cli: Cli, how: H
     onNotice: (text) => cli.out.say(text),
     onFault: (error) => cli.out.tell(`tenuto: ${error instanceof Error ? error.message : String(error)}`),
   });
+}
+
+/** What may not be looked into is not the same as what is not there. */
+function assertMayRead({ home, database }: Place): void {
+  if (isPostgres(database)) return;
+  try {
+    statSync(database);
+  } catch (error) {
+    if (!["EACCES", "EPERM"].includes((error as NodeJS.ErrnoException).code ?? "")) return;
+    throw new TenutoError("ledger_unavailable", `the home ${home} may not be read by this user`, {
+      hint: "Run it as the user that owns the home, or give another one with --home.",
+      cause: error,
+    });
+  }
 }
 
 /** The ledger of this place for reading, closed when `use` is done. */

@@ -174,7 +174,7 @@ describe("what is left of runs", () => {
   it("runs show: stages and jobs with reasons and errors", async () => {
     const { out } = await line.call("runs", "show", failed);
     expect(out).toMatch(/first +✖ failed +1\/1 +1 +0/);
-    expect(out).toMatch(/never +second +↷ skipped +0 +- +stage first failed/);
+    expect(out).toMatch(/never +second +↷ skipped +0 +- +stage first did not succeed/);
     expect(out).toContain("hint: Call the fire brigade.");
     const { json } = await line.call("runs", "show", failed, "--json");
     expect(json).toMatchObject({
@@ -275,7 +275,7 @@ describe("what is left of runs", () => {
     expect(out).toContain(
       "**breaks** (Error, permanent): the disk \\[31m is on fire\n  - Hint: Call the fire brigade.",
     );
-    expect(out).toContain("- never: stage first failed");
+    expect(out).toContain("- never: stage first did not succeed");
     expect(out).toContain(`\`tenuto runs retry ${failed}\``);
     const html = (await line.call("runs", "report", failed, "--format", "html")).out;
     expect(html).toMatch(/^<!doctype html>/);

@@ -82,8 +82,11 @@ export function actionOf(gate: GateSpec, verdict: Verdict): "continue" | "fail" 
 }
 
 /** The verdict in one line. */
+const amount = (count: number, noun: string): string =>
+  count === 0 ? "" : `${count} ${noun}${count === 1 ? "" : "s"}`;
+
 export function judgementText({ verdict, findings, warnings, errors }: Judgement): string {
-  const counts = [errors > 0 ? `${errors} errors` : "", warnings > 0 ? `${warnings} warnings` : ""].filter(Boolean);
+  const counts = [amount(errors, "error"), amount(warnings, "warning")].filter((text) => text !== "");
   const first = findings.find((finding) => finding.level === "error") ?? findings[0];
   const text = counts.length === 0 ? verdict : `${verdict} with ${counts.join(" and ")}`;
   return first === undefined ? text : `${text}: ${first.message}`;

@@ -1,6 +1,7 @@
 /** `tenuto backup`: a consistent copy of the ledger, made while others write. */
-import { statSync } from "node:fs";
-import { resolve } from "node:path";
+import { existsSync, statSync } from "node:fs";
+import { dirname, resolve } from "node:path";
+import { TenutoError } from "../../core/errors.ts";
 import { EXIT } from "../failure.ts";
 import { bytes } from "../figures.ts";
 import type { Cli } from "../main.ts";
@@ -11,6 +12,10 @@ export async function backup(cli: Cli, file: string): Promise<number> {
   await findPlace(cli);
   return await withLedger(cli, async (tenuto, place) => {
     const target = resolve(cli.io.cwd, file);
+    if (!existsSync(dirname(target)))
+      throw new TenutoError("not_found", `there is no folder ${dirname(target)}`, {
+        hint: "Make it, or give another place: folders are not made here.",
+      });
     await tenuto.engine.parts.ledger.backup(target);
     const size = statSync(target).size;
     cli.out.document("backup", { file: target, bytes: size });

@@ -1,8 +1,8 @@
 /** `tenuto init`: a configuration and a first pipeline. What is there already is left alone, and said so. */
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { CONFIG_FILES } from "../../authoring/load.ts";
-import { EXIT } from "../failure.ts";
+import { EXIT, usage } from "../failure.ts";
 import type { Cli } from "../main.ts";
 
 const CONFIG = `import type { Config } from "tenuto";
@@ -40,6 +40,8 @@ const IGNORE = "# What Tenuto keeps: ledger, artifacts, logs, workspaces\n.tenut
 
 export async function init(cli: Cli, folder = "."): Promise<number> {
   const root = resolve(cli.io.cwd, folder);
+  if (existsSync(root) && !statSync(root).isDirectory())
+    throw usage(`${folder} is a file`, "Give a folder: the project is made in it.");
   const before = CONFIG_FILES.find((name) => existsSync(join(root, name)));
   const files: [string, string][] = [
     [before ?? "tenuto.config.mts", CONFIG],

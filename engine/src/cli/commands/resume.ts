@@ -11,6 +11,7 @@ import { counted, parseCount } from "../figures.ts";
 import type { Cli } from "../main.ts";
 import { addSources, openForWork, openRuns, type WorkingPlace, whyNot } from "../open-runs.ts";
 import { tellEnd } from "../summary.ts";
+import { timedOut } from "./run.ts";
 
 export interface ResumeOptions extends AttendOptions {
   pipeline?: string[];
@@ -110,7 +111,7 @@ export async function goOnWith(cli: Cli, place: WorkingPlace, run: RunRecord, op
   await tellChanged(cli, tenuto, run);
   const attended = await attend(cli, tenuto, [run], { ...options, work: true });
   if (attended.kind === "stopped") return attended.code;
-  if (attended.kind === "timeout") return EXIT.timeout;
+  if (attended.kind === "timeout") throw timedOut(run.id);
   await tellEnd(cli, tenuto, run.id);
   return exitCodeOfRuns(attended.states.values());
 }

@@ -18,7 +18,7 @@ import { type AttendOptions, attend, checkTimes, exitCodeOfRuns } from "../atten
 import { runDocument } from "../documents.ts";
 import { EXIT, usage } from "../failure.ts";
 import { counted, parseCount } from "../figures.ts";
-import { agentHint, agentsOf, missingAgents } from "../known-agents.ts";
+import { agentHint, agentsOf, missingAgents, othersWork } from "../known-agents.ts";
 import type { Cli } from "../main.ts";
 import { choosePipeline, openPlace, type Project } from "../project.ts";
 import { rememberSource } from "../sources.ts";
@@ -76,6 +76,7 @@ export async function runPipeline(
     if (handle.queuedBehind !== null)
       cli.out.say(`It waits for run ${handle.queuedBehind}, which holds its concurrency key.`);
     if (options.detach === true) {
+      if (!(await othersWork(tenuto))) cli.out.say(`Nobody works on it yet: tenuto worker, or tenuto resume ${run.id}`);
       cli.out.data(run.id);
       cli.out.document("run", { run: runDocument(run), created: handle.created });
       return EXIT.ok;

@@ -1,5 +1,5 @@
 /** `tenuto runs list` */
-import type { RunState } from "../../core/model.ts";
+import { type RunState, variantOf } from "../../core/model.ts";
 import { suggest } from "../../core/names.ts";
 import { signOfState, styleOf } from "../board.ts";
 import { runDocument } from "../documents.ts";
@@ -56,7 +56,7 @@ function tableOfRuns(
     ],
     runs.map((run) => [
       run.id,
-      run.pipeline,
+      variantOf(run).dryRun === true ? `${run.pipeline} (dry run)` : run.pipeline,
       { text: `${signOfState(run.state, cli.out.signs)} ${run.state}`, style: styleOf(run.state) },
       `${count(run.jobCount - run.openJobs)}/${count(run.jobCount)}`,
       shortStamp(run.createdAt),

@@ -251,6 +251,13 @@ async function showJob(cli: Cli, tenuto: Tenuto, run: RunRecord, job: JobRecord)
     );
   }
   showErrors(cli, run, [job]);
+  const findings = storedError(job.error)?.details?.["findings"];
+  if (job.state === "failed" && Array.isArray(findings)) out.data(...findings.map(findingLine));
+}
+
+function findingLine(finding: { level?: unknown; message?: unknown; place?: unknown }): string {
+  const place = typeof finding.place === "string" ? ` (${oneLine(finding.place)})` : "";
+  return `  ${String(finding.level ?? "finding").padEnd(7)}  ${oneLine(String(finding.message ?? ""))}${place}`;
 }
 
 async function showItems(
