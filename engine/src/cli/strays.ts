@@ -26,8 +26,10 @@ interface Entry {
   fail: (error: unknown) => void;
 }
 
-/** How long what is under way may take to report. */
-const REPORT_MS = 2_000;
+/** How long what is under way may go on before it is stopped. */
+const DRAIN_MS = 2_000;
+/** An engine that does not close any more is left to the next start. */
+const CLOSE_MS = 15_000;
 const HINT =
   "It was thrown in a timer, an event or a promise that nobody awaits: await it, or catch it there. Only isolation: thread or a command keeps such errors from the engine.";
 
@@ -89,8 +91,8 @@ export async function endWithStray(cli: Cli, tenuto: Tenuto, stray: Stray): Prom
     cli.io.env,
   );
   const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, 2 * REPORT_MS);
-  await Promise.race([tenuto.close({ drainMs: REPORT_MS }).catch(() => {}), promise]);
+  const timer = setTimeout(resolve, CLOSE_MS);
+  await Promise.race([tenuto.close({ drainMs: DRAIN_MS }).catch(() => {}), promise]);
   clearTimeout(timer);
   return EXIT.uncaught;
 }
