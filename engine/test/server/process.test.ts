@@ -6,7 +6,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { expect, it, onTestFinished } from "vitest";
+import { expect, it, onTestFinished, vi } from "vitest";
+
+// Each test begins several processes, on machines with other work.
+vi.setConfig({ testTimeout: 240_000 });
 
 const BIN = fileURLToPath(new URL("../../bin/tenuto.mjs", import.meta.url));
 const MODULES = fileURLToPath(new URL("../../../node_modules", import.meta.url));
