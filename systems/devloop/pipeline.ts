@@ -138,8 +138,7 @@ function cleanup(stages: readonly StageForm[]): StageForm {
         id: "cleanup",
         agent: "workspace/close",
         needs: ["workspace", ...all].map((job) => ({ job, on: "always" as const })),
-        when: { eq: ["{{ jobs.workspace.state }}", "completed"] },
-        input: { repository: "{{ params.workspacePath }}", path: "{{ jobs.workspace.output.path }}" },
+        input: { repository: "{{ params.workspacePath }}" },
       },
     ],
   };

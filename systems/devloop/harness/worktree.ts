@@ -163,9 +163,13 @@ export async function closeWorktree(
   path: string,
   runId: string,
 ): Promise<{ branch: string | null }> {
+  await mkdir(dirname(path), { recursive: true });
   return await withLock(`${path}.lock`, async () => {
-    const result = await remove(repository, path, runId);
-    await mkdir(dirname(path), { recursive: true });
+    const result = await remove(repository, path, runId).catch((error: unknown) => {
+      // A run whose first job found no repository has nothing to remove.
+      if (["", ".ready", ".making"].some((mark) => existsSync(path + mark))) throw error;
+      return { branch: null };
+    });
     await writeFile(`${path}.closed`, runId);
     return result;
   });

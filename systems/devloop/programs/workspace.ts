@@ -4,19 +4,19 @@
  * Invariants:
  * 1. `open` again gives the same worktree; `close` again finds nothing to do.
  * 2. Commits stay on the branch `tenuto/<run>`; a branch without any is removed.
- * 3. In a rerun, `close` removes the worktree of the rerun, not that of the run before.
+ * 3. `close` finds the worktree by its own folder, so also where `open` failed half-way or was answered from another run: it removes
+ *    the worktree of this run, never that of the run before.
  */
 import { readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { z } from "zod";
-import { leavePlace, placeOf } from "../harness/place.ts";
+import { leavePlace } from "../harness/place.ts";
 import { setUpWith } from "../harness/set-up.ts";
 import { jobFromEnvironment } from "../harness/socket.ts";
-import { readContext } from "../harness/task.ts";
 import { closeWorktree, ensureWorktree, NoRepositoryError } from "../harness/worktree.ts";
 
 const OPEN = z.strictObject({ repository: z.string().min(1), setupCommand: z.array(z.string()).default([]) });
-const CLOSE = z.strictObject({ repository: z.string().min(1), path: z.string().min(1) });
+const CLOSE = z.strictObject({ repository: z.string().min(1), path: z.string().min(1).optional() });
 
 async function run(verb: string | undefined, env: NodeJS.ProcessEnv): Promise<object> {
   const input: unknown = JSON.parse(readFileSync(env["TENUTO_INPUT"]!, "utf8"));
@@ -29,9 +29,7 @@ async function run(verb: string | undefined, env: NodeJS.ProcessEnv): Promise<ob
     await leavePlace(jobFromEnvironment(env), runId, made.path);
     return { ...made, repository };
   }
-  const { repository, path: worktree } = CLOSE.parse(input);
-  const jobId = env["TENUTO_JOB_ID"]!;
-  const { path } = placeOf({ worktree, runId, jobId, workspace, context: readContext(env), shared: false });
+  const { repository, path = join(dirname(workspace), "workspace", "tree") } = CLOSE.parse(input);
   return await closeWorktree(repository, path, runId);
 }
 

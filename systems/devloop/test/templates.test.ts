@@ -137,7 +137,10 @@ test("a set-up runs in the new worktree before anything else; what it leaves and
   expect(ended.output("dev").files).toEqual([{ path: "src/ready.txt", change: "added" }]);
   expect(await git(bench.repository, ["log", "--format=%s", `main..tenuto/${ended.id}`])).toBe("dev: dev\nSet up");
   const failed = await bench.run("devloop-dev-only", { setupCommand: ["sh", "-c", "echo no network; exit 4"] });
-  expect([failed.end.state, failed.job("dev").state]).toEqual(["failed", "skipped"]);
+  expect(["dev", "cleanup"].map((id) => failed.job(id).state)).toEqual(["skipped", "completed"]);
+  expect(await git(bench.repository, ["worktree", "list", "--porcelain"])).not.toContain(failed.id);
+  const nowhere = await bench.run("devloop-dev-only", { workspacePath: join(bench.folder, "nowhere") });
+  expect(["workspace", "cleanup"].map((id) => nowhere.job(id).state)).toEqual(["failed", "completed"]);
   expect(JSON.parse(failed.job("workspace").error!).details.stderr).toContain(
     "setupCommand exited with code 4: no network",
   );
