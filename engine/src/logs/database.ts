@@ -59,6 +59,7 @@ interface Batch extends Waiting {
 }
 
 export class DatabaseLogs implements LogSink {
+  readonly lagMs = 5 * FLUSH_MS;
   readonly #db: SharedDatabase;
   readonly #files: LogFiles;
   readonly #clock: Clock;

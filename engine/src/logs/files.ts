@@ -82,6 +82,7 @@ interface Batch {
 }
 
 class FileSink implements LogFiles {
+  readonly lagMs = 0;
   readonly #root: string;
   readonly #clock: Clock;
   readonly #handles: Handles;

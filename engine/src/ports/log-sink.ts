@@ -27,6 +27,8 @@ export interface OutputLog {
 }
 
 export interface LogSink {
+  /** What is written elsewhere may be seen so much later than what was committed after it. */
+  readonly lagMs: number;
   line(line: LogLine): void;
   output(run: string, job: string, attempt: number, item: number | null, capBytes: number): OutputLog;
   /** Lines of a run in the order written. `after` is the number of the last line already seen. */

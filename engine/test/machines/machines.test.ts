@@ -32,7 +32,7 @@ describe.skipIf(server === null)("machines", () => {
   });
 
   test("R-07: a worker cut off beyond its lease can write nothing, ends its processes and goes on", {
-    timeout: 90_000,
+    timeout: 240_000,
   }, async () => {
     await use("../crash/apps/jobs");
     relay = new Relay(database.url);
@@ -47,7 +47,7 @@ describe.skipIf(server === null)("machines", () => {
     relay.frozen = true;
 
     const fresh = await cluster.machine("fresh", SHORT);
-    expect((await fresh.ask("wait", id, 40_000)).state).toBe("completed");
+    expect((await fresh.ask("wait", id, 60_000)).state).toBe("completed");
     const before = await cluster.db.query("SELECT seq, state, output, epoch FROM job ORDER BY seq");
 
     relay.frozen = false;
@@ -63,7 +63,7 @@ describe.skipIf(server === null)("machines", () => {
     // It goes on under a new boot: with the other one gone it does the next run.
     await fresh.stop();
     const next = await old.ask("start", "quick", {}, {});
-    expect((await old.ask("wait", next.id, 40_000)).state).toBe("completed");
+    expect((await old.ask("wait", next.id, 60_000)).state).toBe("completed");
     await old.stop();
 
     const file = await cluster.toFile();
@@ -77,20 +77,20 @@ describe.skipIf(server === null)("machines", () => {
   });
 
   test("R-12, R-53: old and new workers side by side; what nobody takes stays ready, and everybody can tell", {
-    timeout: 90_000,
+    timeout: 240_000,
   }, async () => {
     await use("../crash/apps/versions");
     const starter = await cluster.machine("starter", { work: false }, { facts: { version: 1 } });
     const fresh = await cluster.machine("fresh", {}, { facts: { version: 2 } });
     const { id } = await starter.ask("start", "pinned", {}, {});
     const other = await fresh.ask("start", "pinned", {}, {});
-    expect((await fresh.ask("wait", other.id, 40_000)).output).toEqual({ version: 2 });
+    expect((await fresh.ask("wait", other.id, 60_000)).output).toEqual({ version: 2 });
     const jobs = await cluster.db.query("SELECT state, attempt, crashes FROM job WHERE run = 1");
     expect(jobs).toEqual([{ state: "ready", attempt: 0, crashes: 0 }]);
     const shown = await cluster.cli("looking", "runs", "show", id);
     expect(shown.out, shown.err).toContain("waits: no worker offers versions/pinned@1");
     const able = await cluster.machine("able", {}, { facts: { version: 1 } });
-    expect((await able.ask("wait", id, 40_000)).output).toEqual({ version: 1 });
+    expect((await able.ask("wait", id, 60_000)).output).toEqual({ version: 1 });
 
     // A run goes on with the definition that it began with, on a machine that has seen only the new one.
     await able.stop();
@@ -109,15 +109,16 @@ describe.skipIf(server === null)("machines", () => {
     expect(await cluster.audit(file)).toEqual([]);
   });
 
-  test("a cancel reaches the machine that runs the job, and its processes end", { timeout: 60_000 }, async () => {
+  test("a cancel reaches the machine that runs the job, and its processes end", { timeout: 240_000 }, async () => {
     await use("../crash/apps/jobs");
     const worker = await cluster.machine("worker");
     const starter = await cluster.machine("starter", { work: false });
-    const { id } = await starter.ask("start", "trees", {}, {});
-    await until("programs", () => readJournal(cluster.journal).length >= 5);
+    const { id } = await starter.ask("start", "tree", {}, {});
+    await until("programs", () => readJournal(cluster.journal).length === 1);
     const shells = readJournal(cluster.journal).map((entry) => entry.pid);
-    expect((await cluster.cli("somewhere", "runs", "cancel", id)).code).toBe(0);
-    expect((await starter.ask("wait", id, 30_000)).state).toBe("cancelled");
+    const cancelled = await cluster.cli("somewhere", "runs", "cancel", id, "--detach");
+    expect(cancelled.code, cancelled.err).toBe(0);
+    expect((await starter.ask("wait", id, 60_000)).state).toBe("cancelled");
     expect(shells.filter(isAlive)).toEqual([]);
     expect(survivors(cluster.root).filter((entry) => entry.text.startsWith("sleep"))).toEqual([]);
     await worker.stop();
@@ -126,7 +127,7 @@ describe.skipIf(server === null)("machines", () => {
   });
 
   test("each worker takes only its agents; artifacts, datasets, logs and raw output go from machine to machine", {
-    timeout: 90_000,
+    timeout: 240_000,
   }, async () => {
     await use("./apps/parts");
     const makes = await cluster.machine("makes", {}, { facts: { takes: "make" } });

@@ -169,6 +169,22 @@ describe.skipIf(server === null)("once, by three engines", () => {
       if (one.status === "rejected") expect(one.reason).toMatchObject({ code: "concurrency_refused" });
   });
 
+  it("what a process has written that came and went between two looks is noticed", async () => {
+    const [first] = await open();
+    for (let n = 0; n < 5; n++) {
+      const short = await openTenuto({
+        home: join(root, "short"),
+        cwd: root,
+        database: test.url,
+        pipelines: PIPELINES,
+        work: false,
+      });
+      const { id } = await short.start("quick");
+      await short.close();
+      expect((await (await first.client.attach(id)).wait({ timeoutMs: 30_000 })).state).toBe("completed");
+    }
+  });
+
   it("a limiter's slots are those of all machines together", async () => {
     const [first, second] = await open();
     const runs = await Promise.all([first.start("slots"), second.start("slots")]);
@@ -199,9 +215,12 @@ describe.skipIf(server === null)("once, by three engines", () => {
     const nominal = runs.map((run) => Date.parse(run.nominal)).sort((a, b) => a - b);
     const expected = [];
     for (let at = Math.floor(begun / 1_000) * 1_000 + 1_000; at <= row.cursor; at += 1_000) expected.push(at);
-    expect(nominal).toEqual(expected);
+    // What another engine was just starting when the schedule was disabled has its run, and is not counted.
+    expect(nominal.slice(0, expected.length)).toEqual(expected);
+    expect(nominal.length - expected.length).toBeLessThanOrEqual(1);
+    expect(new Set(nominal).size).toBe(nominal.length);
     expect(row.fired).toBe(expected.length);
     for (const run of runs) await (await first.client.attach(run.id)).wait();
-    expect(atWork.begun).toBe(expected.length);
+    expect(atWork.begun).toBe(nominal.length);
   });
 });

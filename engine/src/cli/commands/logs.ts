@@ -71,7 +71,14 @@ async function follow(cli: Cli, tenuto: Tenuto, run: RunRecord, write: () => Pro
     for (;;) {
       const over = isRunEnd((await tenuto.client.run(run.id)).state);
       await write();
-      if (over || cli.out.gone) return EXIT.ok;
+      if (cli.out.gone) return EXIT.ok;
+      if (over) {
+        // The last lines may still be on their way from another machine.
+        const { lagMs } = tenuto.engine.parts.logs;
+        if (lagMs > 0) await new Promise((resolve) => setTimeout(resolve, lagMs));
+        if (lagMs > 0) await write();
+        return EXIT.ok;
+      }
       const signal = await Promise.race([
         interrupts.first,
         new Promise<null>((resolve) => setTimeout(resolve, FOLLOW_MS, null)),

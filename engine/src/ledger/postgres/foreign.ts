@@ -87,15 +87,22 @@ export class ForeignWrites {
     if (this.tell !== null || !this.others || this.closed) return;
     this.tell = setTimeout(() => {
       this.tell = null;
-      this.database.query("SELECT pg_notify($1, $2)", [this.channel, this.writer]).catch(() => {});
+      void this.notify();
     }, GATHER_MS).unref();
+  }
+
+  private async notify(): Promise<void> {
+    await this.database.query("SELECT pg_notify($1, $2)", [this.channel, this.writer]).catch(() => {});
   }
 
   async close(): Promise<void> {
     this.closed = true;
     if (this.poll !== null) clearInterval(this.poll);
     if (this.gather !== null) clearTimeout(this.gather);
-    if (this.tell !== null) clearTimeout(this.tell);
+    if (this.tell !== null) {
+      clearTimeout(this.tell);
+      await this.notify();
+    }
     await this.opening;
     await this.listening?.close();
     await this.looking;

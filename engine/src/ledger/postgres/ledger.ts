@@ -15,6 +15,7 @@ import type { Committed, Outcome } from "../decide.ts";
 import { DatabaseClock } from "./clock.ts";
 import { Committer } from "./commit.ts";
 import type { Database } from "./connection.ts";
+import { gatherFeed } from "./feed.ts";
 import { ForeignWrites } from "./foreign.ts";
 import { KnownRows } from "./known.ts";
 import { NumberStock } from "./numbers.ts";
@@ -51,6 +52,7 @@ const MAY_READY: ReadonlySet<string> = new Set(["start", "run", "job", "spawn", 
 const MAX_BATCH = 2_000;
 const RESUME_AGAIN_MS = 1_000;
 const FAILURE_EVERY_MS = 10_000;
+const GATHER_EVERY = 4_096;
 const WRITER_KEPT_MS = 7 * 86_400_000;
 
 /** Writing half of the ledger; `upkeep.ts` completes it. */
@@ -68,6 +70,7 @@ export abstract class PostgresWriter extends PostgresRows {
   private scheduled: NodeJS.Immediate | null = null;
   private pumping: Promise<void> | null = null;
   private unfinished = false;
+  private commits = 0;
   private resumeTimer: NodeJS.Timeout | null = null;
   private lastFailure: { message: string; at: number } | null = null;
   protected closed = false;
@@ -262,6 +265,9 @@ export abstract class PostgresWriter extends PostgresRows {
     const { hints } = committed;
     for (const listener of this.listeners) listener(hints);
     if (hints.ready || hints.cancelled.length > 0 || hints.endedRuns.length > 0) this.foreignWrites.announce();
+    this.commits += 1;
+    // Where nobody reads the feed, it is kept from growing all the same.
+    if (this.commits % GATHER_EVERY === 0) void gatherFeed(this.database).catch((error) => this.reportFailure(error));
   }
 
   /** One change that cannot be saved must not take others with it: each is tried alone. */
@@ -318,7 +324,7 @@ export abstract class PostgresWriter extends PostgresRows {
     this.databaseClock.stop();
     await this.foreignWrites.close();
     const writers = [
-      { sql: SQL.dropWriter, values: [this.writer] },
+      { sql: SQL.dropWriter, values: [this.writer, this.now()] },
       { sql: SQL.dropOldWriters, values: [this.now() - WRITER_KEPT_MS] },
     ];
     // Rows that stay are dropped by others later.

@@ -90,8 +90,11 @@ export const SQL = {
   fence: "UPDATE writer SET fence = fence + 1, at = $2 WHERE id = $1 RETURNING token, fence",
   setToken:
     "WITH met AS (UPDATE writer SET token = $2, at = $3 WHERE id = $1 AND token = $4 AND fence = $5 RETURNING 1) SELECT CASE WHEN count(*) = 1 THEN 1 ELSE ('tenuto:writer ' || count(*))::integer END AS met FROM met",
-  dropWriter: "DELETE FROM writer WHERE id = $1",
+  /** Its token goes to the row without a name: a process that came, wrote and went between two looks of another one has been there. */
+  dropWriter:
+    "WITH gone AS (DELETE FROM writer WHERE id = $1 RETURNING token) INSERT INTO writer (id, token, at) SELECT '', token, $2::bigint FROM gone ON CONFLICT (id) DO UPDATE SET token = writer.token + excluded.token, at = excluded.at",
   dropOldWriters: "DELETE FROM writer WHERE at < $1",
   /** Changes with each commit of any other process. */
-  foreignTokens: "SELECT coalesce(sum(token), 0) AS tokens, count(*) AS writers FROM writer WHERE id <> $1",
+  foreignTokens:
+    "SELECT coalesce(sum(token), 0) AS tokens, count(CASE WHEN id <> '' THEN 1 END) AS writers FROM writer WHERE id <> $1",
 } as const;
