@@ -31,6 +31,8 @@ export interface PostgresBatch extends Omit<Batch, "memory"> {
 const MAX_ROUNDS = 200;
 const MAX_ATTEMPTS = 100;
 const PAUSE_MS = 4;
+/** After somebody else has changed a run, it is decided about under its lock for so long. */
+const CONTENDED_MS = 500;
 const MARKS = /tenuto:(changed|number|boot|writer)/;
 
 interface Pass {
@@ -66,6 +68,8 @@ export class Committer {
   private token: number | null = null;
   private fence = 0;
   private pending: Pending | null = null;
+  /** Runs that others have just changed under us, and until when that is expected again. */
+  private readonly contended = new Map<number, number>();
 
   constructor({ database, known, queue, numbers, writer, onCommit }: CommitterParts) {
     this.database = database;
@@ -145,6 +149,7 @@ export class Committer {
         await this.numbers.fetch(this.database, false);
         continue;
       }
+      if (pass !== null) this.askAgain(source, pass.unit);
       if (source.needs.size === 0 && !locked && pass !== null) return await this.commitKnown(batch, source, pass);
       if (locked || !source.needs.free) return await this.commitLocked(batch, source);
       await fetchFree(this.database, source.needs);
@@ -169,6 +174,18 @@ export class Committer {
     }
   }
 
+  /** What is known of a run that others are at work on is out of date again: all of it that was used is fetched at once. */
+  private askAgain(source: PostgresSource, unit: Unit): void {
+    if (this.contended.size === 0) return;
+    const now = performance.now();
+    for (const [run, until] of this.contended) if (until < now) this.contended.delete(run);
+    const isContended = (job: number) => this.contended.has(this.known.runOf(job) ?? 0);
+    for (const run of source.used) if (this.contended.has(run)) source.needs.runs.add(run);
+    for (const job of unit.jobs.keys()) if (isContended(job)) source.needs.jobs.add(job);
+    for (const [key, row] of unit.windows)
+      if (row !== null && isContended(row.job)) source.needs.windows.set(key, { job: row.job, start: row.start });
+  }
+
   private async commitKnown(batch: PostgresBatch, source: PostgresSource, pass: Pass): Promise<Committed> {
     const statements = this.statements(batch, pass, source.used);
     const used = [...source.used];
@@ -179,7 +196,8 @@ export class Committer {
         batch.failpoint("committed");
       } catch (error) {
         // Any of these may have changed; which one is found out under locks.
-        if (codeOf(error) === "22P02") for (const run of used) this.known.forget(run);
+        if (codeOf(error) === "22P02" && MARKS.exec(String(error))?.[1] === "changed")
+          for (const run of used) this.contended.set(run, performance.now() + CONTENDED_MS);
         throw error;
       }
     }
