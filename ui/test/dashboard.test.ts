@@ -3,12 +3,12 @@
  *
  * Skipped with its reason where no Chromium or Chrome is installed.
  */
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import type { Page } from "playwright-core";
-import { beforeEach, describe, expect, it } from "vitest";
-import { DIST, ENDS, opened, place, TIMEOUT } from "./opened.ts";
+import { beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { builtUi, DIST, ENDS, opened, place, TIMEOUT } from "./opened.ts";
 import { settled } from "./shots.ts";
 
 describe.skipIf(place === null)("dashboard", { timeout: TIMEOUT }, () => {
@@ -207,7 +207,9 @@ describe.skipIf(place === null)("dashboard", { timeout: TIMEOUT }, () => {
   });
 });
 
-describe.skipIf(!existsSync(join(DIST, "index.html")))("build", () => {
+describe("build", () => {
+  beforeAll(builtUi, TIMEOUT);
+
   it("needs less than 500 KB, compressed, to be seen first", () => {
     const index = readFileSync(join(DIST, "index.html"), "utf8");
     const named = [...index.matchAll(/(?:src|href)="\/(assets\/[^"]+)"/g)].map((match) => match[1] as string);
