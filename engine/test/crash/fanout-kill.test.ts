@@ -1,4 +1,5 @@
 /** kill -9 at half of a 10,000-item fan-out: finished after the restart, at most `concurrency` items twice, none lost. */
+import { writeFileSync } from "node:fs";
 import { afterEach, expect, test } from "vitest";
 import { audit, query } from "./audit.ts";
 import { byKey, readJournal } from "./journal.ts";
@@ -39,3 +40,22 @@ for (const [pipeline, what] of [
     console.log(`${what}: killed at ${before} of 10,000; the rest took ${tookMs.toFixed(0)} ms; ${twice} items twice`);
   });
 }
+
+test("items whose worker died at their first try find the steps that they had recorded", {
+  timeout: 60_000,
+}, async () => {
+  bench = new Bench("jobs");
+  const first = await bench.engine();
+  const { id } = await first.ask("start", "stepped", {}, {});
+  await until("a step of each item", () => readLines(`${bench.journal}.stepped`).length === 6);
+  await first.kill();
+  writeFileSync(`${bench.journal}.again`, "");
+
+  const second = await bench.engine();
+  expect((await second.ask("wait", id, 40_000)).state).toBe("completed");
+  await second.stop();
+  const executions = [...byKey(readJournal(bench.journal)).values()].map((key) => key.begins.length);
+  expect(executions).toEqual([1, 1, 1, 1, 1, 1]);
+  expect(readLines(`${bench.journal}.stepped`)).toHaveLength(12);
+  expect(await audit(bench.database, { quiet: true })).toEqual([]);
+});

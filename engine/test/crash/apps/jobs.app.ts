@@ -1,5 +1,5 @@
 /** Small pipelines with one peculiarity each, for the tests that need a certain situation. */
-import { appendFileSync } from "node:fs";
+import { appendFileSync, existsSync } from "node:fs";
 import { type Context, defineAgent, definePipeline, type Pipeline, type Tenuto } from "tenuto";
 import { begin, effect } from "../journal.ts";
 import type { Tell } from "../process.ts";
@@ -23,6 +23,18 @@ function untilAborted(ctx: Context): Promise<never> {
     ctx.signal.addEventListener("abort", () => reject(new Error("aborted")), { once: true }),
   );
 }
+
+/** Records a step, and then goes on only once somebody has died of it. */
+const stepper = defineAgent({
+  name: "jobs/stepper",
+  async run(_input, ctx: Context) {
+    const paid = await ctx.step("paid", (step) =>
+      effect(step.idempotencyKey, ctx.attempt, begin(step.idempotencyKey, ctx.attempt)),
+    );
+    appendFileSync(`${process.env["CRASH_JOURNAL"]}.stepped`, `${paid}\n`);
+    return existsSync(`${process.env["CRASH_JOURNAL"]}.again`) ? paid : await untilAborted(ctx);
+  },
+});
 
 const block = defineAgent({
   name: "jobs/block",
@@ -115,7 +127,7 @@ const wide = (id: string, count: number, agent: any, input?: unknown) =>
     ...(input === undefined ? {} : { input }),
   }));
 
-const agents = [journalled, block, poison, burn, sleeper, spawner, limited, retried, failsOnce];
+const agents = [journalled, stepper, block, poison, burn, sleeper, spawner, limited, retried, failsOnce];
 
 export function pipelines(): Pipeline<any>[] {
   return [...plainPipelines(), ...limitedPipelines(), ...programPipelines(), ...longPipelines(), zombiePipeline()];
@@ -228,6 +240,11 @@ function longPipelines(): Pipeline<any>[] {
           forEach: { source: Array.from({ length: 10_000 }, (_, n) => n), concurrency: 100 },
         },
       ],
+      agents,
+    }),
+    definePipeline({
+      name: "stepped",
+      jobs: [{ id: "each", agent: stepper, forEach: { source: [0, 1, 2, 3, 4, 5], concurrency: 6 } }],
       agents,
     }),
     definePipeline({
