@@ -92,9 +92,14 @@ function checkStartOptions(options: StartOptions): void {
       refuse("exclude must hold lists of names: { stages: [ … ], jobs: [ … ] }");
 }
 
-/** What was left out, in one form whatever the order in which it was said. */
-function excludedText({ exclude }: StartOptions): string {
-  return JSON.stringify([[...(exclude?.stages ?? [])].sort(), [...(exclude?.jobs ?? [])].sort()]);
+/** What two starts under one idempotency key must have in common, in one form whatever the order in which it was said. */
+function requestText(name: string, values: Json, { exclude, labels, priority }: StartOptions): string {
+  const parts = [name, canonicalJson(values)];
+  const [stages, jobs] = [[...(exclude?.stages ?? [])].sort(), [...(exclude?.jobs ?? [])].sort()];
+  if (stages.length + jobs.length > 0) parts.push(JSON.stringify([stages, jobs]));
+  if (labels !== undefined) parts.push(`labels ${canonicalJson(labels)}`);
+  if (priority !== undefined) parts.push(`priority ${priority}`);
+  return parts.join("\n");
 }
 
 export class Client {
@@ -169,11 +174,7 @@ export class Client {
           params: payload.json,
           idempotencyKey: options.idempotencyKey ?? null,
           requestHash:
-            options.idempotencyKey === undefined
-              ? null
-              : this.parts.hash(
-                  `${name}\n${canonicalJson(values)}${pipeline === given ? "" : `\n${excludedText(options)}`}`,
-                ),
+            options.idempotencyKey === undefined ? null : this.parts.hash(requestText(name, values, options)),
           labels: options.labels === undefined ? null : JSON.stringify(options.labels),
         },
         variant: Object.keys(variant).length === 0 ? null : variant,

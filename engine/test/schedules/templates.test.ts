@@ -112,6 +112,17 @@ it("the same key with other exclusions is another start", async () => {
   await expect(start("alarm")).rejects.toMatchObject({ code: "idempotency_mismatch" });
 });
 
+it("the same key with other labels or another priority is another start", async () => {
+  const tenuto = await place([], [echo]).open({ work: false });
+  await tenuto.templates.push(flow);
+  const start = (labels: Record<string, string>, priority: "high" | "low" = "high") =>
+    tenuto.start("flow", { what: "tea" }, { idempotencyKey: "k", labels, priority });
+  const first = await start({ a: "1", b: "2" });
+  expect((await start({ b: "2", a: "1" })).id).toBe(first.id);
+  await expect(start({ a: "1" })).rejects.toMatchObject({ code: "idempotency_mismatch" });
+  await expect(start({ a: "1", b: "2" }, "low")).rejects.toMatchObject({ code: "idempotency_mismatch" });
+});
+
 it("a pipeline of the process goes before a template of its name", async () => {
   const own = definePipeline({ name: "flow", jobs: [{ id: "own", agent: echo, input: "own" }] });
   const tenuto = await place([own], [echo]).open();
