@@ -10,7 +10,7 @@ import { seededEntropy } from "../../src/testing/entropy.ts";
 import { defineAgent, definePipeline } from "../people/forms.ts";
 import { place } from "../people/open.ts";
 
-const OPERATIONS = Number(process.env["TENUTO_GARBAGE_OPERATIONS"] ?? 4_000);
+const OPERATIONS = Number(process.env["TENUTO_GARBAGE_OPERATIONS"] ?? 2_500);
 /** How far the file system's clock may be behind. */
 const COARSE_MS = 20;
 

@@ -6,7 +6,7 @@ import { Bench, readLines, until } from "./process.ts";
 import { proveResults } from "./proof.ts";
 import { between, figure, replay, SEED, seeded } from "./seeded.ts";
 
-const DEATHS = figure("DEATHS", 8);
+const DEATHS = figure("DEATHS", 5);
 
 let bench: Bench;
 afterEach(() => bench.close());

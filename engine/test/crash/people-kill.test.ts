@@ -10,7 +10,7 @@ import { Bench, readLines, survivors } from "./process.ts";
 import { proveResults } from "./proof.ts";
 import { between, figure, replay, SEED, seeded } from "./seeded.ts";
 
-const KILLS = figure("PEOPLE_KILLS", 6);
+const KILLS = figure("PEOPLE_KILLS", 4);
 const RUNS = figure("PEOPLE_RUNS", 12);
 const OPEN = { concurrency: 8, leaseMs: 3_000, heartbeatMs: 500, maxCrashes: 1_000 };
 
