@@ -2,10 +2,12 @@
  * Upkeep of the PostgreSQL ledger: boots and their heartbeat thread, definitions, checks. The public class `PostgresLedger` is
  * completed here.
  */
+
 import { Worker } from "node:worker_threads";
 import { TenutoError } from "../../core/errors.ts";
 import type { BootRow, BootSeq } from "../../core/model.ts";
 import type { KeepAlive, Ledger, PruneResult } from "../../ports/ledger.ts";
+import { superviseKeeper } from "../keeper-thread.ts";
 import { type Database, type DatabaseOptions, openDatabase } from "./connection.ts";
 import { type PostgresOptions, PostgresWriter } from "./ledger.ts";
 import { migrate } from "./migrate.ts";
@@ -62,29 +64,11 @@ export class PostgresLedger extends PostgresWriter implements Ledger {
     const thread = new Worker(new URL(`./keeper.${extension}`, import.meta.url), {
       workerData: { url: this.url, boot, ticks, everyMs: options.everyMs, stallMs: options.stallMs },
     });
-    thread.unref();
-    let started = false;
-    thread.once("online", () => {
-      started = true;
+    const keeper = superviseKeeper(thread, ticks, {
+      onDead: options.onDead,
+      onError: (error) => this.reportFailure(error),
+      onStop: (stopped) => this.keepers.delete(stopped),
     });
-    thread.on("message", (message: string) => {
-      if (message === "dead") options.onDead();
-    });
-    thread.on("error", (error) => this.reportFailure(error as Error));
-    const keeper: KeepAlive = {
-      tick: () => void Atomics.add(ticks, 0, 1),
-      stop: async () => {
-        this.keepers.delete(keeper);
-        Atomics.store(ticks, 1, 1);
-        Atomics.notify(ticks, 1);
-        // A thread that is still loading has nothing to finish.
-        if (!started) return void (await thread.terminate());
-        await new Promise<void>((done) => {
-          thread.once("exit", () => done());
-          thread.ref();
-        });
-      },
-    };
     this.keepers.add(keeper);
     return keeper;
   }

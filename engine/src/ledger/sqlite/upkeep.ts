@@ -8,6 +8,7 @@ import Database from "better-sqlite3";
 import { TenutoError } from "../../core/errors.ts";
 import type { BootRow, BootSeq } from "../../core/model.ts";
 import type { KeepAlive, Ledger, PruneResult } from "../../ports/ledger.ts";
+import { superviseKeeper } from "../keeper-thread.ts";
 import { type SqliteOptions, SqliteWriter } from "./ledger.ts";
 import { pruneRuns } from "./prune.ts";
 import { SQL } from "./sql.ts";
@@ -87,29 +88,11 @@ export class SqliteLedger extends SqliteWriter implements Ledger {
     const thread = new Worker(new URL(`./keeper.${extension}`, import.meta.url), {
       workerData: { path: resolve(this.options.path), boot, ticks, everyMs: options.everyMs, stallMs: options.stallMs },
     });
-    thread.unref();
-    let started = false;
-    thread.once("online", () => {
-      started = true;
+    const keeper = superviseKeeper(thread, ticks, {
+      onDead: options.onDead,
+      onError: (error) => this.reportFailure(error),
+      onStop: (stopped) => this.keepers.delete(stopped),
     });
-    thread.on("message", (message: string) => {
-      if (message === "dead") options.onDead();
-    });
-    thread.on("error", (error) => this.reportFailure(error as Error));
-    const keeper: KeepAlive = {
-      tick: () => void Atomics.add(ticks, 0, 1),
-      stop: async () => {
-        this.keepers.delete(keeper);
-        Atomics.store(ticks, 1, 1);
-        Atomics.notify(ticks, 1);
-        // A thread that is still loading has nothing to finish.
-        if (!started) return void (await thread.terminate());
-        await new Promise<void>((done) => {
-          thread.once("exit", () => done());
-          thread.ref();
-        });
-      },
-    };
     this.keepers.add(keeper);
     return keeper;
   }
