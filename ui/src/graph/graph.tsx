@@ -25,7 +25,9 @@ import type { ViewProps } from "../run/run.tsx";
 import { ItemBar, JobFilters, rowsOf } from "../run/table.tsx";
 import { useSearch, useSetSearch } from "../url.tsx";
 import { criticalPath } from "./critical.ts";
-import { GROUP_FROM, HEIGHT, type Layout, WIDTH } from "./layout.ts";
+import { GROUP_FROM, type Layout } from "./layout.ts";
+import { pathOf } from "./lines.ts";
+import { HEIGHT, WIDTH } from "./sizes.ts";
 
 /** More single nodes than this are not drawn. */
 const MOST_SINGLE = 1_500;
@@ -48,10 +50,19 @@ function useLayout(graph: RunGraph, grouped: boolean): Layout | null {
   // biome-ignore lint/correctness/useExhaustiveDependencies: see `shape`
   useEffect(() => {
     turn.current += 1;
+    const barriers = new Set(graph.barriers);
     worker.current?.postMessage({
       id: turn.current,
       grouped,
-      nodes: graph.nodes.map(({ id, stage, agent, state, parent, seq }) => ({ id, stage, agent, state, parent, seq })),
+      nodes: graph.nodes.map(({ id, stage, agent, state, parent, seq }) => ({
+        id,
+        stage,
+        agent,
+        state,
+        parent,
+        seq,
+        barrier: barriers.has(id),
+      })),
       edges: graph.edges.map(({ from, to }) => ({ from, to })),
     });
   }, [shape]);
@@ -293,32 +304,34 @@ function nodesOf(graph: RunGraph, placed: Layout, { chosen, critical, wanted }: 
   return [...lanes, ...jobs];
 }
 
-/** From the right of one to the left of the other. */
-function pathOf(placed: Layout, wanted: (from: string, to: string) => boolean): string {
-  const at = new Map(placed.nodes.map((node) => [node.id, node]));
-  return placed.edges
-    .filter(({ from, to }) => wanted(from, to))
-    .map(({ from, to }) => {
-      const [a, b] = [at.get(from), at.get(to)];
-      if (a === undefined || b === undefined) return "";
-      const [x1, y1, x2, y2] = [a.x + WIDTH, a.y + HEIGHT / 2, b.x, b.y + HEIGHT / 2];
-      const bend = Math.max(24, Math.abs(x2 - x1) / 2);
-      return `M${x1} ${y1}C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}`;
+/** From lane to lane, where one waits for the whole of the other. */
+function orderOf({ lanes }: Layout): string {
+  const y = -HEAD / 2;
+  return lanes
+    .map(({ x, waits }, i) => {
+      const before = lanes[i - 1];
+      if (before === undefined || !waits) return "";
+      const [x1, x2] = [before.x + before.width + 12, x - 12];
+      return `M${x1} ${y}L${x2} ${y}M${x2 - 5} ${y - 3}L${x2} ${y}L${x2 - 5} ${y + 3}`;
     })
     .join("");
 }
 
 const Lines = memo(({ placed, critical }: { placed: Layout; critical: ReadonlySet<string> }) => {
-  const all = useMemo(() => pathOf(placed, () => true), [placed]);
+  const needs = useMemo(() => pathOf(placed, ({ spawned }) => !spawned), [placed]);
+  const children = useMemo(() => pathOf(placed, ({ spawned }) => spawned), [placed]);
+  const stages = useMemo(() => orderOf(placed), [placed]);
   const members = useMemo(() => new Map(placed.nodes.map((node) => [node.id, node.members])), [placed]);
   const marked = useMemo(() => {
     const on = (id: string) => members.get(id)?.some((member) => critical.has(member)) === true;
-    return critical.size === 0 ? "" : pathOf(placed, (from, to) => on(from) && on(to));
+    return critical.size === 0 ? "" : pathOf(placed, ({ from, to }) => on(from) && on(to));
   }, [placed, critical, members]);
   return (
     <ViewportPortal>
       <svg className="graph-lines" width="1" height="1" aria-hidden="true">
-        <path d={all} />
+        <path d={needs} />
+        <path d={children} className="spawned" />
+        <path d={stages} className="order" />
         {marked !== "" && <path d={marked} className="critical" />}
       </svg>
     </ViewportPortal>

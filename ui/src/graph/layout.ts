@@ -5,6 +5,9 @@
  * Invariants: (1) pure, runs in a worker; (2) a node never stands left of one that it depends on; (3) many like nodes are one
  * group with counters.
  */
+import { type Link, withoutImplied } from "./lines.ts";
+import { GAP_X, GAP_Y, HEIGHT, WIDTH } from "./sizes.ts";
+
 export interface InNode {
   id: string;
   stage: number;
@@ -12,17 +15,15 @@ export interface InNode {
   state: string;
   parent: string | null;
   seq: number;
+  /** It waits for the whole stage before. */
+  barrier: boolean;
 }
 export interface Layout {
   nodes: { id: string; x: number; y: number; members: string[] }[];
-  edges: { from: string; to: string }[];
-  lanes: { stage: number; x: number; width: number; height: number }[];
+  edges: Link[];
+  lanes: { stage: number; x: number; width: number; height: number; waits: boolean }[];
 }
 
-export const WIDTH = 216;
-export const HEIGHT = 44;
-const GAP_X = 56;
-const GAP_Y = 12;
 const LANE_GAP = 40;
 /** A column is broken into several when it would be higher; with many nodes higher, so that the whole is twice as wide as high. */
 const COLUMN = 24;
@@ -46,7 +47,7 @@ export function groupsOf(nodes: readonly InNode[], grouped: boolean): Map<string
 export function layout(
   nodes: readonly InNode[],
   edges: readonly { from: string; to: string }[],
-  grouped: boolean,
+  { grouped = false, everyEdge = false }: { grouped?: boolean; everyEdge?: boolean } = {},
 ): Layout {
   const group = groupsOf(nodes, grouped);
   const members = new Map<string, InNode[]>();
@@ -58,6 +59,7 @@ export function layout(
   }
   const links = linksOf(nodes, edges, group);
   const rank = ranksOf(members, links);
+  const waiting = waitingOf(members);
   const most = columnOf(members.size);
   const placed: Layout["nodes"] = [];
   const lanes: Layout["lanes"] = [];
@@ -88,10 +90,27 @@ export function layout(
       x += broken * (WIDTH + GAP_Y) - GAP_Y + GAP_X;
     }
     x -= GAP_X;
-    lanes.push({ stage, x: begin, width: x - begin, height });
+    lanes.push({ stage, x: begin, width: x - begin, height, waits: waiting.has(stage) });
     x += LANE_GAP + GAP_X / 2;
   }
-  return { nodes: placed, edges: links, lanes };
+  const order = {
+    stageOf: (id: string) => members.get(id)?.[0]?.stage,
+    waiting: (stage: number) => waiting.get(stage) ?? [],
+  };
+  return { nodes: placed, edges: everyEdge ? links : withoutImplied(links, order), lanes };
+}
+
+/** Of each stage what waits for the whole stage before; of a group all must. */
+function waitingOf(members: ReadonlyMap<string, InNode[]>): Map<number, string[]> {
+  const waiting = new Map<number, string[]>();
+  for (const [id, list] of members) {
+    const { stage } = list[0] as InNode;
+    if (stage === 0 || !list.every(({ barrier }) => barrier)) continue;
+    const known = waiting.get(stage);
+    if (known === undefined) waiting.set(stage, [id]);
+    else known.push(id);
+  }
+  return waiting;
 }
 
 /** Edges between groups, each once, with those from parents to spawned children. */
@@ -99,15 +118,15 @@ function linksOf(
   nodes: readonly InNode[],
   edges: readonly { from: string; to: string }[],
   group: ReadonlyMap<string, string>,
-): { from: string; to: string }[] {
-  const seen = new Map<string, { from: string; to: string }>();
-  const add = (a: string, b: string) => {
+): Link[] {
+  const seen = new Map<string, Link>();
+  const add = (a: string, b: string, spawned: boolean) => {
     const from = group.get(a);
     const to = group.get(b);
-    if (from !== undefined && to !== undefined && from !== to) seen.set(`${from}\n${to}`, { from, to });
+    if (from !== undefined && to !== undefined && from !== to) seen.set(`${from}\n${to}`, { from, to, spawned });
   };
-  for (const { from, to } of edges) add(from, to);
-  for (const { id, parent } of nodes) if (parent !== null) add(parent, id);
+  for (const { from, to } of edges) add(from, to, false);
+  for (const { id, parent } of nodes) if (parent !== null) add(parent, id, true);
   return [...seen.values()];
 }
 

@@ -9,5 +9,5 @@ interface Asked {
 }
 
 self.onmessage = ({ data }: MessageEvent<Asked>) => {
-  self.postMessage({ id: data.id, layout: layout(data.nodes, data.edges, data.grouped) });
+  self.postMessage({ id: data.id, layout: layout(data.nodes, data.edges, { grouped: data.grouped }) });
 };

@@ -5,12 +5,16 @@
  * decoration; (2) it scrolls within itself and never widens the page.
  */
 import { type ReactNode, useMemo } from "react";
-import { HEIGHT, type InNode, layout, WIDTH } from "../graph/layout.ts";
+import { type InNode, layout } from "../graph/layout.ts";
+import { pathOf } from "../graph/lines.ts";
+import { HEIGHT, WIDTH } from "../graph/sizes.ts";
 
 interface DiagramProps {
   label: string;
   nodes: readonly InNode[];
   edges: readonly { from: string; to: string }[];
+  /** Also those that a longer way says. */
+  everyEdge?: boolean;
   /** Titles of lanes by their number; without them lanes are not drawn. */
   lanes?: readonly string[];
   render: (id: string) => ReactNode;
@@ -19,9 +23,9 @@ interface DiagramProps {
 const PAD = 12;
 const HEAD = 24;
 
-export function Diagram({ label, nodes, edges, lanes, render }: DiagramProps) {
-  const placed = useMemo(() => layout(nodes, edges, false), [nodes, edges]);
-  const at = new Map(placed.nodes.map((node) => [node.id, node]));
+export function Diagram({ label, nodes, edges, everyEdge = false, lanes, render }: DiagramProps) {
+  const placed = useMemo(() => layout(nodes, edges, { everyEdge }), [nodes, edges, everyEdge]);
+  const path = useMemo(() => pathOf(placed, () => true), [placed]);
   const top = lanes === undefined ? PAD : PAD + HEAD;
   const width = Math.max(...placed.lanes.map((lane) => lane.x + lane.width), WIDTH) + 2 * PAD;
   const height = Math.max(...placed.lanes.map((lane) => lane.height), HEIGHT) + top + PAD;
@@ -39,16 +43,7 @@ export function Diagram({ label, nodes, edges, lanes, render }: DiagramProps) {
             </div>
           ))}
         <svg width={width} height={height} aria-hidden="true">
-          {placed.edges.map(({ from, to }) => {
-            const [a, b] = [at.get(from), at.get(to)];
-            if (a === undefined || b === undefined) return null;
-            const x1 = a.x + WIDTH + PAD;
-            const y1 = a.y + top + HEIGHT / 2;
-            const x2 = b.x + PAD;
-            const y2 = b.y + top + HEIGHT / 2;
-            const bend = Math.max(16, (x2 - x1) / 2);
-            return <path key={`${from}\n${to}`} d={`M${x1} ${y1}C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}`} />;
-          })}
+          <path d={path} transform={`translate(${PAD} ${top})`} />
         </svg>
         <ul>
           {placed.nodes.map(({ id, x, y }) => (

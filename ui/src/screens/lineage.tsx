@@ -48,6 +48,7 @@ function shapeOf(data: Lineage): Shape {
     state: "completed",
     parent: null,
     seq,
+    barrier: false,
   }));
   return { nodes, edges: [...edges.values()], artifacts, jobs };
 }
@@ -70,6 +71,7 @@ function Drawn({ data, id }: { data: Lineage; id: number }) {
         label="Lineage"
         nodes={nodes}
         edges={edges}
+        everyEdge
         render={(name) => {
           const artifact = artifacts.get(name);
           const job = jobs.get(name);

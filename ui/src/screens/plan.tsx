@@ -18,7 +18,15 @@ export function Plan({ stages }: { stages: readonly Planned[] }) {
     () =>
       stages.flatMap((stage, i) =>
         stage.jobs.map(
-          (job, seq): InNode => ({ id: job.id, stage: i, agent: job.agent, state: "pending", parent: null, seq }),
+          (job, seq): InNode => ({
+            id: job.id,
+            stage: i,
+            agent: job.agent,
+            state: "pending",
+            parent: null,
+            seq,
+            barrier: job.needs.length === 0,
+          }),
         ),
       ),
     [stages],
