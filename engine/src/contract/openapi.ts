@@ -107,6 +107,7 @@ export function openApi(version: string): Schema {
             },
           }),
       responses: {
+        ...(operation.idempotent === true ? { 200: answerOf(operation, components) } : {}),
         [operation.status]: answerOf(operation, components),
         ...Object.fromEntries(
           Object.entries(PROBLEMS).map(([status, description]) => [status, { description, ...problem }]),

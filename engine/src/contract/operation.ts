@@ -15,6 +15,8 @@ export interface Operation {
   body?: z.ZodType;
   /** Takes the header Idempotency-Key. */
   idempotent?: boolean;
+  /** Makes another run than that of its path: not for tokens that are good for one run. */
+  makesRun?: boolean;
   status: number;
   /** JSON of the answer; without it `media`. */
   answer?: z.ZodType;

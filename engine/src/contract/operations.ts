@@ -37,6 +37,7 @@ add("runs", "viewer", "countRuns", "GET /api/run-counts", {
 add("runs", "operator", "startRun", "POST /api/runs", {
   summary: "Start a run",
   body: runs.StartRun,
+  makesRun: true,
   idempotent: true,
   status: 201,
   answer: runs.Started,
@@ -67,6 +68,7 @@ add("runs", "operator", "retryRun", `POST ${R}/retry`, {
 add("runs", "operator", "rerunRun", `POST ${R}/rerun`, {
   summary: "A new run of the same pipeline, whole or from a job on",
   body: runs.RerunRun,
+  makesRun: true,
   idempotent: true,
   status: 201,
   answer: runs.Started,
@@ -74,6 +76,7 @@ add("runs", "operator", "rerunRun", `POST ${R}/rerun`, {
 add("runs", "operator", "rollbackRun", `POST ${R}/rollback`, {
   summary: "A run that undoes what this one did",
   body: runs.RollbackRun,
+  makesRun: true,
   status: 201,
   answer: runs.Started,
 });
@@ -339,6 +342,8 @@ add("compatibility", "viewer", "compatRunning", `GET ${C}/running`, {
 add("compatibility", "operator", "compatStart", `POST ${C}/{pipeline}/start`, {
   summary: "Start a pipeline with a prompt",
   body: compat.Start,
+  makesRun: true,
+  idempotent: true,
   status: 201,
   answer: compat.Pipeline,
 });

@@ -101,6 +101,7 @@ async function serve(options: AppOptions, operation: Operation, context: Context
       query,
       body,
       bytes,
+      head: head.method === "HEAD",
       principal,
       header: head.header,
       incoming: context.env.incoming,
@@ -109,6 +110,11 @@ async function serve(options: AppOptions, operation: Operation, context: Context
     const answer = await carryOut(options, operation, head, call);
     const response = await respond(options, answer, headers, operation, head);
     status = response.status;
+    // What comes in pieces is under way until the last one is sent.
+    if ("body" in answer && typeof answer.body !== "string" && !call.head && !call.outgoing.destroyed) {
+      call.outgoing.once("close", leave);
+      leave = () => {};
+    }
     return response;
   } catch (error) {
     const told = tellProblem(error, head.url.split("?")[0] as string, options.onFault);
@@ -121,7 +127,7 @@ async function serve(options: AppOptions, operation: Operation, context: Context
 }
 
 function problemResponse(services: Services, told: ReturnType<typeof tellProblem>, headers: Record<string, string>) {
-  return new Response(services.masker.text(JSON.stringify(told.problem)), {
+  return new Response(services.masker.json(JSON.stringify(told.problem)), {
     status: told.status,
     headers: { ...SECURITY_HEADERS, ...headers, ...told.headers, "content-type": "application/problem+json" },
   });
@@ -274,7 +280,7 @@ async function respond(
   const headers = { ...SECURITY_HEADERS, ...more, ...answer.headers };
   if ("empty" in answer) return new Response(null, { status: 204, headers });
   if ("json" in answer) {
-    const text = services.masker.text(JSON.stringify(answer.json));
+    const text = services.masker.json(JSON.stringify(answer.json));
     const packed = compress === null ? null : await compress(text, operation, head);
     return new Response(packed?.body ?? text, {
       status: answer.status ?? operation.status,

@@ -34,6 +34,8 @@ export interface Call {
   body: any;
   /** The bytes of the body, for what is signed. */
   bytes: Buffer;
+  /** Only the head of the answer is sent. */
+  head: boolean;
   principal: Principal;
   header(name: string): string | undefined;
   incoming: IncomingMessage;

@@ -5,7 +5,7 @@
  * from ids by the log sink, never from a request; (3) what was written by jobs is text or a download, never a page of ours.
  */
 import { constants } from "node:fs";
-import { open } from "node:fs/promises";
+import { type FileHandle, open } from "node:fs/promises";
 import type { Answer, Call } from "./call.ts";
 import { HttpProblem } from "./problems.ts";
 
@@ -41,8 +41,6 @@ export function disposition(name: string, download: boolean): string {
   return `${download ? "attachment" : "inline"}; filename="${plain}"`;
 }
 
-const PIECE = 256 * 1024;
-
 /** The bytes of a file as they are now; null if there is none. Secrets in them are masked. */
 export async function fileAnswer(call: Call, path: string, how: HowToSend): Promise<Answer | null> {
   const handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK).catch((error) => {
@@ -50,35 +48,34 @@ export async function fileAnswer(call: Call, path: string, how: HowToSend): Prom
     throw error;
   });
   if (handle === null) return null;
-  const { size, ...stat } = await handle.stat();
-  if ((stat.mode & constants.S_IFMT) !== constants.S_IFREG) {
-    await handle.close();
-    return null;
-  }
-  let range: Range | null;
   try {
-    range =
-      how.tail === undefined ? rangeOf(call.header("range"), size) : { start: Math.max(0, size - how.tail), end: size };
+    const { size, mode } = await handle.stat();
+    const isPlain = (mode & constants.S_IFMT) === constants.S_IFREG;
+    const answer = isPlain ? answerOf(call, handle, size, how) : null;
+    if (answer === null || call.head) await handle.close();
+    return answer;
   } catch (error) {
     await handle.close();
     throw error;
   }
+}
+
+function answerOf(call: Call, handle: FileHandle, size: number, how: HowToSend): Answer {
+  const range =
+    how.tail === undefined ? rangeOf(call.header("range"), size) : { start: Math.max(0, size - how.tail), end: size };
   const { start, end } = range ?? { start: 0, end: size };
-  const pieces = async function* () {
-    try {
-      for (let at = start; at < end; ) {
-        const piece = Buffer.allocUnsafe(Math.min(PIECE, end - at));
-        const { bytesRead } = await handle.read(piece, 0, piece.length, at);
-        if (bytesRead === 0) return;
-        at += bytesRead;
-        yield piece.subarray(0, bytesRead);
-      }
-    } finally {
-      await handle.close();
+  const read = async (at: number, bytes: number) => {
+    const piece = Buffer.allocUnsafe(bytes);
+    let got = 0;
+    while (got < bytes) {
+      const { bytesRead } = await handle.read(piece, got, bytes - got, at + got);
+      if (bytesRead === 0) break;
+      got += bytesRead;
     }
+    return piece.subarray(0, got);
   };
   return {
-    body: call.services.masker.stream(pieces()),
+    body: closing(call.services.masker.bytes(read, { start, end }), () => handle.close()),
     type: how.type,
     status: range !== null && how.tail === undefined ? 206 : 200,
     headers: {
@@ -86,6 +83,34 @@ export async function fileAnswer(call: Call, path: string, how: HowToSend): Prom
       "content-disposition": disposition(how.name, how.download),
       "content-security-policy": "sandbox; default-src 'none'",
       ...(range === null || how.tail !== undefined ? {} : { "content-range": `bytes ${start}-${end - 1}/${size}` }),
+    },
+  };
+}
+
+/** A generator that nobody has begun to read does not run its `finally`: this one calls `close` in any case. */
+function closing(body: AsyncIterable<Uint8Array>, close: () => Promise<void>): AsyncIterable<Uint8Array> {
+  return {
+    [Symbol.asyncIterator]: () => {
+      const pieces = body[Symbol.asyncIterator]();
+      let closed: Promise<void> | null = null;
+      const end = () => (closed ??= close());
+      return {
+        next: async () => {
+          try {
+            const step = await pieces.next();
+            if (step.done === true) await end();
+            return step;
+          } catch (error) {
+            await end();
+            throw error;
+          }
+        },
+        return: async () => {
+          await pieces.return?.();
+          await end();
+          return { done: true, value: undefined };
+        },
+      };
     },
   };
 }

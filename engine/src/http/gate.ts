@@ -80,7 +80,7 @@ export class Gate {
    */
   async admit(
     head: Head,
-    operation: Pick<Operation, "id" | "role" | "path">,
+    operation: Pick<Operation, "id" | "role" | "path" | "makesRun">,
     params: Readonly<Record<string, unknown>>,
   ): Promise<{ principal: Principal | null; headers: Record<string, string>; leave: () => void }> {
     if (operation.role === "open") return this.admitOpen(head, operation);
@@ -136,10 +136,11 @@ export class Gate {
 /** A token for one run is good for operations on that run, and for asking who it is. */
 function checkScope(
   principal: Principal,
-  operation: Pick<Operation, "id">,
+  operation: Pick<Operation, "id" | "makesRun">,
   params: Readonly<Record<string, unknown>>,
 ): void {
-  if (principal.run === null || params["run"] === principal.run) return;
+  if (principal.run === null) return;
+  if (params["run"] === principal.run && operation.makesRun !== true) return;
   if (operation.id === "showSession" || operation.id === "closeSession") return;
   // What a stream may follow is looked at with each subscription.
   if (operation.id === "live") return;

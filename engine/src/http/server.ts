@@ -5,7 +5,12 @@
  * that this is meant; (2) there is no way to start it without tokens; (3) slow senders are cut off by the limits of the
  * connection, whatever they ask for.
  */
-import { createServer as createHttp, type IncomingMessage, type Server as NodeServer } from "node:http";
+import {
+  createServer as createHttp,
+  type IncomingMessage,
+  type Server as NodeServer,
+  type ServerResponse,
+} from "node:http";
 import { createServer as createHttps } from "node:https";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
@@ -18,7 +23,7 @@ import type { Backend, Features } from "./backend.ts";
 import type { Handlers, Services } from "./call.ts";
 import { compressOf, type WhenToCompress } from "./compress.ts";
 import { Gate, type Head } from "./gate.ts";
-import { InFlight, LIMITS, type ServerLimits } from "./limits.ts";
+import { LIMITS, type ServerLimits } from "./limits.ts";
 import { Feed } from "./live/feed.ts";
 import { Hub } from "./live/hub.ts";
 import { EventStream, LineSink, SocketSink, serveLines, serveSocket } from "./live/sinks.ts";
@@ -73,6 +78,7 @@ export interface Server {
 const LOOPBACK = new Set(["127.0.0.1", "::1", "localhost"]);
 const KEEP_ALIVE_MS = 5_000;
 const CLOSE_MS = 3_000;
+const REFUSED_MS = 2_000;
 const FRAME_BYTES = 65_536;
 /** How often logins and sessions that are long over are forgotten. */
 const PRUNE_EVERY_MS = 3_600_000;
@@ -125,7 +131,9 @@ export async function startServer(backend: Backend, options: ServerOptions): Pro
     connectionsCheckingInterval: Math.min(1_000, limits.headersTimeoutMs),
   };
   const server: NodeServer =
-    tls === undefined ? createHttp(connection) : (createHttps({ ...connection, ...tls }) as never);
+    tls === undefined
+      ? createHttp(connection)
+      : (createHttps({ ...connection, handshakeTimeout: limits.headersTimeoutMs, ...tls }) as never);
   server.maxConnections = 2_000 + limits.streams;
   await listen(server, host, port);
   const own = server.address() as AddressInfo;
@@ -139,12 +147,16 @@ export async function startServer(backend: Backend, options: ServerOptions): Pro
     page: pagesOf(options.pages ?? null),
     onFault: options.onFault,
   });
-  server.on("request", getRequestListener(app.fetch, { overrideGlobalObjects: false }));
+  const answer = getRequestListener(app.fetch, { overrideGlobalObjects: false });
+  server.on("request", (request, response) => {
+    cutOffStuck(response, 2 * limits.stuckMs);
+    return answer(request, response);
+  });
   const sockets = new WebSocketServer({ noServer: true, maxPayload: FRAME_BYTES, perMessageDeflate: false });
-  const upgrading = new InFlight(limits.inFlight);
+  const refusedMs = Math.min(REFUSED_MS, limits.headersTimeoutMs);
   server.on("upgrade", (request: IncomingMessage, socket: Duplex, rest: Buffer) => {
     socket.on("error", () => socket.destroy());
-    void upgrade({ request, socket, rest, gate, hub, sockets, upgrading, onFault: options.onFault });
+    void upgrade({ request, socket, rest, gate, hub, sockets, refusedMs, onFault: options.onFault });
   });
   await hub.start();
   const pruning = () => services.access.prune().catch(options.onFault);
@@ -193,6 +205,15 @@ function assemble(backend: Backend, options: ServerOptions, limits: ServerLimits
   return { services, hub };
 }
 
+/** Ends a connection to which nothing could be written for a time, whoever it belongs to; a handler may take its time. */
+function cutOffStuck(response: ServerResponse, afterMs: number): void {
+  response.setTimeout(afterMs, () => {
+    const { socket } = response;
+    if (socket !== null && socket.writableLength > 0) socket.destroy();
+    else socket?.setTimeout(afterMs);
+  });
+}
+
 async function listen(server: NodeServer, host: string, port: number): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
@@ -233,7 +254,8 @@ interface Upgrade {
   gate: Gate;
   hub: Hub;
   sockets: WebSocketServer;
-  upgrading: InFlight;
+  /** How long whoever is refused may take to hang up. */
+  refusedMs: number;
   onFault(error: unknown): void;
 }
 
@@ -288,7 +310,10 @@ async function upgrade(given: Upgrade): Promise<void> {
       "content-length": String(Buffer.byteLength(body)),
       connection: "close",
     }).map(([name, value]) => `${name}: ${value}`);
+    // The limits of requests don't hold for this socket any more: whoever keeps its side open is cut off.
     socket.end(`HTTP/1.1 ${status} ${problem.title}\r\n${lines.join("\r\n")}\r\n\r\n${body}`);
+    socket.resume().on("end", () => socket.destroy());
+    setTimeout(() => socket.destroy(), given.refusedMs).unref();
   }
 }
 

@@ -120,13 +120,14 @@ export class Access {
     return await this.ledger.apply(revokeToken(id));
   }
 
-  /** Another token with the same rights; the former one lasts an hour more. @throws not_found */
+  /** Another token with the same rights, for as long as the former was made for; that one one lasts an hour more. @throws not_found */
   async rotate(id: string): Promise<Minted> {
     const row = await this.ledger.token(id);
     if (row === null || row.kind !== "token" || !isLive(row, this.ledger.now()))
       throw new TenutoError("not_found", `there is no token ${JSON.stringify(id)} that is valid`);
-    const { name, role, run, job, epoch } = row;
-    const minted = await this.mint({ name, role, run, job, epoch });
+    const { name, role, run, job, epoch, createdAt, expiresAt } = row;
+    const forMs = expiresAt === null ? {} : { forMs: expiresAt - createdAt };
+    const minted = await this.mint({ name, role, run, job, epoch, ...forMs });
     await this.ledger.apply(revokeToken(id, this.ledger.now() + ROTATION_MS));
     return minted;
   }

@@ -34,6 +34,11 @@ it("S-06: tokens are hashes in the ledger; taking one back counts at once, rotat
   expect([await ask(text), await ask(rotated.text)]).toEqual([401, 200]);
   const cookie = { cookie: `tenuto_session=${session?.text}`, "sec-fetch-site": "same-origin" };
   expect((await raw("GET", "/api/session", cookie)).status).toBe(401);
+  const { row: brief } = await access.mint({ name: "brief", role: "admin", forMs: 600_000 });
+  const { row: next } = await access.rotate(brief.id);
+  expect((next.expiresAt as number) - next.createdAt, "for as long as the former was made for").toBeLessThanOrEqual(
+    600_000,
+  );
   const expired = await access.mint({ name: "over", role: "admin", forMs: -1 });
   expect(await ask(expired.text)).toBe(401);
 });

@@ -326,6 +326,9 @@ it("the routes of the devloop source document", async () => {
   });
   expect(started).toMatchObject({ status: 201, body: { template: "prompted" } });
   expect(started.body.name).toHaveLength(50);
+  const twice = { params: { pipeline: "prompted" }, body: { prompt: "x" }, headers: { "Idempotency-Key": "once" } };
+  const [first, again] = [await api.call("compatStart", twice), await api.call("compatStart", twice)];
+  expect([first.status, again.status, again.body.id]).toEqual([201, 200, first.body.id]);
   const params = { run: started.body.id };
   await (await place.tenuto.client.attach(params.run)).wait({ timeoutMs: 30_000 });
   expect((await api.call("compatStatus", { params })).body).toMatchObject({ id: params.run, status: "completed" });

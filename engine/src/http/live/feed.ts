@@ -99,10 +99,10 @@ export class Feed {
       for (const event of await this.ledger.feedEvents(range))
         events.push({ ...eventShape(event.runId, event), runSeq: event.run });
       const summary = await this.ledger.runSummary(range.run);
-      if (summary !== null) summaries.set(summary.id, this.masker.text(JSON.stringify(runShape(summary))));
+      if (summary !== null) summaries.set(summary.id, this.masker.json(JSON.stringify(runShape(summary))));
     }
     const textOf = (list: readonly object[]) =>
-      this.masker.text(list.map((one) => JSON.stringify({ ...one, runSeq: undefined })).join(","));
+      this.masker.json(list.map((one) => JSON.stringify({ ...one, runSeq: undefined })).join(","));
     return {
       seq: entry.seq,
       events,

@@ -46,16 +46,22 @@ export class Listener {
   }
 
   async add(id: string, asked: Asked): Promise<void> {
-    if (this.subscriptions.size >= SUBSCRIPTIONS && !this.subscriptions.has(id))
-      throw tooMany(`subscriptions of one stream, at most ${SUBSCRIPTIONS}`, 1_000);
+    this.assertRoom(id);
     if (this.principal.run !== null && asked.run !== this.principal.run)
       throw new HttpProblem(403, "forbidden", `this token is good for run ${this.principal.run} only`);
     const subscription = await subscribe(this.hub.sources, asked);
     if (this.closed) return;
+    // Others may have been added meanwhile.
+    this.assertRoom(id);
     this.remove(id);
     this.subscriptions.set(id, subscription);
     this.sink.send(subscribed(subscription.position), id);
     this.wake();
+  }
+
+  private assertRoom(id: string): void {
+    if (this.subscriptions.size >= SUBSCRIPTIONS && !this.subscriptions.has(id))
+      throw tooMany(`subscriptions of one stream, at most ${SUBSCRIPTIONS}`, 1_000);
   }
 
   remove(id: string): void {

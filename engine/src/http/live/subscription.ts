@@ -182,7 +182,7 @@ class RunSubscription implements Subscription {
       const summary = await ledger.runSummary(this.run.seq);
       const texts = wanted.map((event) => JSON.stringify(eventShape(this.run.id, event))).join(",");
       const runs = summary === null ? "" : JSON.stringify(runShape(summary));
-      return frame("events", String(this.cursor), masker.text(`"events":[${texts}],"runs":[${runs}]`));
+      return frame("events", String(this.cursor), masker.json(`"events":[${texts}],"runs":[${runs}]`));
     }
     return null;
   }
@@ -246,7 +246,7 @@ class LogSubscription implements Subscription {
       chars += line.message.length;
     }
     if (lines.length === 0) return null;
-    return frame("log", String(this.cursor), this.sources.masker.text(`"lines":${JSON.stringify(lines)}`));
+    return frame("log", String(this.cursor), this.sources.masker.json(`"lines":${JSON.stringify(lines)}`));
   }
 
   close(): void {

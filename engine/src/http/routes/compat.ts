@@ -3,7 +3,7 @@ import { isRunEnd, type RunState } from "../../core/model.ts";
 import type { RunRecord } from "../../ports/ledger.ts";
 import { type Call, type Handlers, runOf, type Services } from "../call.ts";
 import { json, stageShape, time } from "../shapes.ts";
-import { pipelineNamed, start, summaryOf } from "./runs.ts";
+import { keyOf, pipelineNamed, start, summaryOf } from "./runs.ts";
 
 const NAME_CHARS = 50;
 const OPEN: readonly RunState[] = ["pending", "running", "waiting"];
@@ -75,10 +75,10 @@ async function startPipeline(call: Call) {
     [prompt]: body.prompt,
     ...(workspace === undefined || body.workspace_path === undefined ? {} : { [workspace]: body.workspace_path }),
   };
-  const handle = await start(services, pipeline, values, {});
+  const handle = await start(services, pipeline, values, keyOf(call));
   return {
     json: await pipelineShape(services, await runOf({ services, params: { run: handle.id } }), true),
-    status: 201,
+    status: handle.created ? 201 : 200,
   };
 }
 

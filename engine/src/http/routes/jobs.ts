@@ -12,18 +12,17 @@ import { whyJob } from "../why.ts";
 /** A job by its id within the run. @throws not_found */
 export async function jobOf({ ledger, backend }: Services, run: RunRecord, id: string): Promise<JobRecord> {
   const { plan } = await backend.engine.definitions.load(run.version);
-  const ordinal = plan.ordinals.get(id);
-  if (ordinal !== undefined) {
-    const job = await ledger.job(run.firstJob + ordinal);
-    if (job !== null) return job;
-  }
-  // A spawned job is found below its parent, whose id its own begins with.
-  for (let at = id.lastIndexOf("/"); ordinal === undefined && at > 0; at = id.lastIndexOf("/", at - 1)) {
-    const parent = plan.ordinals.has(id.slice(0, at)) || id.slice(0, at).includes("/") ? id.slice(0, at) : null;
-    if (parent === null) continue;
-    const above = await jobOf({ ledger, backend } as Services, run, parent).catch(() => null);
-    const found = above === null ? null : await ledger.childOf(above.seq, id);
-    if (found !== null) return found;
+  // A spawned job's id is that of its parent, a slash, and a key that may hold slashes itself: whoever is above it is looked
+  // for once from the left to the right.
+  const above: JobRecord[] = [];
+  for (let at = 0; at !== -1; ) {
+    at = id.indexOf("/", at + 1);
+    const name = at < 0 ? id : id.slice(0, at);
+    const ordinal = plan.ordinals.get(name);
+    let found = ordinal === undefined ? null : await ledger.job(run.firstJob + ordinal);
+    for (const parent of above) found ??= await ledger.childOf(parent.seq, name);
+    if (at < 0 && found !== null) return found;
+    if (found !== null && found.children > 0) above.unshift(found);
   }
   throw new TenutoError("not_found", `run ${run.id} has no job ${JSON.stringify(id)}`, {
     hint: `List them: GET /api/runs/${run.id}/jobs.`,

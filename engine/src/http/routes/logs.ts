@@ -20,30 +20,31 @@ const BLOCK = 5_000;
 
 type Numbered = LogLine & { number: number };
 
-/** Whether a line is one of those that are asked for. */
-function filterOf({ job, jobs, attempt, level = "INFO", q }: Call["query"]): {
+/** Whether a line is one of those that are asked for. What is searched is what is shown: secrets can't be guessed by it. */
+function filterOf({ services: { masker }, query }: Call): {
   all: boolean;
   fits: (line: Numbered) => boolean;
 } {
-  const wanted: string | undefined = q?.toLowerCase();
+  const { job, jobs, attempt, level = "INFO", q } = query;
+  const wanted: string | undefined = q === "" ? undefined : q?.toLowerCase();
   const of =
     jobs === undefined && job === undefined
       ? null
       : new Set<string>([...(jobs ?? []), ...(job === undefined ? [] : [job])]);
   const least = RANK[level as keyof typeof RANK];
   return {
-    all: of === null && attempt === undefined && least === 0 && (wanted === undefined || wanted === ""),
+    all: of === null && attempt === undefined && least === 0 && wanted === undefined,
     fits: (line) =>
       (of === null || (line.job !== undefined && of.has(line.job))) &&
       (attempt === undefined || line.attempt === attempt) &&
       RANK[line.level] >= least &&
-      (wanted === undefined || line.message.toLowerCase().includes(wanted)),
+      (wanted === undefined || masker.text(line.message).toLowerCase().includes(wanted)),
   };
 }
 
 async function forward(call: Call, run: string) {
   const { since, limit } = call.query;
-  const { fits } = filterOf(call.query);
+  const { fits } = filterOf(call);
   const items = [];
   let last: number = since;
   let more = false;
@@ -59,10 +60,11 @@ async function forward(call: Call, run: string) {
 }
 
 /** The last lines that fit, read in blocks from the end. */
-async function backward({ services, query }: Call, run: string) {
+async function backward(call: Call, run: string) {
+  const { services, query } = call;
   const { logs } = services.backend.engine.parts;
   const { tail, before } = query;
-  const { all, fits } = filterOf(query);
+  const { all, fits } = filterOf(call);
   const newest = await logs.lines(run);
   const end = Math.min(before ?? newest + 1, newest + 1);
   let found: Numbered[] = [];

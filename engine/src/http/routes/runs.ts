@@ -29,7 +29,7 @@ const startedAnswer = (handle: RunHandle) => ({
   headers: { location: `/api/runs/${encodeURIComponent(handle.id)}` },
 });
 
-function keyOf(call: Call): { idempotencyKey?: string } {
+export function keyOf(call: Call): { idempotencyKey?: string } {
   const key = call.header("idempotency-key");
   if (key === undefined) return {};
   if (!/^[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?$/.test(key))
@@ -279,8 +279,9 @@ export const runHandlers: Handlers = {
     const run = await runOf(call);
     const { format } = call.query as { format: "json" | "md" | "html" };
     if (call.services.features.report === undefined) throw absent("reporting");
-    const { text } = call.services.masker;
-    const body = text(await call.services.features.report(run, format, text));
+    const { text, json: inJson } = call.services.masker;
+    const report = await call.services.features.report(run, format, text);
+    const body = format === "json" ? inJson(report) : text(report);
     const types = { json: "application/json", md: "text/markdown; charset=utf-8", html: "text/html; charset=utf-8" };
     // A report in HTML is a document of its own, without scripts and without our cookies.
     const headers: Record<string, string> =
