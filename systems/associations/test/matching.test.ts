@@ -107,7 +107,8 @@ describe("scores", () => {
     expect(score(acme, { ...acme, city: "Dayton" })).toBeCloseTo(0.9, 10);
     expect(score(acme, { ...acme, state: "IN", city: "Gary" })).toBeCloseTo(0.8, 10);
     // Fields missing on one side drop out and the others are scaled up.
-    expect(score(acme, { company_name: acme.company_name, city: "Dayton", state: "OH" })).toBeCloseTo(0.6 / 0.7, 10);
+    expect(score(acme, { company_name: acme.company_name, website: acme.website })).toBe(1);
+    expect(score({ ...acme, city: "" }, { ...acme, website: "", state: "IN" })).toBeCloseTo(0.5 / 0.6, 10);
     expect(score(acme, { company_name: acme.company_name })).toBe(1);
   });
 

@@ -37,11 +37,12 @@ orange.fr wanadoo.fr free.fr laposte.net libero.it virgilio.it bigpond.com telus
   ),
 );
 
-/** Site builders that are not in the public suffix list as such, and shops where many live under one name. */
+/** Site builders that are not in the public suffix list as such; shops, lists and short addresses where many live under one name. */
 const SHARED_SITES = new Set(
-  "wix.com squarespace.com weebly.com godaddysites.com business.site etsy.com amazon.com ebay.com alibaba.com thomasnet.com wordpress.com".split(
-    " ",
-  ),
+  `wix.com squarespace.com weebly.com godaddysites.com business.site etsy.com amazon.com ebay.com alibaba.com thomasnet.com wordpress.com
+linktr.ee bit.ly tinyurl.com fb.com fb.me g.page vk.com jimdo.com jimdosite.com site123.me strikingly.com tripod.com hubspotpagebuilder.com
+toast.site indiamart.com yellowpages.com bbb.org manta.com dnb.com tripadvisor.com opentable.com untappd.com nextdoor.com crunchbase.com
+houzz.com`.split(/\s+/),
 );
 
 /** The registrable domain of a website, or null when it says nothing about whose it is. */

@@ -10,7 +10,7 @@ import type { MatchedPairs, RefusedPair } from "./clusters.ts";
 import { clusterPairs } from "./clusters.ts";
 import type { Profiles } from "./profiles.ts";
 import type { Weights } from "./score.ts";
-import { DEFAULT_THRESHOLD, DEFAULT_WEIGHTS, scoreIfReached, scorePair } from "./score.ts";
+import { compare, DEFAULT_THRESHOLD, DEFAULT_WEIGHTS, scoreIfReached, scorePair } from "./score.ts";
 
 export interface DuplicateOptions {
   /** Pairs from this score on are the same. Default 0.85. */
@@ -61,14 +61,21 @@ export function* findDuplicates(profiles: Profiles, options: DuplicateOptions = 
   const { groups, refused } = clusterPairs(count, pairs, {
     clash: (i, j) => {
       const score = scorePair(profiles, i, j, weights);
-      return score < threshold - (sameContact(profiles, i, j) ? SLACK_OF_CONTACTS : 1) * slack ? score : null;
+      const near = sameContact(profiles, i, j) || sameNameAndCity(profiles, i, j);
+      return score < threshold - (near ? SLACK_WHEN_NEAR : 1) * slack ? score : null;
     },
   });
   return { groups, pairs, refused, stats };
 }
 
-/** Two spellings of a name may lie far apart and still be the company of that phone number. */
-const SLACK_OF_CONTACTS = 2.5;
+/** Two spellings of a name may lie far apart and still be the company of that phone number; one name in one city may have moved. */
+const SLACK_WHEN_NEAR = 2.5;
+const SAME_NAME = 0.85;
+
+function sameNameAndCity(profiles: Profiles, i: number, j: number): boolean {
+  const [name, , city] = compare(profiles, i, j) as unknown as [number, number, number];
+  return name >= SAME_NAME && city !== 0;
+}
 
 function sameContact({ phone, domain }: Profiles, i: number, j: number): boolean {
   return (phone[i] !== 0 && phone[i] === phone[j]) || (domain[i] !== 0 && domain[i] === domain[j]);

@@ -91,6 +91,7 @@ export class ProfileBuilder {
   private readonly postalAreas = new Dictionary();
   private readonly nameStart = new Column(Int32Array);
   private readonly nameWords = new Column(Int32Array);
+  private readonly nameAlso = new Column(Int32Array);
   private readonly nameOrder = new Column(Float64Array);
   private readonly nameKey = new Column(Int32Array);
   private readonly joinedNames = new Dictionary();
@@ -110,6 +111,7 @@ export class ProfileBuilder {
     const text = readFields(record);
     const name = nameForm(text.name);
     this.nameStart.push(this.nameWords.length);
+    this.nameAlso.push(this.nameWords.length + Math.min(name.alsoAt, MAX_NAME_WORDS));
     for (const word of name.tokens.slice(0, MAX_NAME_WORDS)) this.nameWords.push(this.words.idOf(word));
     this.nameOrder.push(orderOf(name.joined));
     this.nameKey.push(this.joinedNames.idOf(name.joined));
@@ -138,8 +140,9 @@ export class ProfileBuilder {
     return {
       count,
       words,
-      rarity: raritiesOf({ words, nameStart, nameWords, count }),
+      ...raritiesOf({ words, nameStart, nameWords, count }),
       nameStart,
+      nameAlso: this.nameAlso.view(),
       nameWords,
       nameOrder: this.nameOrder.view(),
       nameKey,
@@ -158,6 +161,7 @@ export class ProfileBuilder {
       streetWords: this.streetWords.view(),
       phoneSharers: sharersOf(this.phone.view(), nameKey),
       domainSharers: sharersOf(this.domain.view(), nameKey),
+      domainCities: sharersOf(this.domain.view(), this.city.view()),
     };
   }
 }
@@ -168,9 +172,13 @@ export interface Profiles {
   readonly words: readonly string[];
   /** How much a word tells, by its number: grows with the logarithm of how rare it is among names. */
   readonly rarity: Float32Array;
+  /** Names that a word is in, by its number. */
+  readonly occurrences: Int32Array;
   /** Words of record i: `nameWords` from `nameStart[i]` to `nameStart[i + 1]`. */
   readonly nameStart: Int32Array;
   readonly nameWords: Int32Array;
+  /** Where in `nameWords` another name of record i begins ("doing business as"); `nameStart[i + 1]` if it has none. */
+  readonly nameAlso: Int32Array;
   /** Sorts like the name without spaces. */
   readonly nameOrder: Float64Array;
   /** Equal for equal names. */
@@ -194,6 +202,8 @@ export interface Profiles {
   /** How many differently named records have this record's phone or domain; at most 65,535. */
   readonly phoneSharers: Uint16Array;
   readonly domainSharers: Uint16Array;
+  /** In how many cities the records with its domain are: more than one for chains. */
+  readonly domainCities: Uint16Array;
 }
 
 const MAX_NAME_WORDS = 24;
@@ -287,7 +297,7 @@ interface NamesOfAll {
   count: number;
 }
 
-function raritiesOf({ words, nameStart, nameWords, count }: NamesOfAll): Float32Array {
+function raritiesOf({ words, nameStart, nameWords, count }: NamesOfAll): Pick<Profiles, "rarity" | "occurrences"> {
   const occurrences = new Int32Array(words.length);
   for (let record = 0; record < count; record++) {
     const [start, end] = [nameStart[record]!, nameStart[record + 1]!];
@@ -300,10 +310,10 @@ function raritiesOf({ words, nameStart, nameWords, count }: NamesOfAll): Float32
     const seen = occurrences[word]! + priorOccurrences(words[word]!);
     rarity[word] = (Math.log((count + PRIOR_NAMES) / (seen + 1)) + 0.1) ** SHARPNESS;
   }
-  return rarity;
+  return { rarity, occurrences };
 }
 
-/** Number of different names among the records with the same value. */
+/** Number of different names (or cities) among the records with the same value. */
 function sharersOf(values: Float64Array | Int32Array, nameKey: Int32Array): Uint16Array {
   const shared = new Uint16Array(values.length);
   const order = new Uint32Array(values.length).map((_, index) => index);

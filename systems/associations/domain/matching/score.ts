@@ -5,13 +5,12 @@
  * 2. With name, domain, city and state alone it is the source document's formula. Phone, street and postal code join in where both
  *    records have them; to agree in them says more than to differ, since companies move and have several numbers.
  * 3. What many differently named companies share (a call centre's number, a parent's domain) counts the less, the more share it.
- * 4. Place alone identifies nobody: without name, domain or phone the score is 0.
+ * 4. What differs counts less where others already say who it is (`settle`).
+ * 5. Place alone identifies nobody: without name, domain or phone the score is 0.
  */
-import { editDistance } from "./edit-distance.ts";
+import { nameLikeness } from "./name-likeness.ts";
+import { cityLikeness, equality, hasStreet, phoneLikeness, postalLikeness, streetLikeness } from "./place-likeness.ts";
 import type { Profiles } from "./profiles.ts";
-import type { WordList } from "./soft-match.ts";
-import { softMatch } from "./soft-match.ts";
-import { WEAK_STREET_WORDS } from "./words.ts";
 
 export const FIELDS = ["company_name", "domain", "city", "state", "phone", "street", "postal_code"] as const;
 export type Field = (typeof FIELDS)[number];
@@ -75,6 +74,7 @@ export function scoreIfReached(
 
 function total(weights: Weights): number {
   if (likenesses[NAME]! < 0 && likenesses[DOMAIN]! < 0 && likenesses[PHONE]! < 0) return 0;
+  settle();
   let sum = 0;
   let all = 0;
   for (let at = 0; at < FIELDS.length; at++) {
@@ -86,6 +86,43 @@ function total(weights: Weights): number {
   }
   return all === 0 ? 0 : sum / all;
 }
+
+/** From here on names, and places, count as agreeing. */
+const AGREES = 0.85;
+const HALF = 0.5;
+const THIRD = 1 / 3;
+
+/**
+ * What the fields say of each other. A company that is known by its name and by one of address, phone in its city and website in its city
+ * may have another number, house or website as well: what differs then counts half, a website a third. And where nothing but the name
+ * and the place can be compared, that two cities are in one state speaks for nobody.
+ */
+function settle(): void {
+  reliefs.fill(1);
+  if (likenesses[CITY] === 0 && likenesses[DOMAIN]! < 0 && likenesses[PHONE]! < 0 && likenesses[STREET]! < 0)
+    reliefs[STATE] = 0;
+  if (likenesses[NAME]! < AGREES) return;
+  const domain = likenesses[DOMAIN] === 1 && factors[DOMAIN] === 1;
+  const phone = likenesses[PHONE] === 1 && factors[PHONE] === 1;
+  const city = likenesses[CITY]! >= AGREES;
+  // Two houses in two parts of one city are two branches rather than one that has moved.
+  const otherPart = likenesses[POSTAL]! >= 0 && likenesses[POSTAL]! < 1;
+  const address = likenesses[STREET]! >= AGREES && likenesses[CITY] !== 0;
+  if (domain && phone) relieve(CITY, HALF);
+  else if (!address && !(city && (phone || (domain && !chain && !otherPart)))) return;
+  relieve(DOMAIN, THIRD);
+  relieve(PHONE, HALF);
+  relieve(STREET, HALF);
+  relieve(POSTAL, HALF);
+}
+
+function relieve(field: number, share: number): void {
+  if (likenesses[field]! <= HALF) reliefs[field] = share;
+}
+
+const reliefs = new Float64Array(FIELDS.length);
+/** The domain that the two share is used in several cities. */
+let chain = false;
 
 /** What the score of a pair is made of, heaviest first. */
 export function explainPair(
@@ -122,9 +159,10 @@ function compareNumbers(profiles: Profiles, i: number, j: number): void {
   likenesses[DOMAIN] = equality(profiles.domain, i, j);
   likenesses[CITY] = cityLikeness(profiles, i, j);
   likenesses[STATE] = equality(profiles.state, i, j);
-  likenesses[PHONE] = equality(profiles.phone, i, j);
+  likenesses[PHONE] = phoneLikeness(profiles.phone[i]!, profiles.phone[j]!);
   likenesses[POSTAL] = postalLikeness(profiles, i, j);
   if (likenesses[DOMAIN] === 1) factors[DOMAIN] = sharedFactor(profiles.domainSharers[i]!);
+  chain = profiles.domainCities[i]! > 1;
   if (likenesses[PHONE] === 1) factors[PHONE] = sharedFactor(profiles.phoneSharers[i]!);
 }
 
@@ -133,131 +171,9 @@ const FEW_SHARERS = 4;
 
 function weightAt(at: number, likeness: number, weights: Weights): number {
   const { agree, differ } = weights[FIELDS[at]!];
-  return (differ + (agree - differ) * likeness) * factors[at]!;
+  return (differ + (agree - differ) * likeness) * factors[at]! * reliefs[at]!;
 }
 
 function sharedFactor(sharers: number): number {
   return sharers <= FEW_SHARERS ? 1 : 1 / (1 + Math.log2(sharers / FEW_SHARERS));
-}
-
-function equality(values: Float64Array | Int32Array, i: number, j: number): number {
-  const [left, right] = [values[i]!, values[j]!];
-  return left === 0 || right === 0 ? -1 : left === right ? 1 : 0;
-}
-
-const leftWords: { -readonly [Key in keyof WordList]: WordList[Key] } = { ids: new Int32Array(0), start: 0, end: 0 };
-const rightWords: typeof leftWords = { ids: new Int32Array(0), start: 0, end: 0 };
-
-function setWords(ids: Int32Array, starts: Int32Array, i: number, j: number): [WordList, WordList] {
-  leftWords.ids = ids;
-  leftWords.start = starts[i]!;
-  leftWords.end = starts[i + 1]!;
-  rightWords.ids = ids;
-  rightWords.start = starts[j]!;
-  rightWords.end = starts[j + 1]!;
-  return [leftWords, rightWords];
-}
-
-/** A name that lies wholly within the other is closer than its length says. */
-const CONTAINED = 0.4;
-/** Rarity that a shared name needs for that, about that of one rare word. */
-const ENOUGH_RARITY = 20;
-const PLACE_IN_NAME = 0.25;
-
-function nameLikeness(profiles: Profiles, i: number, j: number): number {
-  const [leftName, rightName] = [profiles.nameKey[i]!, profiles.nameKey[j]!];
-  if (leftName === 0 || rightName === 0) return -1;
-  if (leftName === rightName) return 1;
-  const { rarity, words, cityWords } = profiles;
-  const leftCity = cityWords[profiles.city[i]!]!;
-  const rightCity = cityWords[profiles.city[j]!]!;
-  // "Acme (Chicago)" in Chicago is Acme.
-  const weightOf = (word: number) =>
-    rarity[word]! * (leftCity.includes(word) || rightCity.includes(word) ? PLACE_IN_NAME : 1);
-  const [left, right] = setWords(profiles.nameWords, profiles.nameStart, i, j);
-  const { agreed, leftOver, rightOver, figuresDiffer } = softMatch(left, right, words, weightOf);
-  if (figuresDiffer) return 0.6 * shareOf(agreed, leftOver, rightOver);
-  const slip = slipOfThePen(profiles.spellings[profiles.spelling[i]!]!, profiles.spellings[profiles.spelling[j]!]!);
-  if (agreed > 0) return Math.max(slip, shareOf(agreed, leftOver, rightOver));
-  return Math.max(slip, isAcronym(left, right, words) || isAcronym(right, left, words) ? ACRONYM : 0);
-}
-
-function shareOf(agreed: number, leftOver: number, rightOver: number): number {
-  if (agreed === 0) return 0;
-  const half = agreed / (agreed + (leftOver + rightOver) / 2);
-  const contained = agreed / (agreed + Math.min(leftOver, rightOver));
-  return half + (contained - half) * CONTAINED * Math.min(1, agreed / ENOUGH_RARITY);
-}
-
-/**
- * Whole names that differ in a letter or two: a typing mistake, wherever it stands and whatever it does to the words. Long names only, in
- * which so small a difference is hardly another company.
- */
-function slipOfThePen(left: string, right: string): number {
-  const length = Math.min(left.length, right.length);
-  if (length < ONE_SLIP_FROM || figuresOf(left) !== figuresOf(right)) return 0;
-  const edits = editDistance(left, right, length < TWO_SLIPS_FROM ? 1 : 2);
-  return edits === 1 ? 0.9 : edits === 2 && length >= TWO_SLIPS_FROM ? 0.84 : 0;
-}
-
-function figuresOf(name: string): string {
-  return name.replace(/\D+/g, " ");
-}
-
-const ONE_SLIP_FROM = 9;
-const TWO_SLIPS_FROM = 14;
-
-/** "IBM" for "International Business Machines": likely, where nothing else contradicts it. */
-const ACRONYM = 0.8;
-
-function isAcronym(one: WordList, other: WordList, words: readonly string[]): boolean {
-  const length = other.end - other.start;
-  if (one.end - one.start !== 1 || length < 2) return false;
-  const short = words[one.ids[one.start]!]!;
-  if (short.length !== length) return false;
-  for (let at = 0; at < length; at++) {
-    if (words[other.ids[other.start + at]!]!.charCodeAt(0) !== short.charCodeAt(at)) return false;
-  }
-  return true;
-}
-
-function cityLikeness(profiles: Profiles, i: number, j: number): number {
-  const [left, right] = [profiles.city[i]!, profiles.city[j]!];
-  if (left === 0 || right === 0) return -1;
-  if (left === right) return 1;
-  const [a, b] = [profiles.cities[left]!, profiles.cities[right]!];
-  // "New York" and "New York City", "Winston" and "Winston Salem".
-  if (` ${a} `.includes(` ${b} `) || ` ${b} `.includes(` ${a} `)) return 0.9;
-  return Math.min(a.length, b.length) > 4 && editDistance(a, b, 2) <= (a.length > 8 ? 2 : 1) ? 0.9 : 0;
-}
-
-function postalLikeness({ postal, postalArea }: Profiles, i: number, j: number): number {
-  const same = equality(postal, i, j);
-  return same === 0 && postalArea[i] === postalArea[j] ? 0.5 : same;
-}
-
-function streetLikeness(profiles: Profiles, i: number, j: number): number {
-  const { houseNumber, streetWords, streetStart, words } = profiles;
-  const [left, right] = setWords(streetWords, streetStart, i, j);
-  if (left.start === left.end || right.start === right.end) return -1;
-  // A post box and a street address do not contradict each other.
-  if (hasWord(left, words, "box") !== hasWord(right, words, "box")) return -1;
-  const weightOf = (word: number) => (WEAK_STREET_WORDS.has(words[word]!) ? 0.15 : 1);
-  const { agreed, leftOver, rightOver } = softMatch(left, right, words, weightOf);
-  const total = agreed + (leftOver + rightOver) / 2;
-  const street = total === 0 ? 0 : agreed / total;
-  const number = equality(houseNumber, i, j);
-  if (number === 1) return 0.4 + 0.6 * street;
-  if (number === 0) return 0.2 * street;
-  const bothWithout = houseNumber[i] === 0 && houseNumber[j] === 0;
-  return (bothWithout ? 1 : 0.7) * street;
-}
-
-function hasStreet({ streetStart }: Profiles, record: number): boolean {
-  return streetStart[record]! < streetStart[record + 1]!;
-}
-
-function hasWord({ ids, start, end }: WordList, words: readonly string[], wanted: string): boolean {
-  for (let at = start; at < end; at++) if (words[ids[at]!] === wanted) return true;
-  return false;
 }
