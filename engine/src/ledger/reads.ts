@@ -41,11 +41,15 @@ export abstract class MainReader extends UsageReader {
   }
 
   async leasesOf(boot: BootSeq, limit: number): Promise<{ jobs: JobSeq[]; windows: WindowRow[] }> {
-    const jobs = await this.many<{ seq: number }>(READ.jobsOfBoot, boot, limit);
+    const jobs = await this.jobsOfBoot(boot, limit);
     return {
       jobs: jobs.map((row) => row.seq),
       windows: await this.many<WindowRow>(READ.windowsOfBoot, boot, limit),
     };
+  }
+
+  protected async jobsOfBoot(boot: BootSeq, limit: number): Promise<{ seq: JobSeq }[]> {
+    return await this.many(READ.jobsOfBoot, boot, limit);
   }
 
   async processesOf(

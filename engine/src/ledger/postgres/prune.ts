@@ -9,6 +9,7 @@
 import type { PruneResult } from "../../ports/ledger.ts";
 import { EVENTS_PER_RUN } from "../events.ts";
 import type { Database, Statement } from "./connection.ts";
+import { LEASED } from "./sql.ts";
 import { codeOf } from "./storage-error.ts";
 
 /** Rows that one statement deletes, at most, of a table that may be long. */
@@ -191,7 +192,7 @@ const LEFTOVERS = [
   "DELETE FROM delivery WHERE ended_at < $1",
   "DELETE FROM cache WHERE at < $1",
   `DELETE FROM boot WHERE state <> 'alive' AND heartbeat_at < $1 AND NOT EXISTS (SELECT 1 FROM attempt WHERE attempt.boot = boot.seq)
-    AND NOT EXISTS (SELECT 1 FROM job WHERE job.boot = boot.seq) AND NOT EXISTS (SELECT 1 FROM process WHERE process.boot = boot.seq)
+    AND seq NOT IN (SELECT boot FROM (${LEASED}) leased) AND NOT EXISTS (SELECT 1 FROM process WHERE process.boot = boot.seq)
     AND NOT EXISTS (SELECT 1 FROM item_window WHERE item_window.boot = boot.seq)`,
 ] as const;
 

@@ -1,5 +1,5 @@
 /** How PostgreSQL answers the reads that all ledgers share, on connections that do nothing else. */
-import type { RunState } from "../../core/model.ts";
+import type { BootSeq, JobSeq, RunState } from "../../core/model.ts";
 import type { FeedEntry } from "../../ports/feed.ts";
 import { READ } from "../read-sql.ts";
 import { LedgerReads } from "../reads-deliveries.ts";
@@ -7,6 +7,7 @@ import type { TextTable } from "../rows.ts";
 import type { Database } from "./connection.ts";
 import { translate } from "./dialect.ts";
 import { type FeedState, gatherFeed } from "./feed.ts";
+import { LEASED } from "./sql.ts";
 import { storageError } from "./storage-error.ts";
 
 /** The first of each agent, by a walk from agent to agent. */
@@ -24,6 +25,8 @@ const COLUMNS = `SELECT c.relname AS name, a.attname AS column, a.atttypid = 'te
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid
   LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary
   WHERE n.nspname = ? AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped ORDER BY c.relname, a.attnum`;
+
+const JOBS_OF_BOOT = `SELECT seq FROM (${LEASED}) leased WHERE boot = ? ORDER BY seq LIMIT ?`;
 
 export abstract class PostgresReads extends LedgerReads {
   readonly database: Database;
@@ -87,6 +90,10 @@ export abstract class PostgresReads extends LedgerReads {
   override async feed(after: number, limit: number): Promise<FeedEntry[]> {
     await this.gather();
     return await super.feed(after, limit);
+  }
+
+  protected override async jobsOfBoot(boot: BootSeq, limit: number): Promise<{ seq: JobSeq }[]> {
+    return await this.many(JOBS_OF_BOOT, boot, limit);
   }
 
   protected override isRare(state: RunState): string {

@@ -20,6 +20,12 @@ const jobsOfRun = (columns: string, more = ""): string =>
   `SELECT ${columns} FROM run r JOIN job ON job.seq >= r.first_job AND job.seq < r.first_job + r.job_count - r.spawned_jobs WHERE r.seq = $1${more}
    UNION ALL SELECT ${columns} FROM job WHERE job.run = $1 AND job.parent IS NOT NULL${more}`;
 
+/** Jobs that boots hold. Only runs at work have any, and no index tells them: a claim would have to write it. */
+export const LEASED = `SELECT j.seq, j.boot FROM run r CROSS JOIN LATERAL
+    (SELECT seq, boot FROM job WHERE seq >= r.first_job AND seq < r.first_job + r.job_count - r.spawned_jobs AND boot IS NOT NULL
+     UNION ALL SELECT seq, boot FROM job WHERE run = r.seq AND parent IS NOT NULL AND boot IS NOT NULL) j
+  WHERE r.ended_at IS NULL AND r.started_at IS NOT NULL`;
+
 /** Runs by their numbers `$1` and by numbers of their jobs `$2`. */
 const NAMED_RUNS = `seq = ANY (ARRAY(SELECT unnest($1::bigint[]) UNION SELECT run FROM job WHERE seq = ANY ($2::bigint[]))) ORDER BY seq`;
 

@@ -14,9 +14,10 @@ export const upkeep: Topic = {
       await world.start("a b c*");
       const held = await world.claim(boot);
       await world.expand(held.find((one) => one.id === "c") as Held, 8);
+      await world.spawn(held.find((one) => one.id === "a") as Held, "child");
       await world.claim(boot);
       const leases = await ledger.leasesOf(boot, 100);
-      assert.deepEqual([leases.jobs.length, leases.windows.length], [2, 1]);
+      assert.deepEqual([leases.jobs.length, leases.windows.length], [3, 1]);
       assert.deepEqual(await ledger.leasesOf(other, 100), { jobs: [], windows: [] });
       await world.bury(boot);
       assert.deepEqual(await ledger.leasesOf(boot, 100), { jobs: [], windows: [] });

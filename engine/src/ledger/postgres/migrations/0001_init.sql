@@ -158,7 +158,8 @@ CREATE TABLE job (
 CREATE INDEX job_spawned ON job (run) WHERE parent IS NOT NULL;
 CREATE UNIQUE INDEX job_child ON job (parent, id) WHERE parent IS NOT NULL;
 CREATE INDEX job_due ON job (due_at, seq) WHERE due_at IS NOT NULL;
-CREATE INDEX job_boot ON job (boot, seq) WHERE boot IS NOT NULL;
+-- No index names the state or the boot: a claim and an end of a job stay within its page. Jobs of a boot that died are looked
+-- for among those of the runs at work.
 
 -- Claimable jobs and nothing else: small however long the history is, written by the commit that makes a job claimable and
 -- emptied by the one that claims it.
