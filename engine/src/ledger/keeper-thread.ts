@@ -13,6 +13,8 @@ export interface KeeperThread {
 
 export interface KeeperEvents {
   onDead: () => void;
+  /** Told, in words, that the ledger cannot be reached, and that it can be again. */
+  onNews?: (text: string) => void;
   onError: (error: Error) => void;
   onStop: (keeper: KeepAlive) => void;
 }
@@ -26,6 +28,7 @@ export function superviseKeeper(thread: KeeperThread, ticks: Int32Array, events:
   });
   thread.on("message", (message: string) => {
     if (message === "dead") events.onDead();
+    else events.onNews?.(message);
   });
   thread.on("error", events.onError);
   const keeper: KeepAlive = {

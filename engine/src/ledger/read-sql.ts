@@ -47,6 +47,8 @@ export const READ = {
   endedRuns: `SELECT ${runs} FROM run WHERE seq > ? AND ended_at >= ? ORDER BY seq LIMIT ?`,
   openRuns: `SELECT ${runs} FROM run WHERE seq > ? AND ended_at IS NULL ORDER BY seq LIMIT ?`,
   runsAfter: `SELECT ${runs} FROM run WHERE seq > ? ORDER BY seq LIMIT ?`,
+  runsToStop: `SELECT seq, cancel_requested_at AS cancelRequestedAt FROM run WHERE seq IN (SELECT value FROM json_each(?) wanted)
+    AND (cancel_requested_at IS NOT NULL OR halted_at IS NOT NULL)`,
   runsNumbered: `SELECT ${runs} FROM run WHERE seq IN (SELECT value FROM json_each(?) wanted)`,
 
   boots: `SELECT ${list(BOOT_COLUMNS)} FROM boot WHERE coalesce(state = ?, true) ORDER BY seq`,

@@ -66,6 +66,10 @@ export abstract class MainReader extends UsageReader {
     return await this.one<RunRecord>(READ.runRecord, seq);
   }
 
+  async runsToStop(runs: readonly RunSeq[]): Promise<{ seq: RunSeq; cancelRequestedAt: number | null }[]> {
+    return await this.many(READ.runsToStop, JSON.stringify(runs));
+  }
+
   async runById(id: string): Promise<RunRecord | null> {
     return await this.one<RunRecord>(READ.runRecordById, id);
   }

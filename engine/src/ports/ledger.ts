@@ -168,7 +168,8 @@ export interface Ledger
   offers(): Promise<{ boot: BootSeq; agents: string[] | null }[]>;
   /** Boots that have ended, however, and still hold leases or programs. */
   abandoned(): Promise<BootRow[]>;
-  endBoot(boot: BootSeq, state: "stopped" | "dead"): Promise<void>;
+  /** With `heartbeatAt`, only if that is still its last heartbeat. */
+  endBoot(boot: BootSeq, state: "stopped" | "dead", heartbeatAt?: number): Promise<void>;
   leasesOf(boot: BootSeq, limit: number): Promise<{ jobs: JobSeq[]; windows: WindowRow[] }>;
   forgetProcess(marker: string): Promise<void>;
   processesOf(boot: BootSeq): Promise<{ pid: number; pidStart: string; marker: string; job: JobSeq; epoch: number }[]>;
@@ -179,6 +180,8 @@ export interface Ledger
 
   // reads
   run(seq: RunSeq): Promise<RunRecord | null>;
+  /** Of these runs, those that are being cancelled or halted; in one question, whatever their number. */
+  runsToStop(runs: readonly RunSeq[]): Promise<{ seq: RunSeq; cancelRequestedAt: number | null }[]>;
   runById(id: string): Promise<RunRecord | null>;
   runs(filter: RunFilter): Promise<RunRecord[]>;
   runStates(): Promise<Record<RunState, number>>;

@@ -2,6 +2,7 @@
  * The jobs that a worker holds: running ones, which use a slot, and parked ones, which wait without slot or lease while their
  * function stays in memory.
  */
+import { TenutoError } from "../core/errors.ts";
 import type { JobSeq, RunSeq } from "../core/model.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Execution } from "./execution.ts";
@@ -85,3 +86,10 @@ function end(entry: Held, reason: EndReason): void {
   entry.early ??= reason;
   entry.execution?.abort(reason);
 }
+
+/** What a worker tells when it learns that others have buried it. */
+export const declaredDead = () =>
+  new TenutoError(
+    "lease_lost",
+    "this worker was not heard of for longer than its lease and counts as dead: it ends what it was doing, which runs elsewhere, and begins anew",
+  );

@@ -37,7 +37,7 @@ export class Insistence {
         return result;
       } catch (error) {
         if (this.over || !(error instanceof TenutoError)) throw error;
-        if (error.category !== "critical" && error.code !== "ledger_busy") throw error;
+        if (!passes(error)) throw error;
         this.troubled = true;
         this.tell(error);
         inTrouble();
@@ -56,4 +56,11 @@ export class Insistence {
         : changes.failJob(job, lease, error, { maxRetries: 0, delayMs: 0, onExhausted: "fail" }),
     ).catch(() => {});
   }
+}
+
+/** Whether the same change may be taken later: the disk is full, others hold the lock, or the server is away. */
+function passes({ category, code }: TenutoError): boolean {
+  return (
+    category === "critical" || code === "ledger_busy" || (code === "ledger_unavailable" && category === "retryable")
+  );
 }

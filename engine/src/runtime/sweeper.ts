@@ -3,8 +3,8 @@
  * that nobody uses.
  *
  * Invariants: (1) a boot on this host is judged by its process identity and taken over at once; any other is dead when its
- * heartbeat has not changed for a lease by this process's own monotonic clock, so a clock that jumps reaps nobody;
- * (2) what a dead boot of this machine left running is ended before its jobs run again; on another machine its own worker ends
+ * heartbeat has not changed for a lease by this process's own monotonic clock, so a clock that jumps reaps nobody, and neither
+ * does a process that was itself stopped or cut off: time in which it had no answer counts for nobody; (2) what a dead boot of this machine left running is ended before its jobs run again; on another machine its own worker ends
  * it, when it learns that its boot is dead.
  */
 import * as changes from "../core/changes.ts";
@@ -14,8 +14,14 @@ import type { EngineOptions, Parts } from "./parts.ts";
 
 interface Seen {
   heartbeatAt: number;
-  /** Monotonic. */
+  /** Monotonic: when it had been read. */
   since: number;
+}
+
+/** When the boots were asked for, and when the answer was there: days may lie between, with the network down. Monotonic. */
+interface Asked {
+  asked: number;
+  answered: number;
 }
 
 const DUE_BATCH = 500;
@@ -105,27 +111,28 @@ export class Sweeper {
   }
 
   async checkBoots(): Promise<void> {
-    const now = performance.now();
+    const asked = performance.now();
     const boots = await this.parts.ledger.boots("alive");
+    const times = { asked, answered: performance.now() };
     for (const boot of boots) {
       if (boot.seq === this.self()) continue;
-      if (this.isDead(boot, now)) await this.reap(boot);
+      if (this.isDead(boot, times)) await this.reap(boot);
     }
     for (const boot of await this.parts.ledger.abandoned()) await this.takeLeases(boot);
   }
 
-  private isDead(boot: BootRow, now: number): boolean {
+  private isDead(boot: BootRow, { asked, answered }: Asked): boolean {
     if (this.parts.probe.alive(boot) === false) return true;
     const seen = this.seen.get(boot.seq);
     if (seen === undefined || seen.heartbeatAt !== boot.heartbeatAt) {
-      this.seen.set(boot.seq, { heartbeatAt: boot.heartbeatAt, since: now });
+      this.seen.set(boot.seq, { heartbeatAt: boot.heartbeatAt, since: answered });
       return false;
     }
-    return now - seen.since > this.options.leaseMs;
+    return asked - seen.since > this.options.leaseMs;
   }
 
   private async reap(boot: BootRow): Promise<void> {
-    await this.parts.ledger.endBoot(boot.seq, "dead");
+    await this.parts.ledger.endBoot(boot.seq, "dead", boot.heartbeatAt);
     this.seen.delete(boot.seq);
   }
 

@@ -20,12 +20,13 @@ import { DeferredJobs } from "./deferred.ts";
 import type { Definitions } from "./definitions.ts";
 import { Execution } from "./execution.ts";
 import { FanoutJobs } from "./fanout-jobs.ts";
-import { type Held, HeldJobs } from "./held.ts";
+import { declaredDead, type Held, HeldJobs } from "./held.ts";
 import { Insistence, TROUBLE_RETRY_MS } from "./insistence.ts";
 import { Offers } from "./offers.ts";
 import { Operations } from "./operations.ts";
 import type { EngineOptions, Parts } from "./parts.ts";
 import type { AttemptScope } from "./scope.ts";
+import { Stops } from "./stops.ts";
 import { type AttemptHost, type Result, resultOf } from "./work.ts";
 
 export class Worker implements AttemptHost {
@@ -36,6 +37,7 @@ export class Worker implements AttemptHost {
   readonly fanouts: FanoutJobs;
   boot: BootSeq = 0;
   private readonly held: HeldJobs;
+  private readonly stops: Stops;
   private readonly offers: Offers;
   readonly insistence: Insistence;
   private keeper: KeepAlive | null = null;
@@ -62,6 +64,7 @@ export class Worker implements AttemptHost {
     this.options = options;
     this.fanouts = new FanoutJobs(this);
     this.held = new HeldJobs(parts.clock);
+    this.stops = new Stops(parts.ledger, this.held, this.fanouts);
     this.offers = new Offers(parts, definitions, options);
     this.insistence = new Insistence(parts, (error) => this.onFault(error));
   }
@@ -77,7 +80,7 @@ export class Worker implements AttemptHost {
       ledger.onForeignWrite(() => {
         this.wantClaim = true;
         this.claimSoon();
-        void this.checkCancels();
+        this.stops.check().catch((error) => this.onFault(error));
       }),
     ];
     this.tick();
@@ -108,6 +111,7 @@ export class Worker implements AttemptHost {
     // The news comes again with each heartbeat until the keeper has stopped.
     if (this.stopping || this.beingReborn) return;
     this.beingReborn = true;
+    this.onFault(declaredDead());
     try {
       const old = this.keeper;
       this.keeper = null;
@@ -192,7 +196,7 @@ export class Worker implements AttemptHost {
 
   private committed(hints: Hints): void {
     if (hints.ready && this.freeSlots - this.claimsUnderWay > 0) this.claimSoon();
-    if (hints.cancelled.length > 0) for (const run of hints.cancelled) this.cancelRun(run);
+    if (hints.cancelled.length > 0) for (const run of hints.cancelled) this.stops.cancel(run);
     for (const ended of hints.endedJobs) {
       this.held.parked.delete(ended.job);
       this.deferred.forget(ended.job);
@@ -333,25 +337,9 @@ export class Worker implements AttemptHost {
     if (this.held.park(job, execution)) this.slotFreed();
   }
 
-  private cancelRun(run: RunSeq): void {
-    this.held.endRunning("cancel", run);
-    this.held.endParked("cancel", run);
-    this.fanouts.stopRun(run, "cancel");
-  }
-
-  /** Cancels and halts that another process has written. */
-  private async checkCancels(): Promise<void> {
-    for (const seq of new Set([...this.held.runs(), ...this.fanouts.runs()])) {
-      const run = await this.parts.ledger.run(seq);
-      if (run !== null && run.cancelRequestedAt !== null) this.cancelRun(seq);
-      else if (run !== null && run.haltedAt !== null) this.haltRun(seq);
-    }
-  }
-
   /** Running attempts of a halted run are stopped gracefully. */
   haltRun(run: RunSeq): void {
-    this.held.endRunning("stop", run);
-    this.fanouts.stopRun(run, "stop");
+    this.stops.halt(run);
   }
 
   workspaceOf(run: string, job: string): string {

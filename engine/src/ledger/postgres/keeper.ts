@@ -19,6 +19,8 @@ const { url, boot, ticks, everyMs, stallMs } = workerData as {
 const database = openDatabase({ url, writers: 1, readers: 0, waitMs: everyMs, answerMs: Math.max(everyMs, 1_000) });
 let lastTick = Atomics.load(ticks, 0);
 let lastTickAt = performance.now();
+/** Since when no heartbeat has got through, and whether anybody was told. */
+let away: { since: number; told: boolean } | null = null;
 
 /** Resolves after a while, or at once when the thread is to stop: then true. */
 async function pause(ms: number): Promise<boolean> {
@@ -35,11 +37,24 @@ async function beat(): Promise<void> {
   }
   if (now - lastTickAt > stallMs) return;
   try {
-    if ((await database.execute(HEARTBEAT, [boot])) === 0) parentPort?.postMessage("dead");
-  } catch {
+    const beaten = await database.execute(HEARTBEAT, [boot]);
+    if (away?.told) parentPort?.postMessage(`answers again, after ${seconds(away.since)}`);
+    away = null;
+    if (beaten === 0) parentPort?.postMessage("dead");
+  } catch (error) {
     // A server that is away: the next round tries again, and the lease runs out if it lasts.
+    const text = error instanceof Error ? error.message : String(error);
+    if (away !== null && !away.told) {
+      away.told = true;
+      parentPort?.postMessage(
+        `has not been reached for ${seconds(away.since)}: ${text}; what runs goes on, its reports wait`,
+      );
+    }
+    away ??= { since: now, told: false };
   }
 }
+
+const seconds = (since: number) => `${Math.round((performance.now() - since) / 1_000)} s`;
 
 // Waiting by Atomics.waitAsync keeps no thread alive.
 const alive = setInterval(() => {}, 2 ** 30);

@@ -8,7 +8,8 @@ export const HEARTBEAT = `UPDATE boot SET heartbeat_at = ${CLOCK} WHERE seq = $1
 export const UPKEEP = {
   insertBoot: `INSERT INTO boot (id, host, machine, pid, pid_start, started_at, heartbeat_at, state)
     VALUES ($1, $2, $3, $4, $5, $6, $7, 'alive') ON CONFLICT (id) DO UPDATE SET heartbeat_at = excluded.heartbeat_at RETURNING seq`,
-  endBoot: "UPDATE boot SET state = $1 WHERE seq = $2 AND state = 'alive'",
+  endBoot:
+    "UPDATE boot SET state = $1 WHERE seq = $2 AND state = 'alive' AND heartbeat_at = coalesce($3::bigint, heartbeat_at)",
   putOffers: "UPDATE boot SET offers = $1 WHERE seq = $2 AND state = 'alive'",
   dropProcess: "DELETE FROM process WHERE marker = $1",
   putDefinition:

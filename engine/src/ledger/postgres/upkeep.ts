@@ -45,8 +45,8 @@ export class PostgresLedger extends PostgresWriter implements Ledger {
     return (row as { seq: number }).seq;
   }
 
-  async endBoot(boot: BootSeq, state: "stopped" | "dead"): Promise<void> {
-    await this.put(UPKEEP.endBoot, state, boot);
+  async endBoot(boot: BootSeq, state: "stopped" | "dead", heartbeatAt?: number): Promise<void> {
+    await this.put(UPKEEP.endBoot, state, boot, heartbeatAt ?? null);
   }
 
   async putOffers(boot: BootSeq, agents: readonly string[]): Promise<void> {
@@ -66,6 +66,8 @@ export class PostgresLedger extends PostgresWriter implements Ledger {
     });
     const keeper = superviseKeeper(thread, ticks, {
       onDead: options.onDead,
+      onNews: (text) =>
+        this.reportFailure(new TenutoError("ledger_unavailable", `the ledger ${this.database.shown} ${text}`)),
       onError: (error) => this.reportFailure(error),
       onStop: (stopped) => this.keepers.delete(stopped),
     });

@@ -178,7 +178,7 @@ export const SQL = {
   insertBoot:
     "INSERT INTO boot (id, host, machine, pid, pid_start, started_at, heartbeat_at, state) VALUES (?, ?, ?, ?, ?, ?, ?, 'alive')",
   heartbeat: "UPDATE boot SET heartbeat_at = ? WHERE seq = ? AND state = 'alive'",
-  endBoot: "UPDATE boot SET state = ? WHERE seq = ? AND state = 'alive'",
+  endBoot: "UPDATE boot SET state = ? WHERE seq = ? AND state = 'alive' AND heartbeat_at = coalesce(?, heartbeat_at)",
   putOffers: "UPDATE boot SET offers = ? WHERE seq = ? AND state = 'alive'",
   offers: "SELECT seq AS boot, offers FROM boot WHERE state = 'alive' ORDER BY seq",
   boots: `SELECT ${list(BOOT_COLUMNS)} FROM boot WHERE ifnull(state = ?, 1) ORDER BY seq`,

@@ -71,8 +71,8 @@ export class SqliteLedger extends SqliteWriter implements Ledger {
     await this.write(() => this.statements.of(SQL.putOffers).run(JSON.stringify(agents), boot));
   }
 
-  async endBoot(boot: BootSeq, state: "stopped" | "dead"): Promise<void> {
-    await this.write(() => this.statements.of(SQL.endBoot).run(state, boot));
+  async endBoot(boot: BootSeq, state: "stopped" | "dead", heartbeatAt?: number): Promise<void> {
+    await this.write(() => this.statements.of(SQL.endBoot).run(state, boot, heartbeatAt ?? null));
   }
 
   async forgetProcess(marker: string): Promise<void> {

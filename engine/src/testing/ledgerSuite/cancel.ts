@@ -21,6 +21,22 @@ export const cancel: Topic = {
       assert.equal((await ledger.jobs(run.seq, { states: ["cancelled"] })).length, 10_000);
       for (const sibling of siblings) assert.equal((await world.run(sibling)).state, "running");
     },
+    "whoever works on many runs finds those that are to be stopped with one question": async ({ world, ledger }) => {
+      const boot = await world.boot();
+      const runs = [];
+      for (let n = 0; n < 4; n++) runs.push((await world.start("a")).seq);
+      await world.claim(boot);
+      assert.deepEqual(await ledger.runsToStop(runs), []);
+      await world.cancel(runs[1] as number);
+      await ledger.apply(changes.haltRun(runs[2] as number, errorOf("critical")));
+      await world.cancel(runs[3] as number);
+      const found = await ledger.runsToStop(runs.slice(0, 3));
+      assert.deepEqual(found.map((run) => [run.seq, run.cancelRequestedAt !== null]).sort(), [
+        [runs[1], true],
+        [runs[2], false],
+      ]);
+      assert.deepEqual(await ledger.runsToStop([]), []);
+    },
     "twice, and after the end": async ({ world }) => {
       const boot = await world.boot();
       const run = await world.start("a");

@@ -36,6 +36,15 @@ export const upkeep: Topic = {
       await ledger.endBoot(boot, "dead");
       assert.equal((await ledger.boots()).find((row) => row.seq === boot)?.state, "stopped");
     },
+    "a boot that has been heard of since is not declared dead": async ({ world, ledger }) => {
+      const boot = await world.boot();
+      const [before] = await ledger.boots("alive");
+      assert.equal(before?.seq, boot);
+      await ledger.endBoot(boot, "dead", before.heartbeatAt - 1);
+      assert.equal((await ledger.boots())[0]?.state, "alive");
+      await ledger.endBoot(boot, "dead", before.heartbeatAt);
+      assert.equal((await ledger.boots())[0]?.state, "dead");
+    },
     "workers say what they offer, as long as they live": async ({ world, ledger }) => {
       const [boot, other] = [await world.boot(), await world.boot()];
       await ledger.putOffers(boot, ["a/one", "a/two@2"]);
