@@ -150,6 +150,7 @@ export function extractionJobs(ratePerSecond: number) {
         mode: "{{ item.mode }}",
         page: "{{ item.page }}",
         listed: "{{ item.listed }}",
+        missing: "{{ item.missing }}",
         shape: "{{ jobs.crawl.output.shape }}",
         foreign: "{{ jobs.crawl.output.foreign }}",
         association: "{{ params.association }}",

@@ -1,6 +1,7 @@
-/** Postal addresses of the United States and Canada, as people write them in one or several lines. */
+/** Postal addresses as people write them in one or several lines: of the United States and Canada, and where `regions` knows the form. */
 import { cleanText } from "./page.ts";
-import { countryName, STATE_NAMES, stateCode } from "./places.ts";
+import { countryName, nameOfRegion, regionOf, STATE_NAMES, stateCode } from "./places.ts";
+import { foreignTown } from "./regions.ts";
 
 export interface Address {
   street: string | null;
@@ -12,14 +13,20 @@ export interface Address {
 
 const POSTAL = /(?:^|[\s,])(\d{5}(?:-\d{4})?|[A-Z]\d[A-Z][ -]?\d[A-Z]\d)-?$/i;
 
-/** The parts that can be told apart; null when not even a state or postal code is recognised. */
-export function parseAddress(lines: readonly string[]): Address | null {
+/** The parts that can be told apart; null when not even a state or postal code is recognised. `region`: the country that the page speaks for. */
+export function parseAddress(lines: readonly string[], region: string | null = null): Address | null {
   const parts = lines
+    // "Toronto (ON) M5V 2T6"
+    .map((line) =>
+      line.replace(/\s*\(([^()]{2,25})\)/, (whole, word) => (stateCode(word) === null ? whole : `, ${word}, `)),
+    )
     .flatMap((line) => line.split(/\s*,\s*|\s*[|•·]\s*/))
     .map(cleanText)
     .filter((part) => part !== "");
   const address: Address = { street: null, city: null, state: null, postal_code: null, country: null };
   takeCountry(parts, address);
+  const abroad = addressAbroad(parts, address.country === null ? region : regionOf(address.country));
+  if (abroad !== null) return abroad;
   takePostal(parts, address);
   // "ON Canada K1A 0B1" and the like: the country may stand on either side.
   if (address.country === null) takeCountry(parts, address);
@@ -33,6 +40,26 @@ export function parseAddress(lines: readonly string[]): Address | null {
     address.city = null;
   }
   return address;
+}
+
+const COUNTY =
+  /(?:shire|^(?:County |Co\.? )\S+|^(?:Kent|Essex|Surrey|Sussex|(?:East|West) Sussex|Devon|Cornwall|Dorset|Norfolk|Suffolk|Merseyside|Cumbria|Somerset|Middlesex|Tyne and Wear|West Midlands|Greater Manchester))$/i;
+
+/** As addresses are written in other countries; the town may stand in the part before its postal code. */
+function addressAbroad(all: readonly string[], region: string | null): Address | null {
+  const at = all.findLastIndex((part) => foreignTown(part, region) !== null);
+  const town = at < 0 ? null : foreignTown(all[at]!, region)!;
+  if (town === null || at < all.length - 2) return null;
+  const parts = all.slice(0, at);
+  if (town.city === null && COUNTY.test(parts.at(-1) ?? "") && parts.length > 1) parts.pop();
+  const city = town.city ?? parts.pop() ?? null;
+  return {
+    street: parts.length > 0 ? parts.join(", ") : null,
+    city,
+    state: town.state,
+    postal_code: town.postal_code,
+    country: nameOfRegion(town.region),
+  };
 }
 
 function takeCountry(parts: string[], address: Address): void {

@@ -2,7 +2,7 @@
 import { memberLinks } from "./member-links.ts";
 import type { Page } from "./page.ts";
 import { cleanText } from "./page.ts";
-import { canonicalUrl, isSocial, registrableDomain, sameSite } from "./url.ts";
+import { canonicalUrl, isSocial, registrableDomain, resolveUrl, sameSite, urlKey } from "./url.ts";
 
 export interface DirectorySignals {
   words: boolean;
@@ -80,6 +80,17 @@ export function pdfDirectories(page: Page): string[] {
   return [...found];
 }
 
+const DIRECTORY_TEXT = new RegExp(
+  [
+    "(member|company|supplier|business|contractor|vendor|exhibitor|industry|buyers?'?s?)\\w*\\s+(directory|list|listings?|roster|search|finder|locator|guide)",
+    "(member|corporate|associate|affiliate)\\w*\\s+(companies|firms|organi[sz]ations|businesses)",
+    "directory of|who (we represent|are our members)|our (members|companies)|meet (our|the) members|(member|membership) roster",
+    "find (an?|your)( local)? (member|company|supplier|contractor|provider|professional|business|vendor|manufacturer|firm|dealer|expert|consultant|installer|broker|agent)",
+    "^\\s*(the )?(directory|roster|members|mitglieder(verzeichnis)?|membres|(nos|liste des) membres|socios|soci|leden)\\s*$",
+  ].join("|"),
+  "i",
+);
+
 /** Links of a home page that call themselves a directory or list of members. */
 export function directoryLinks(page: Page): string[] {
   const found = new Set<string>();
@@ -88,12 +99,7 @@ export function directoryLinks(page: Page): string[] {
     const text = `${cleanText(link.text())} ${link.attr("title") ?? ""}`;
     const url = canonicalUrl(link.attr("href"), page.base);
     if (url === null || !sameSite(url, page.url) || new URL(url).pathname === "/") continue;
-    if (
-      /(member|company|supplier|business)\w*\s+(directory|list)|directory of|find a (member|company|supplier)|our members|^\s*directory\s*$/i.test(
-        text,
-      )
-    )
-      found.add(url);
+    if (DIRECTORY_TEXT.test(text) && !namesOthers(cleanText(link.text()))) found.add(url);
   }
   return [...found];
 }
@@ -133,8 +139,64 @@ function belongs(url: string, to: string): boolean {
 /** Pages shown inside of this one: directories of other makers are built in so. */
 export function framedPages(page: Page): string[] {
   const urls = page
-    .$("iframe[src]")
+    .$("iframe[src], frame[src]")
     .toArray()
     .map((node) => canonicalUrl(page.$(node).attr("src"), page.base));
   return [...new Set(urls.filter((url): url is string => url !== null && !isSocial(url)))];
+}
+
+/** Where a page sends its reader by itself: `<meta http-equiv="refresh">`, or a script that does nothing else. */
+export function refreshTarget(page: Page): string | null {
+  const metas = page.$("meta[http-equiv]").toArray() as any[];
+  const content = metas.find(({ attribs }) => /^refresh$/i.test(attribs["http-equiv"]))?.attribs.content ?? "";
+  const [, seconds = "", target = ""] = /^\s*(\d+)[^;,]*[;,]\s*url\s*=\s*["']?([^"']+)/i.exec(content) ?? [];
+  const short = cleanText(page.$("body").text()).length < 300;
+  const scripted = short
+    ? page.scripts.map(
+        (text) =>
+          /^\s*(?:window\.|document\.)?location(?:\.href)?\s*(?:=|\.replace\()\s*["']([^"']+)["']/.exec(text)?.[1],
+      )[0]
+    : undefined;
+  const url = resolveUrl(Number(seconds) <= 10 && target !== "" ? target : scripted, page.base);
+  return url !== null && sameSite(url, page.url) && urlKey(url) !== urlKey(page.url) ? url : null;
+}
+
+const ENDPOINT_ATTRIBUTE = /^data-(?:[\w-]+-)?(?:endpoint|url|src|source|ajax|ajax-url|api|json|feed)$/;
+const ENDPOINT_IN_SCRIPT =
+  /\b(?:ajax|url|endpoint|source|src|dataUrl|apiUrl|fetch|getJSON|get)\b["']?\s*[:=(]\s*(?:\{\s*["']?url["']?\s*:\s*)?["'`]([^"'`\s<>$]{2,300})["'`]/g;
+const DATA_ADDRESS = /json|\bapi\b|ajax|feed|rest|data|member|director|compan|listing|supplier/i;
+const NO_DATA_ADDRESS =
+  /admin-ajax|graphql|\.(?:js|css|png|jpe?g|gif|svg|webp|woff2?|pdf|php\?rsd)(?:$|\?)|oembed|analytics|login|cart/i;
+
+/** Addresses of this site from which the scripts of a page may take what it lists, best first. */
+export function dataAddresses(page: Page): string[] {
+  const attributes = page
+    .$("body *")
+    .toArray()
+    .flatMap((node: any) =>
+      Object.entries<string>(node.attribs ?? {}).flatMap(([name, value]) =>
+        ENDPOINT_ATTRIBUTE.test(name) ? [value] : [],
+      ),
+    );
+  const scripted = page.scripts.flatMap((text) => [...text.matchAll(ENDPOINT_IN_SCRIPT)].map((match) => match[1]!));
+  const urls = [...attributes, ...scripted]
+    .filter((text) => /^(https?:)?\/|^[\w.-]+[/?]/.test(text) && DATA_ADDRESS.test(text) && !NO_DATA_ADDRESS.test(text))
+    .map((text) => resolveUrl(text.replaceAll("\\/", "/"), page.base))
+    .filter((url): url is string => url !== null && sameSite(url, page.url) && urlKey(url) !== urlKey(page.url));
+  return [...new Set(urls)];
+}
+
+/** Headings of what associations show beside their members: people of their own, news, dates, sponsors. */
+const NOT_MEMBERS =
+  /^(?:meet )?(?:our |the |your )?(?:\d{4}(?:[-/]\d{2,4})? )?(?:(?:board|executive|leadership|management|governing)(?: (?:of directors|of trustees|members|team|committee|board|council))*|staff(?: (?:directory|members|contacts|list))?|officers(?: (?:and|&) directors)?|directors|trustees|(?:our )?team|committees?|(?:latest |recent |upcoming |past |industry |association |in the )?(?:news|events?|posts|articles|webinars|blog|press releases?)(?: (?:&|and) (?:news|events))?|(?:event )?calendar|(?:our |thank you to our |event )?(?:sponsors?|advertisers?)|(?:member(?:ship)? )?benefits|testimonials|quick links|resources|related (?:posts|members|companies|articles)|we value your privacy|cookies?(?: settings| policy| notice)?|contact (?:us|information))$/i;
+
+/** True for the heading of a part that lists others than members. */
+export function namesOthers(heading: string): boolean {
+  return heading.length < 60 && NOT_MEMBERS.test(heading.replace(/[\s:!.*]+$/, ""));
+}
+
+/** The page as a whole is about others: its staff, its board, its news. */
+export function listsOthers(page: Page): boolean {
+  const title = cleanText(page.$("title").first().text()).split(/\s+[|–—-]\s+/)[0] ?? "";
+  return [cleanText(page.$("h1").first().text()), title].some(namesOthers);
 }

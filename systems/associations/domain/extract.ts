@@ -70,10 +70,12 @@ function extractMember(
   { listed, foreign }: { listed: Fields | null; foreign: readonly string[] },
 ): Extracted {
   const main = mainPart(page);
-  const named = typeof listed?.company_name === "string" ? listed.company_name : null;
   // The name from the directory counts only where this page knows it too: an error page does not.
-  const known = named !== null && pageText(page).includes(named.toLowerCase());
-  const hints: Hints = { content: contentOfMember(page, main, foreign), lastName: known ? named : null };
+  const known = listed !== null && knows(page, listed);
+  const hints: Hints = {
+    content: contentOfMember(page, main, foreign),
+    lastName: known ? String(listed.company_name) : null,
+  };
   const values = extractFields(page, main, schema, { single: true, hints });
   const missing = missingFields(values.fields, schema);
   if (missing.length > 0) {
@@ -88,6 +90,24 @@ function extractMember(
     records: [{ ...values, confidence: confidenceOf(values.fields, schema) }],
     dropped: [],
   };
+}
+
+/** The page speaks of the member that the directory has named. */
+export function knows(page: Page, { company_name: named }: Fields): boolean {
+  return typeof named === "string" && pageText(page).includes(named.toLowerCase());
+}
+
+/** A record of what the directory says alone. */
+export function recordOfListed(listed: Fields, schema: Schema): ExtractedRecord {
+  const fields: Fields = Object.fromEntries(
+    schema.fields.map(({ name, default: usual }) => [name, listed[name] ?? usual]),
+  );
+  const sources = Object.fromEntries(
+    schema.fields
+      .filter(({ name }) => fields[name] !== null)
+      .map(({ name }) => [name, (listed[name] ?? null) === null ? "default" : "directory"]),
+  );
+  return { fields, sources, confidence: confidenceOf(fields, schema) };
 }
 
 function pageText(page: Page): string {

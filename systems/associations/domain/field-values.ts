@@ -14,8 +14,9 @@ import type { Page, Scope } from "./page.ts";
 import { cleanText, mayMatch } from "./page.ts";
 import type { Value } from "./parsers.ts";
 import { PARSERS } from "./parsers.ts";
-import { isProvince, regionOf } from "./places.ts";
+import { isProvince, nameOfRegion, regionOf, stateCode } from "./places.ts";
 import { findNodes, isNode } from "./plain-selectors.ts";
+import { regionOfPage } from "./regions.ts";
 import type { Field, Schema } from "./schema.ts";
 import { select } from "./selectors.ts";
 import { jsonLdFor, jsonPath, microdata } from "./structured.ts";
@@ -78,7 +79,8 @@ export function extractFields(
   { single, hints = {} }: { single: boolean; hints?: Hints },
 ): FieldValues {
   const labels = new Map([...labelledValues(scope, schema.labels), ...(hints.columns ?? [])]);
-  const source: Source = { page, scope, labels, single, hints, jsonLd: null, region: undefined };
+  const home = regionOfPage(page);
+  const source: Source = { page, scope, labels, single, hints, jsonLd: null, region: home ?? undefined };
   const found: FieldValues = { fields: Object.fromEntries(schema.fields.map(({ name }) => [name, null])), sources: {} };
   const address = findAddress(source, schema);
   for (const field of inOrder(schema)) {
@@ -89,11 +91,22 @@ export function extractFields(
     if (field.name === "company_name" && single && best !== null) source.jsonLd = jsonLdFor(page, String(best.value));
     if (field.name === "country" && best !== null) source.region = regionOf(String(best.value)) ?? undefined;
   }
-  if (found.sources.country === "default" && isProvince(found.fields.state)) {
-    found.fields.country = "Canada";
-    found.sources.country = "state";
-  }
+  if (found.sources.country === "default") correctCountry(found, home);
   return found;
+}
+
+/** What stands in every schema is no more than a guess: a province, and the country that the page speaks for, know better. */
+function correctCountry({ fields, sources }: FieldValues, home: string | null): void {
+  const american = typeof fields.state === "string" && stateCode(fields.state) !== null && !isProvince(fields.state);
+  const country =
+    isProvince(fields.state) && home !== "AU"
+      ? "Canada"
+      : home === null || (american && home !== "AU")
+        ? null
+        : nameOfRegion(home);
+  if (country === null) return;
+  fields.country = country;
+  sources.country = country === "Canada" ? "state" : "page";
 }
 
 const orders = new WeakMap<Schema, Field[]>();
@@ -246,13 +259,13 @@ function canonical(words: string[], text: string): string | null {
 function findAddress({ page, scope, labels }: Source, schema: Schema): Address | null {
   for (const label of schema.address.labels) {
     const found = labels.get(label);
-    const address = found === undefined ? null : parseAddress(found.lines);
+    const address = found === undefined ? null : parseAddress(found.lines, regionOfPage(page));
     if (address !== null) return address;
   }
   for (const css of schema.address.selectors) {
     if (!mayMatch(page, css)) continue;
     for (const node of findNodes(scope, css, 3)) {
-      const address = parseAddress(textLines(page.$(node)));
+      const address = parseAddress(textLines(page.$(node)), regionOfPage(page));
       if (address !== null) return address;
     }
   }

@@ -26,6 +26,8 @@ export interface Listing {
   /** Where the members' addresses come from. */
   by: "selector" | "links" | "structure";
   shape: ListShape | null;
+  /** What was read of the page that it was judged by. */
+  list: ListReading | null;
 }
 
 export interface ListedMember {
@@ -45,19 +47,19 @@ export interface ListingOptions {
 
 /** How to read a directory, judged by its first page. */
 export function chooseListing(page: Page, { schema, selector, allows }: ListingOptions): Listing {
-  if (selector !== null) return { mode: "detail", by: "selector", shape: null };
+  if (selector !== null) return { mode: "detail", by: "selector", shape: null, list: null };
   const list = readList(page, schema, null, { trusting: true });
-  if (schema.ownList && list !== null) return { mode: "list", by: "structure", shape: list.shape };
+  if (schema.ownList && list !== null) return { mode: "list", by: "structure", shape: list.shape, list };
   const links = memberLinks(page).filter(allows);
   const entries = list?.entries.length ?? 0;
   const profiles = profilesOf(list).filter(allows);
   if (list !== null && profiles.length >= entries * 0.6 && profiles.length * 1.2 >= links.length)
-    return { mode: "detail", by: "structure", shape: list.shape };
+    return { mode: "detail", by: "structure", shape: list.shape, list };
   if (links.length > 0 && links.length * 2 >= entries)
-    return { mode: "detail", by: "links", shape: list?.shape ?? null };
+    return { mode: "detail", by: "links", shape: list?.shape ?? null, list };
   return list === null
-    ? { mode: "detail", by: "links", shape: null }
-    : { mode: "list", by: "structure", shape: list.shape };
+    ? { mode: "detail", by: "links", shape: null, list }
+    : { mode: "list", by: "structure", shape: list.shape, list };
 }
 
 /** The members on a page of the directory, in order. */
@@ -106,9 +108,17 @@ function saidOf(entry: Entry | undefined): Fields | null {
   return said.length === 0 ? null : Object.fromEntries(said);
 }
 
-/** Phones and mail addresses in the frame of a page: the association's own. */
-export function foreignContacts(page: Page): string[] {
-  const inside = new Set(contactsIn(readPart(page).segments.map(({ text }) => text)));
+/** Phones and mail addresses of the association's own: in the frame of a page that lists members, and beside what it lists. */
+export function foreignContacts(page: Page, list: ListReading | null): string[] {
+  const listed = list === null || list.entries.length < 2 ? readPart(page).segments : list.entries;
+  const inside = new Set(contactsIn(listed.map(({ text }) => text)));
   const all = contactsIn(readPart(page, page.$("body"), { frames: true }).segments.map(({ text }) => text));
   return all.filter((contact) => !inside.has(contact));
+}
+
+const TELLING = ["phone", "email", "website", "street", "city", "state"];
+
+/** The directory says more of a member than its name: enough for a record where its own page cannot be read. */
+export function saysEnough(listed: Fields | null): listed is Fields {
+  return listed !== null && Boolean(listed.company_name) && TELLING.some((name) => (listed[name] ?? null) !== null);
 }

@@ -36,8 +36,9 @@ export interface PageSource {
 export function parsePage(source: PageSource): Page {
   const json = /\bjson\b/i.test(source.contentType ?? "") ? unwrapJson(source.text, source.url) : null;
   const $ = load(json?.html ?? source.text);
-  const { scripts, unread, preformatted } = partsOf($);
+  const { scripts, unread, unscripted, preformatted } = partsOf($);
   for (const node of unread) $(node).remove();
+  for (const node of unscripted) unwrapUnscripted($, node);
   // Lines of preformatted text are lines like others.
   for (const node of preformatted) $(node).html(($(node).html() ?? "").trim().replace(/\r?\n/g, "<br>"));
   const base = resolveUrl($("base[href]").first().attr("href"), source.url) ?? source.url;
@@ -53,17 +54,29 @@ export function parsePage(source: PageSource): Page {
   };
 }
 
+/** What stands here instead of a page that scripts make, and not merely a request to turn them on. */
+const MIN_NOSCRIPT_CHARS = 300;
+
+/** The parser gives what stands in `noscript` as text. */
+function unwrapUnscripted($: CheerioAPI, node: any): void {
+  const html = $(node).text();
+  const worth = cleanText(html.replace(/<[^>]*>/g, " ")).length >= MIN_NOSCRIPT_CHARS;
+  if (worth) $(node).replaceWith(`<div>${html}</div>`);
+  else $(node).remove();
+}
+
 /** Scripts that may hold data; what nobody reads on a page; and preformatted text. */
-function partsOf($: CheerioAPI): { scripts: string[]; unread: any[]; preformatted: any[] } {
-  const parts = { scripts: [] as string[], unread: [] as any[], preformatted: [] as any[] };
+function partsOf($: CheerioAPI): { scripts: string[]; unread: any[]; unscripted: any[]; preformatted: any[] } {
+  const parts = { scripts: [] as string[], unread: [] as any[], unscripted: [] as any[], preformatted: [] as any[] };
   const visit = (node: any): void => {
     const { name, attribs = {} } = node;
     if (name === "script" && attribs.type === "application/ld+json") return;
     if (name === "script" && attribs.src === undefined) {
       const text = (node.children ?? []).map((child: any) => child.data ?? "").join("");
-      if (text.length > 40 && /[[{]\s*["'{\w]/.test(text)) parts.scripts.push(text);
+      if (text.length > 40 && /[[{]\s*["'{\w]|\b(fetch|getJSON|ajax)\b/.test(text)) parts.scripts.push(text);
     }
-    if (name === "script" || name === "style" || name === "noscript" || name === "template") parts.unread.push(node);
+    if (name === "noscript") parts.unscripted.push(node);
+    else if (name === "script" || name === "style" || name === "template") parts.unread.push(node);
     else {
       if (name === "pre") parts.preformatted.push(node);
       for (const child of node.children ?? []) visit(child);

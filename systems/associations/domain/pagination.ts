@@ -43,6 +43,8 @@ export interface Controls {
   moreKind: "load_more" | "infinite_scroll" | null;
   /** The page has controls at all, so their end means the end. */
   present: boolean;
+  /** Further pages open only by a script or a posted form: their controls have no address. */
+  closed?: boolean;
   /** Links of an index by letters, in order. */
   letters: string[];
 }
@@ -77,7 +79,50 @@ export function readControls(page: Page): Controls {
   const { url: more, kind: moreKind, present: morePresent } = moreControl(page);
   const next = nextLink(page);
   const present = next !== null || numbered.length > 0 || morePresent || page.$(PAGER).find("a, span, li").length > 1;
-  return { next, numbered, more, moreKind, present, letters: letterLinks(page) };
+  return { next, numbered, more, moreKind, present, letters: letterLinks(page), closed: hasClosedPages(page) };
+}
+
+/** Numbers, "next" and lists of pages that call a script or post a form. */
+function hasClosedPages(page: Page): boolean {
+  const turns = (node: any): boolean => {
+    const element = page.$(node);
+    const href = (element.attr("href") ?? "").trim();
+    const addressed = node.name === "a" && href !== "" && !/^(javascript:|#!?$)/i.test(href);
+    if (addressed || !enabled(element)) return false;
+    const text = cleanText(element.text() || element.attr("value") || "");
+    const says =
+      /^(\d{1,4}|next( (page|\d{1,4}))?|older|more results|[›»>]{1,2})( ?(›|»|→|>|>>))?$/i.test(text) && text !== "1";
+    return (
+      says &&
+      (/page\$|gotopage|topage|changepage|setpage|paging/i.test(href + (element.attr("onclick") ?? "")) ||
+        element.closest(PAGER).length > 0 ||
+        isPosted(element))
+    );
+  };
+  return page.$("a, button, input[type='submit'], input[type='button']").toArray().some(turns);
+}
+
+function isPosted(element: Scope): boolean {
+  return element.is("button, input") && /^post$/i.test(element.closest("form").attr("method") ?? "");
+}
+
+/** "Next 12" as the button of a form that asks for its fields by address. */
+function nextForm(page: Page): string | null {
+  for (const node of page.$("form input[type='submit'], form button").toArray()) {
+    const button = page.$(node);
+    const form = button.closest("form");
+    const text = cleanText(button.text() || button.attr("value") || "");
+    if (/^post$/i.test(form.attr("method") ?? "") || !/^(next|older|more)\b/i.test(text) || !NEXT_TEXT.test(text))
+      continue;
+    if (!enabled(button) || button.is("[disabled]")) continue;
+    const hidden = form.find("input[type='hidden']").toArray() as any[];
+    const fields = Object.fromEntries(hidden.map(({ attribs }) => [attribs.name ?? "", attribs.value ?? ""]));
+    const { "": _, ...named } = fields;
+    const action = resolveUrl(form.attr("action"), page.base) ?? page.url;
+    const url = turn(page, mergeQuery(action, named));
+    if (url !== null) return url;
+  }
+  return null;
 }
 
 const MIN_LETTERS = 8;
@@ -109,7 +154,19 @@ function nextLink(page: Page): string | null {
     const url = turn(page, link.attr("href"));
     if (url !== null) return url;
   }
-  return page.jsonNext;
+  return page.jsonNext ?? nextForm(page) ?? moreLink(page);
+}
+
+/** "More members" outside of any pager: the same list, further on. */
+function moreLink(page: Page): string | null {
+  for (const node of page.$("a[href]").toArray()) {
+    const link = page.$(node);
+    if (!/^more (results|members|companies|listings|entries|records)\s*(›|»|→|>|>>)?$/i.test(cleanText(link.text())))
+      continue;
+    const url = enabled(link) ? turn(page, link.attr("href")) : null;
+    if (url !== null && changedNumber(page.url, url) !== null) return url;
+  }
+  return null;
 }
 
 function saysNext(link: Scope): boolean {

@@ -18,8 +18,11 @@ export type Parser = (text: string, context: ParserContext) => Value | null;
 
 const SMALL_WORDS = /^(of|and|the|de|du|la|le|del|at|on|in)$/i;
 
+/** Longer than any name of a place: the text is a part of the page that is called so by its class. */
+const MAX_PLACE = 60;
+
 function titleCase(text: string): string | null {
-  if (text === "") return null;
+  if (text === "" || text.length > MAX_PLACE) return null;
   const mixed = text !== text.toUpperCase() && text !== text.toLowerCase();
   if (mixed) return text;
   const words = text.toLowerCase().split(" ");
@@ -105,12 +108,18 @@ function afterComma(text: string): string | null {
   return stateCode(state) ?? (state || null);
 }
 
+/** What is known, else the text as it stands where it can be a place. */
+const placeOr =
+  (known: (text: string) => string | null): Parser =>
+  (text) =>
+    known(text) ?? (text === "" || text.length > MAX_PLACE || /\d{3}|@/.test(text) ? null : text);
+
 /** All parsers that a schema may name. */
 export const PARSERS: Readonly<Record<string, Parser>> = {
   text: (text) => text || null,
   title_case: titleCase,
-  state_code: (text) => stateCode(text) ?? (text || null),
-  country: (text) => countryName(text) ?? (text || null),
+  state_code: placeOr(stateCode),
+  country: placeOr(countryName),
   postal_code: postalCode,
   year: (text) => numberIn(text, /\b(?:19|20)\d{2}\b/),
   integer: (text) => numberIn(text, /-?\d+/),

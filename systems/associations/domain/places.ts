@@ -75,5 +75,11 @@ export function regionOf(country: string): string | null {
   return regionByCountry.get(countryName(country) ?? "") ?? null;
 }
 
+/** The usual English name of a country by its ISO code; null for anything else. */
+export function nameOfRegion(region: string): string | null {
+  for (const [name, code] of regionByCountry) if (code === region) return name;
+  return null;
+}
+
 /** Names of states that consist of several words, longest first: for finding them at the end of a line. */
 export const STATE_NAMES: readonly string[] = [...codeByName.keys()].sort((a, b) => b.length - a.length);

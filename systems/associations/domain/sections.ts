@@ -10,7 +10,7 @@ import { memberLinks } from "./member-links.ts";
 import type { Page } from "./page.ts";
 import { cleanText } from "./page.ts";
 import type { Schema } from "./schema.ts";
-import { canonicalUrl, sameSite, urlKey } from "./url.ts";
+import { canonicalUrl, mergeQuery, resolveUrl, sameSite, urlKey } from "./url.ts";
 import { textOf } from "./xpath.ts";
 
 const WORDS =
@@ -28,13 +28,82 @@ const FEW_MEMBERS = 2;
 export function sectionLinks(page: Page, schema: Schema): string[] {
   const links = linksOf(page);
   const said = links.filter(({ url, text }) => isSection(url, text, page));
-  const sections = said.length >= MIN_SECTIONS ? said : belowHeading(page, links);
+  const linked = said.length >= MIN_SECTIONS ? said : belowHeading(page, links);
+  const sections = linked.length >= MIN_SECTIONS ? linked : chosenParts(page);
   if (sections.length < MIN_SECTIONS) return [];
   if (countListed(page, schema, null).records > FEW_MEMBERS) return [];
   const keys = new Set(sections.map(({ url }) => urlKey(url)));
   const others = memberLinks(page).filter((url) => !keys.has(urlKey(url)));
   if (others.length > FEW_MEMBERS && others.length * 2 > keys.size) return [];
   return [...new Map(sections.map(({ url }) => [urlKey(url), url])).values()];
+}
+
+const MAX_PARTS = 120;
+
+/** Parts that a form offers in a list to choose from, as the addresses that choosing them leads to. */
+function chosenParts(page: Page): Link[] {
+  for (const node of page.$("form select[name]").toArray()) {
+    const select = page.$(node);
+    const form = select.closest("form");
+    const name = select.attr("name")!;
+    if (/^post$/i.test(form.attr("method") ?? "") || !SECTION_PARAM.test(name)) continue;
+    const hidden = (form.find("input[type='hidden'][name]").toArray() as any[]).map(({ attribs }) => [
+      attribs.name,
+      attribs.value ?? "",
+    ]);
+    const action = resolveUrl(form.attr("action"), page.base) ?? page.url;
+    const parts = (select.find("option").toArray() as any[]).flatMap((option) => {
+      const text = cleanText(textOf(option));
+      const value = option.attribs.value ?? text;
+      const none = value === "" || /^(-|all\b|any\b|select\b|choose\b|please\b)/i.test(text);
+      const url = none ? null : mergeQuery(action, { ...Object.fromEntries(hidden), [name]: value });
+      return url !== null && sameSite(url, page.url) && urlKey(url) !== urlKey(page.url)
+        ? [{ url, text, node: option }]
+        : [];
+    });
+    if (parts.length >= MIN_SECTIONS && parts.length <= MAX_PARTS) return parts;
+  }
+  return [];
+}
+
+const CURRENT = /(^|[\s_-])(active|current|selected|is-active|on)([\s_-]|$)/i;
+
+/**
+ * On a page that shows one part of the directory, the addresses of the others: tabs that differ in one parameter, of which one is
+ * marked as the one that is open. Empty where that one is called "all".
+ */
+export function neighbourParts(page: Page): string[] {
+  const here = new URL(page.url);
+  const byList = new Map<any, Link[]>();
+  for (const link of linksOf(page, { self: true })) {
+    const url = new URL(link.url);
+    const names = new Set([...url.searchParams.keys(), ...here.searchParams.keys()]);
+    const changed = [...names].filter((name) => url.searchParams.get(name) !== here.searchParams.get(name));
+    const open = isOpen(link.node);
+    const part = url.pathname === here.pathname && (changed.length === 1 ? SECTION_PARAM.test(changed[0]!) : open);
+    if (!part) continue;
+    const list = link.node.parent?.name === "li" ? link.node.parent.parent : link.node.parent;
+    byList.set(list, [...(byList.get(list) ?? []), link]);
+  }
+  for (const links of byList.values()) {
+    const open = links.find(({ node }) => isOpen(node));
+    if (
+      links.length < 2 ||
+      links.length > MAX_PARTS ||
+      open === undefined ||
+      /^(all|any|everyone|a ?[-–] ?z)\b/i.test(open.text)
+    )
+      continue;
+    return links.filter((link) => link !== open && !/^(all|any)\b/i.test(link.text)).map(({ url }) => url);
+  }
+  return [];
+}
+
+function isOpen(node: any): boolean {
+  const own = (one: any) =>
+    CURRENT.test(one?.attribs?.class ?? "") ||
+    ["true", "page"].includes(one?.attribs?.["aria-selected"] ?? one?.attribs?.["aria-current"]);
+  return own(node) || (node.parent?.name === "li" && own(node.parent));
 }
 
 interface Link {
@@ -44,7 +113,7 @@ interface Link {
 }
 
 /** The links of the page outside of its frames. */
-function linksOf(page: Page): Link[] {
+function linksOf(page: Page, { self = false } = {}): Link[] {
   const links: Link[] = [];
   const visit = (node: any): void => {
     for (const child of node.children ?? []) {
@@ -57,7 +126,7 @@ function linksOf(page: Page): Link[] {
         const text = cleanText(textOf(child));
         // A count may stand behind its link.
         const behind = child.next?.type === "text" ? cleanText(child.next.data) : "";
-        if (url !== null && text !== "" && sameSite(url, page.url) && urlKey(url) !== urlKey(page.url))
+        if (url !== null && text !== "" && sameSite(url, page.url) && (self || urlKey(url) !== urlKey(page.url)))
           links.push({ url, text: `${text} ${behind}`.trim(), node: child });
       }
       visit(child);

@@ -10,13 +10,19 @@ export function columnsOf({ nodes }: Block): Map<string, Labelled> {
   const row = nodes[0];
   if (nodes.length !== 1 || row?.name !== "tr") return columns;
   const headings = headingsOf(tableOf(row));
-  for (const { node, column } of cellsOf(row)) {
+  for (const { node, column } of [...cellsOf(row), ...cellsAbove(row)]) {
     const heading = headings.get(column);
     if (heading === undefined || heading === "" || columns.has(heading)) continue;
     const lines = linesOf(node);
     if (lines.length > 0) columns.set(heading, { lines, href: hrefIn(node) });
   }
   return columns;
+}
+
+/** Cells of rows above that reach down into this one. */
+function cellsAbove(row: any): { node: any; column: number }[] {
+  layOut(tableOf(row));
+  return reachingInto.get(row) ?? [];
 }
 
 function tableOf(row: any): any {
@@ -56,6 +62,7 @@ function rowsBelow(table: any): any[] {
 
 /** The column of each cell by the table's grid: cells that span rows push those below to the right. */
 const columnByCell = new WeakMap<any, number>();
+const reachingInto = new WeakMap<any, { node: any; column: number }[]>();
 const laidOut = new WeakSet<any>();
 const MAX_SPAN = 1_000;
 
@@ -63,16 +70,21 @@ function layOut(table: any): void {
   if (laidOut.has(table)) return;
   laidOut.add(table);
   // By column: rows that a cell from above still fills.
-  const filled = new Map<number, number>();
+  const filled = new Map<number, { left: number; node: any }>();
   for (const row of rowsBelow(table)) {
     let column = 0;
     const taken = new Map(filled);
-    for (const [at, left] of filled) left <= 1 ? filled.delete(at) : filled.set(at, left - 1);
+    if (taken.size > 0)
+      reachingInto.set(
+        row,
+        [...taken].map(([at, { node }]) => ({ node, column: at })),
+      );
+    for (const [at, { left, node }] of filled) left <= 1 ? filled.delete(at) : filled.set(at, { left: left - 1, node });
     for (const node of (row.children ?? []).filter(isCell)) {
       while (taken.has(column)) column++;
       columnByCell.set(node, column);
       const [width, height] = [spanOf(node, "colspan"), spanOf(node, "rowspan")];
-      for (let at = column; height > 1 && at < column + width; at++) filled.set(at, height - 1);
+      for (let at = column; height > 1 && at < column + width; at++) filled.set(at, { left: height - 1, node });
       column += width;
     }
   }

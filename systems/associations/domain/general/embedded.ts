@@ -9,7 +9,8 @@ import { parseAddress } from "../address.ts";
 import type { Page } from "../page.ts";
 import { cleanText } from "../page.ts";
 import { resolveUrl, sameSite } from "../url.ts";
-import { readLiterals } from "./literals.ts";
+import { readFlight, readLiterals } from "./literals.ts";
+import { recordsOfRows } from "./rows.ts";
 
 export type DataRecord = Record<string, string>;
 
@@ -129,6 +130,8 @@ export function dataGroups(page: Page): DataGroup[] {
   const visit = (value: unknown, path: string, depth: number): void => {
     if (value === null || typeof value !== "object" || depth > MAX_DEPTH || left <= 0) return;
     if (Array.isArray(value)) {
+      const rows = recordsOfRows(value, page);
+      if (rows.length > 0) objects.set(`${path}.*`, [...(objects.get(`${path}.*`) ?? []), ...rows.map(unfoldAddress)]);
       for (const entry of value) visit(entry, `${path}.*`, depth + 1);
       return;
     }
@@ -138,11 +141,29 @@ export function dataGroups(page: Page): DataGroup[] {
     for (const [key, child] of Object.entries(value))
       visit(child, `${path}.${/^\d+$/.test(key) ? "*" : key}`, depth + 1);
   };
-  for (const [source, root] of roots(page)) visit(root, source, 0);
+  const sites = new Set<string>();
+  for (const [source, root] of roots(page)) {
+    for (const name of siteNames(root)) sites.add(name.toLowerCase());
+    visit(root, source, 0);
+  }
+  for (const [path, records] of objects)
+    objects.set(
+      path,
+      records.filter(({ company_name }) => !sites.has(company_name!.toLowerCase())),
+    );
   return [...objects]
     .map(([path, records]) => ({ path, records: distinctRecords(records) }))
     .filter(({ records }) => worth(records) > 0)
     .sort((a, b) => worth(b.records) - worth(a.records) || (a.path < b.path ? -1 : 1));
+}
+
+/** What the site itself is called, where the data says so. */
+function siteNames(root: unknown): string[] {
+  const graph = (root as { "@graph"?: unknown } | null)?.["@graph"];
+  return [root, ...(Array.isArray(graph) ? graph : [])]
+    .filter((one: any) => /^(website|webpage)$/i.test(String(one?.["@type"] ?? "")))
+    .flatMap(({ name, publisher }: any) => [name, publisher?.name])
+    .filter((name) => typeof name === "string");
 }
 
 /** The association describes itself among its members. */
@@ -178,6 +199,7 @@ function* roots(page: Page): Generator<[string, unknown]> {
   if (page.json !== undefined) yield ["json", page.json];
   for (const node of page.$("script[type='application/ld+json']").toArray()) yield* parsed("ld", page.$(node).text());
   for (const script of page.scripts) for (const value of readLiterals(script)) yield ["script", value];
+  for (const value of readFlight(page.scripts)) yield ["flight", value];
   for (const node of page.$("*").toArray() as any[]) {
     for (const [name, value] of Object.entries<string>(node.attribs ?? {}))
       if (name.includes("-") || name === "x-data") {

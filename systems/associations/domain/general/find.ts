@@ -83,7 +83,8 @@ export function findAgain(
   const blocks = applyShape(shape, elementsByPath(reading.root, isFrame), { again: true });
   const facts = blocks
     .map((block) => factsOfBlock(sums, block))
-    .filter((one): one is BlockFacts => one !== null && one.counts.name > 0 && (!reach || reaches(one)));
+    .filter((one): one is BlockFacts => one !== null && one.counts.name > 0 && (!reach || reaches(one)))
+    .filter(({ start }, _, all) => sums.beside[start] === 0 || all.every((one) => sums.beside[one.start] === 1));
   const nameless = namelessOf(sums, blocks);
   if (facts.length + nameless.length === 0) return null;
   return { shape, facts: withoutStrays(reading, facts, usual), nameless, score: 0, contact: 1 };

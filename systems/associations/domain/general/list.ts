@@ -7,7 +7,7 @@
  */
 import type { Fields, Hints } from "../field-values.ts";
 import { extractFields } from "../field-values.ts";
-import { eligibleLink } from "../member-links.ts";
+import { eligibleLink, memberLinks } from "../member-links.ts";
 import type { Page, Scope } from "../page.ts";
 import { cleanText } from "../page.ts";
 import type { Schema } from "../schema.ts";
@@ -145,7 +145,24 @@ function bestStructure(
   if (guessed !== null && guessed.score * 1.1 >= (found?.score ?? 0)) return "items";
   if (found === null) return null;
   if (found.contact >= MIN_CONTACT && (trusting || found.facts.length > 2)) return found;
-  return trusting ? found : null;
+  return trusting && !isMenu(reading, found) ? found : null;
+}
+
+/** Fewer names than this, without a word of how to reach them, are as likely anything else. */
+const MIN_BARE_NAMES = 5;
+
+/** Links to parts of the site itself, or too few names to tell. */
+function isMenu({ page, segments }: Reading, { facts, contact }: FoundBlocks): boolean {
+  if (contact >= MIN_CONTACT) return false;
+  const own = facts.map(
+    ({ start, end }) => segments.slice(start, end).find(({ href }) => linkKind(page, href) === "inside")?.href ?? null,
+  );
+  const linked = own.filter((href) => href !== null);
+  if (facts.length < MIN_BARE_NAMES) return linked.length === 0 || memberLinks(page).length === 0;
+  return (
+    linked.length * 2 > facts.length &&
+    linked.filter((href) => eligibleLink(page, href) !== null).length < linked.length * 0.7
+  );
 }
 
 function headed(page: Page, { records }: DataGroup): boolean {

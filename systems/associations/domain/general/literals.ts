@@ -36,6 +36,23 @@ export function readLiterals(script: string): unknown[] {
   return found;
 }
 
+/**
+ * What a page hands to its scripts piece by piece: `self.__next_f.push([1,"3:[\\"$\\",…"])`. The pieces are one text, of which each
+ * line is a number and JSON.
+ */
+export function readFlight(scripts: readonly string[]): unknown[] {
+  const pieces = scripts.flatMap((script) => {
+    const argument = /__\w+\.push\(\s*(\[\s*1\s*,[\s\S]*\])\s*\)\s*;?\s*$/.exec(script)?.[1];
+    const read = argument === undefined ? undefined : tryJson(argument);
+    return Array.isArray(read) && typeof read[1] === "string" ? [read[1]] : [];
+  });
+  return pieces
+    .join("")
+    .split("\n")
+    .map((line) => tryJson(line.replace(/^[\da-f]+:/i, "")))
+    .filter((value) => typeof value === "object" && value !== null);
+}
+
 function tryJson(text: string): unknown {
   try {
     return JSON.parse(text);

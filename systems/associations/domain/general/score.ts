@@ -4,6 +4,7 @@
  * A record has a name of its own and says how to reach somebody: phone, mail, website, place. In a good set nearly all blocks have
  * the same kinds of these, each once. Halves of records and rows of several records do worse than the records themselves.
  */
+import { namesOthers } from "../directory.ts";
 import type { Reading, Segment } from "./segments.ts";
 import { isUnusual, linkKind, piecesOf } from "./segments.ts";
 import type { Block } from "./shape.ts";
@@ -24,6 +25,8 @@ export interface BlockFacts {
 /** Sums over the texts of a page, so that any block is judged in constant time. */
 export interface Sums {
   reading: Reading;
+  /** By text: it stands below a heading that announces others than members. */
+  beside: Uint8Array;
   of: Record<Fact | "postal" | "town" | "heading", Int32Array>;
 }
 
@@ -36,6 +39,8 @@ export interface Scored {
 
 /** A row with a letter between the members speaks neither for them nor against them. */
 const LETTER_CHARS = 3;
+/** Of staff and news, what members there are is believed first. */
+const BESIDE = 0.3;
 const WEIGHTS: Record<Fact, number> = { name: 0.5, phone: 1, email: 0.8, website: 0.8, place: 1, profile: 0.4 };
 const LEGAL_FORM =
   /\b(inc|llc|l\.l\.c|ltd|corp|co|company|corporation|group|industries|manufacturing|mfg|products|services|solutions|systems|international|associates|partners|enterprises|technologies|supply|works?|shop|bros|brothers|sons|gmbh|plc|llp|s\.?a\.?)\b\.?/i;
@@ -50,7 +55,24 @@ export function sumsOf(reading: Reading): Sums {
     const own = factsOf(reading, segment);
     for (const name of names) of[name][at + 1] = of[name][at]! + (own[name] ?? 0);
   });
-  return { reading, of };
+  return { reading, of, beside: besideMembers(reading) };
+}
+
+/** Marks what stands below headings such as "Board of Directors" or "News", up to the next heading of that rank. */
+function besideMembers({ segments }: Reading): Uint8Array {
+  const marks = new Uint8Array(segments.length);
+  const open: { rank: number; others: boolean }[] = [];
+  segments.forEach(({ element, text }, at) => {
+    const rank = Number(
+      /^h([1-6])$/.exec(element?.name ?? "")?.[1] ?? /^h([1-6])$/.exec(element?.parent?.name ?? "")?.[1],
+    );
+    if (rank > 0) {
+      while (open.length > 0 && open.at(-1)!.rank >= rank) open.pop();
+      open.push({ rank, others: namesOthers(text) });
+    }
+    if (open.some(({ others }) => others)) marks[at] = 1;
+  });
+  return marks;
 }
 
 function factsOf(reading: Reading, segment: Segment): Partial<Record<keyof Sums["of"], number>> {
@@ -109,7 +131,9 @@ export function scoreBlocks(sums: Sums, blocks: readonly Block[]): Scored | null
   const all = blocks
     .map((block) => factsOfBlock(sums, block))
     .filter((one): one is BlockFacts => one !== null && textLength(sums.reading, one.start, one.end) > LETTER_CHARS);
-  const facts = all.filter(({ counts }) => counts.name > 0);
+  const named = all.filter(({ counts }) => counts.name > 0);
+  const among = named.filter(({ start }) => sums.beside[start] === 0);
+  const facts = among.length < 2 ? named : among;
   if (facts.length < 2) return null;
   const share = (fact: Fact) => facts.filter(({ counts }) => counts[fact] > 0).length / facts.length;
   const names = new Set(facts.map(({ name }) => name!.toLowerCase()));
@@ -119,9 +143,11 @@ export function scoreBlocks(sums: Sums, blocks: readonly Block[]): Scored | null
     facts.filter(({ counts }) => counts.phone + counts.email + counts.website + counts.place > 0).length / facts.length;
   let profile = 0;
   for (const fact of Object.keys(WEIGHTS) as Fact[]) profile += WEIGHTS[fact] * share(fact) ** 2;
-  const purity = facts.length / all.length;
+  const purity = named.length / all.length;
   const score =
-    (facts.length ** 0.8 * profile ** 1.5 * distinct * purity * wording(sums, facts)) / crowding(sums, facts);
+    ((among.length < 2 ? BESIDE : 1) *
+      (facts.length ** 0.8 * profile ** 1.5 * distinct * purity * wording(sums, facts))) /
+    crowding(sums, facts);
   return { score, facts, contact };
 }
 

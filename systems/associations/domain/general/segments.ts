@@ -6,6 +6,7 @@
  */
 import type { Page, Scope } from "../page.ts";
 import { cleanText } from "../page.ts";
+import { regionOfPage } from "../regions.ts";
 import { isSocial, resolveUrl, sameSite } from "../url.ts";
 import type { Kind } from "./kinds.ts";
 import { kindOf, takeApart } from "./kinds.ts";
@@ -19,6 +20,8 @@ export interface Segment {
   href: string | null;
   /** Line of the page; inline elements share one. */
   line: number;
+  /** Country that the page speaks for, where it is not the United States. */
+  region: string | null;
 }
 
 export interface Range {
@@ -36,7 +39,7 @@ export interface Reading {
   frequency: Map<string, number>;
 }
 
-const SKIP = new Set("script style noscript template svg head select option textarea iframe object canvas".split(" "));
+const SKIP = new Set("script style template svg head select option textarea iframe object canvas".split(" "));
 const BLOCK = new Set(
   "address article aside blockquote body br dd details div dl dt fieldset figure figcaption footer form h1 h2 h3 h4 h5 h6 header hr li main nav ol p pre section summary table tbody td tfoot th thead tr ul".split(
     " ",
@@ -85,14 +88,15 @@ function insideOf(node: any, names: RegExp): boolean {
 /** Reads a part of a page; by default the body without its frames. */
 export function readPart(page: Page, scope: Scope = page.$("body"), options: { frames?: boolean } = {}): Reading {
   const reading: Reading = { page, root: scope.get(0) ?? null, segments: [], ranges: new Map(), frequency: new Map() };
+  const region = regionOfPage(page);
   let line = 0;
   const push = (node: any, text: string, href: string | null) => {
     const whole = tidy(text);
     if (whole === "") return;
     // "(Dayton, OH)" behind a name.
     const inner = /^\(([^()]+)\)$/.exec(whole)?.[1]?.trim();
-    const clean = inner !== undefined && kindOf(inner) === "place" ? inner : whole;
-    reading.segments.push({ text: clean, kind: kindOf(clean), element: node, href, line });
+    const clean = inner !== undefined && kindOf(inner, region) === "place" ? inner : whole;
+    reading.segments.push({ text: clean, kind: kindOf(clean, region), element: node, href, line, region });
   };
   const visit = (node: any, href: string | null): void => {
     if (node.type === "text") {
@@ -109,7 +113,9 @@ export function readPart(page: Page, scope: Scope = page.$("body"), options: { f
     const link = node.name === "a" && node.attribs.href ? (node.attribs.href as string) : href;
     for (const child of node.children ?? []) visit(child, link);
     if (reading.segments.length === start) for (const text of attributeTexts(node)) push(node, text, link);
-    const secret = node.attribs?.["data-cfemail"];
+    const secret =
+      node.attribs?.["data-cfemail"] ??
+      (node.name === "a" ? /\/email-protection#([\da-f]{8,})$/i.exec(node.attribs.href ?? "")?.[1] : undefined);
     if (secret) push(node, shieldedEmail(secret), link);
     reading.ranges.set(node, { start, end: reading.segments.length });
     if (block) line++;
@@ -119,8 +125,21 @@ export function readPart(page: Page, scope: Scope = page.$("body"), options: { f
   return reading;
 }
 
+/**
+ * What is never shown. A box that is hidden may be shown at a click, as the closed parts of an accordion and the later pages of a list
+ * are; inside of a line, hidden text is there to mislead.
+ */
 function isHidden(node: any): boolean {
-  return node.attribs?.hidden !== undefined || /display\s*:\s*none/i.test(node.attribs?.style ?? "");
+  const hidden = node.attribs?.hidden !== undefined || /display\s*:\s*none/i.test(node.attribs?.style ?? "");
+  return hidden && (!BLOCK.has(node.name) || /\{\{|<%/.test(firstText(node)));
+}
+
+function firstText(node: any): string {
+  for (const child of node.children ?? []) {
+    const text = child.type === "text" ? child.data.trim() : firstText(child);
+    if (text !== "") return text;
+  }
+  return "";
 }
 
 /** What stands in place of text: the name under a logo, the title of an empty link. */
@@ -173,7 +192,9 @@ export function piecesOf(segments: readonly Segment[]): Segment[] {
     const known = pieces.get(segment);
     if (known !== undefined) return known;
     const long = segment.text.length > 12 && segment.kind !== "label";
-    const apart = long ? takeApart(segment.text).map(({ text, kind }) => ({ ...segment, text, kind })) : [segment];
+    const apart = long
+      ? takeApart(segment.text, segment.region).map(({ text, kind }) => ({ ...segment, text, kind }))
+      : [segment];
     pieces.set(segment, apart);
     return apart;
   });

@@ -5,6 +5,7 @@ import { z } from "zod";
 import { loadSchema } from "../../adapters/config.ts";
 import { writeJsonl } from "../../adapters/files.ts";
 import { startCrawl } from "../../domain/crawl.ts";
+import { statedMembers } from "../../domain/directory.ts";
 import { NotFoundError, ParseError, RefusedError } from "../../domain/errors.ts";
 import type { Fields } from "../../domain/field-values.ts";
 import type { ListShape } from "../../domain/general/list.ts";
@@ -13,7 +14,7 @@ import { chooseListing, foreignContacts, listedOn, MODES } from "../../domain/li
 import type { Page } from "../../domain/page.ts";
 import { readControls } from "../../domain/pagination.ts";
 import type { Schema } from "../../domain/schema.ts";
-import { sectionLinks } from "../../domain/sections.ts";
+import { neighbourParts, sectionLinks } from "../../domain/sections.ts";
 import type { Services, StoredPage, Web } from "../web.ts";
 import { configDirOf, openWeb, PDF, politenessSchema, readPage, storedPageSchema } from "../web.ts";
 import { paginationSchema } from "./site_mapper.ts";
@@ -88,6 +89,7 @@ async function crawl(input: Input, ctx: Context, services: Services): Promise<Ou
   let pages = 0;
   let members = 0;
   let stoppedBy = "";
+  let closed = false;
 
   for (let url: string | null = input.entry_url; url !== null; ) {
     const stored: StoredPage | null =
@@ -97,6 +99,9 @@ async function crawl(input: Input, ctx: Context, services: Services): Promise<Ou
     const page: Page | null = stored === null ? null : await readPage(ctx, stored);
     const read = page === null ? null : await reader.read(page);
     const { fresh, next, stop } = walk.visit(read && { url: page!.url, ...read });
+    // One page, and controls that no address stands behind: what they open is not lost silently.
+    closed =
+      pages === 0 && next === null && read !== null && read.controls.closed === true && !isWhole(page!, fresh.length);
     if (stored !== null && read !== null) {
       pages++;
       members += fresh.length;
@@ -118,6 +123,10 @@ async function crawl(input: Input, ctx: Context, services: Services): Promise<Ou
     join(input.dataDir, "raw", input.association, "urls.jsonl"),
     found.map(({ url, discovered_at }) => ({ url, discovered_at })),
   );
+  if (closed)
+    ctx.log.warn(
+      `${input.entry_url} turns its pages by scripts or a posted form, which this crawler does not run: only its first page was read`,
+    );
   report(ctx, input, { members, pages, stoppedBy });
   return {
     urls: await ctx.dataset("urls", found),
@@ -130,6 +139,12 @@ async function crawl(input: Input, ctx: Context, services: Services): Promise<Ou
     shape,
     foreign: reader.foreign,
   };
+}
+
+/** The page says itself that it shows all there are. */
+function isWhole(page: Page, shown: number): boolean {
+  const stated = statedMembers(page);
+  return stated !== null && stated <= shown;
 }
 
 /** A directory that is a file: nothing to walk through. */
@@ -164,17 +179,21 @@ function pageReader(input: Input, { schema, web }: { schema: Schema; web: Web })
       // What is listed as on the pages before are members; otherwise it may be the parts of the directory.
       if (listed.length > 0 && state.listing !== null) return found;
       const sections = selector === null && !schema.ownList ? sectionLinks(page, schema) : [];
+      // Beside the part that is shown stand links to the others.
+      const tabs =
+        sections.length > 0 || controls.letters.length > 0 || listed.length === 0 ? [] : neighbourParts(page);
       if (sections.length > 0)
         return { controls: { ...controls, letters: sections }, landing: true, listed: [], keys: [] };
       // A page without members, such as an index by letters, says nothing about those that follow.
       if (listed.length > 0) state.listing = listing;
-      return found;
+      return tabs.length === 0 ? found : { ...found, controls: { ...controls, letters: tabs } };
     },
   };
   const choose = async (page: Page): Promise<Listing> => {
     const { rules } = await web.keepRobots(page.url);
-    state.foreign = foreignContacts(page);
-    return chooseListing(page, { schema, selector, allows: (url) => rules.allows(url) });
+    const listing = chooseListing(page, { schema, selector, allows: (url) => rules.allows(url) });
+    state.foreign = foreignContacts(page, listing.list);
+    return listing;
   };
   return state;
 }

@@ -6,9 +6,9 @@
  */
 import type { Context } from "tenuto";
 import { z } from "zod";
-import { ParseError } from "../../domain/errors.ts";
+import { ForbiddenError, ParseError } from "../../domain/errors.ts";
 import type { Fields } from "../../domain/field-values.ts";
-import { MODES } from "../../domain/listing.ts";
+import { MODES, saysEnough } from "../../domain/listing.ts";
 import { registrableDomain, sameSite } from "../../domain/url.ts";
 import type { Services, StoredPage } from "../web.ts";
 import { openWeb, politenessSchema, storedPageSchema } from "../web.ts";
@@ -27,8 +27,10 @@ export const pageFetcherInput = z.object({
 export const pageFetcherOutput = z.object({
   url: z.string(),
   mode: z.enum(["auto", ...MODES]),
-  page: storedPageSchema,
+  /** Null where the member has no page to be read; `missing` says why. */
+  page: storedPageSchema.nullable(),
   listed: z.custom<Fields | null>(),
+  missing: z.string().nullable().default(null),
 });
 
 type Input = z.infer<typeof pageFetcherInput>;
@@ -43,7 +45,14 @@ export function pageFetcher(services: Services) {
     output: pageFetcherOutput,
     run: async (input: Input, ctx: Context): Promise<FetchedPage> => {
       const { url, mode, listed } = input;
-      return { url, mode, listed, page: input.page ?? (await fetchMemberPage(input, ctx, services)) };
+      try {
+        const page = input.page ?? (await fetchMemberPage(input, ctx, services));
+        return { url, mode, listed, page, missing: null };
+      } catch (error) {
+        // Profiles may be for members only: what the directory says of the member is public all the same. A dead link is a fault.
+        if (!(error instanceof ForbiddenError) || !saysEnough(listed)) throw error;
+        return { url, mode, listed, page: null, missing: error.message };
+      }
     },
   };
 }

@@ -9,12 +9,15 @@ import { ASSOCIATION_CODE, configuredPagination } from "../../domain/association
 import { classifyPage, PAGE_TYPES } from "../../domain/classify.ts";
 import {
   asksForLogin,
+  dataAddresses,
   directoryLinks,
   estimateMembers,
   framedPages,
+  listsOthers,
   looksLikeDirectory,
   pdfDirectories,
   readSitemap,
+  refreshTarget,
   statedMembers,
 } from "../../domain/directory.ts";
 import {
@@ -64,7 +67,7 @@ export const siteMapSchema = z.object({
   name: z.string(),
   base_url: z.string(),
   directory_url: z.string(),
-  found_by: z.enum(["configured", "pattern", "home_link", "sitemap", "frame", "pdf"]),
+  found_by: z.enum(["configured", "pattern", "home_link", "sitemap", "frame", "data", "pdf"]),
   page_type: z.enum(PAGE_TYPES),
   page_type_confidence: z.number(),
   pagination: paginationSchema,
@@ -208,9 +211,15 @@ function paginationOf(page: Page, configured: Pagination | null, listed: number)
 async function inFrames(ctx: Context, web: Web, found: Found, { schema, association }: Search): Promise<Found> {
   const count = (page: Page) => countListed(page, schema, association.member_links ?? null).shown;
   if (count(found.page) > 3) return found;
-  for (const url of framedPages(found.page).slice(0, 2)) {
+  for (const url of framedPages(found.page).slice(0, 4)) {
     const framed = await visitIfThere(ctx, web, url, "frame");
     if (framed !== null && count(framed.page) > 3) return framed;
+  }
+  // Or its scripts fetch what it lists.
+  const asked = sectionLinks(found.page, schema).length > 0 ? [] : dataAddresses(found.page);
+  for (const url of asked.slice(0, 3)) {
+    const data = await visitIfThere(ctx, web, url, "data");
+    if (data !== null && data.page.json !== undefined && count(data.page) > 1) return data;
   }
   // Nor does a page that hands out the list as a file.
   const [file] = found.stored.content_type === PDF || asksForLogin(found.page, 0) ? [] : pdfDirectories(found.page);
@@ -220,7 +229,11 @@ async function inFrames(ctx: Context, web: Web, found: Found, { schema, associat
 
 async function visit(ctx: Context, web: Web, url: string, foundBy: FoundBy): Promise<Found> {
   const stored = await web.page(url, "directory.html");
-  return { foundBy, stored, page: await readPage(ctx, stored) };
+  const page = await readPage(ctx, stored);
+  const target = refreshTarget(page);
+  if (target === null) return { foundBy, stored, page };
+  const there = await web.page(target, "directory.html");
+  return { foundBy, stored: there, page: await readPage(ctx, there) };
 }
 
 /** The nine usual places, links of the home page, the sitemap: the first page that lists members, else the first that looks like it. */
@@ -230,6 +243,7 @@ async function discover(ctx: Context, web: Web, search: Search): Promise<Found> 
   let walled: Found | null = null;
   const tried = new Set<string>();
   const lists = (page: Page): boolean => {
+    if (listsOthers(page)) return false;
     const { shown, records } = countListed(page, schema, association.member_links ?? null);
     if (looksLikeDirectory(page)) return shown > 3 || sectionLinks(page, schema).length > 0;
     return records > 9;

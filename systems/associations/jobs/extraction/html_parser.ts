@@ -2,11 +2,12 @@
 import type { Context } from "tenuto";
 import { z } from "zod";
 import { loadSchema } from "../../adapters/config.ts";
+import { asksForLogin } from "../../domain/directory.ts";
 import { ParseError } from "../../domain/errors.ts";
-import { extractPage } from "../../domain/extract.ts";
+import { extractPage, knows, recordOfListed } from "../../domain/extract.ts";
 import type { Fields } from "../../domain/field-values.ts";
 import type { ListShape } from "../../domain/general/list.ts";
-import { MODES } from "../../domain/listing.ts";
+import { MODES, saysEnough } from "../../domain/listing.ts";
 import type { MemberRecord } from "../../domain/record.ts";
 import { memberRecord } from "../../domain/record.ts";
 import type { Schema } from "../../domain/schema.ts";
@@ -25,6 +26,8 @@ export const htmlParserInput = z.object({
   page: storedPageSchema.nullable().default(null),
   /** What the directory says of this member. */
   listed: z.custom<Fields | null>().default(null),
+  /** Why there is no page, where a job before has tried to fetch it. */
+  missing: z.string().nullable().default(null),
   /** Where the records stand on the pages of this directory. */
   shape: z.custom<ListShape | null>().default(null),
   /** Phones and mail addresses of the association itself, which are no member's. */
@@ -38,6 +41,8 @@ export const htmlParserOutput = z.object({
   records: z.array(z.custom<MemberRecord>()),
   /** Entries without a required field. */
   dropped: z.array(z.object({ reason: z.string(), text: z.string() })),
+  /** What else is to be known of this page. */
+  notes: z.array(z.string()).default([]),
 });
 
 export type ParsedPage = z.infer<typeof htmlParserOutput>;
@@ -70,11 +75,15 @@ async function parse(
   ctx: Context,
   { services, schema }: { services: Services; schema: Schema },
 ): Promise<ParsedPage> {
+  if (input.missing !== null && saysEnough(input.listed))
+    return listedOnly(input, ctx, { schema, services, why: input.missing });
   const stored = input.page ?? (await fetchMemberPage(input, ctx, services));
   if (input.mode === "pdf") return await parsePdfPage(input, ctx, { stored, schema });
   const page = await readPage(ctx, stored);
   const extracted_at = stored.fetched_at;
   const { listed, shape, foreign, mode } = input;
+  if (mode === "detail" && saysEnough(listed) && asksForLogin(page, 0) && !knows(page, listed))
+    return listedOnly(input, ctx, { schema, services, why: `${page.url} asks for a login` });
   const { pageType, records, dropped } = extractPage(page, schema, { mode, listed, shape, foreign });
   return {
     url: input.url,
@@ -94,6 +103,35 @@ async function parse(
       }),
     ),
     dropped,
+    notes: [],
+  };
+}
+
+/** The record as the directory tells it, of a member whose own page cannot be read. */
+function listedOnly(
+  { url, listed, association }: Input,
+  ctx: Context,
+  { schema, services, why }: { schema: Schema; services: Services; why: string },
+): ParsedPage {
+  const { fields, sources, confidence } = recordOfListed(listed!, schema);
+  const record = memberRecord(fields, {
+    source_url: url,
+    source_type: "web",
+    extracted_at: services.now().toISOString(),
+    extracted_by: NAME,
+    association_code: association,
+    job_id: ctx.runId,
+    page_type: "MEMBER_DIRECTORY",
+    schema: schema.name,
+    confidence,
+    fields: sources,
+  });
+  return {
+    url,
+    page_type: "MEMBER_DIRECTORY",
+    records: [record],
+    dropped: [],
+    notes: [`${why}; taken from the directory`],
   };
 }
 
@@ -112,5 +150,5 @@ async function parsePdfPage(
     extractedAt: stored.fetched_at,
     run: ctx.runId,
   });
-  return { url, page_type: "MEMBER_DIRECTORY", records, dropped };
+  return { url, page_type: "MEMBER_DIRECTORY", records, dropped, notes: [] };
 }

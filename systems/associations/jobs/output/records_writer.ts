@@ -69,6 +69,7 @@ async function write(input: Input, ctx: Context, services: Services): Promise<z.
   for await (const page of ctx.open<ParsedPage>(input.results)) {
     done.add(page.url);
     for (const record of page.records) all.push(record);
+    for (const note of page.notes ?? []) errors.push(line(page.url, note));
     for (const { reason, text } of page.dropped) errors.push(line(page.url, `entry dropped, ${reason}: ${text}`));
   }
   const open = await notExtracted(input, ctx, done);
