@@ -16,11 +16,14 @@ const { url, boot, ticks, everyMs, stallMs } = workerData as {
   stallMs: number;
 };
 
+/** After so many heartbeats that did not get through somebody should know. */
+const AWAY_BEATS = 2;
 const database = openDatabase({ url, writers: 1, readers: 0, waitMs: everyMs, answerMs: Math.max(everyMs, 1_000) });
 let lastTick = Atomics.load(ticks, 0);
 let lastTickAt = performance.now();
-/** Since when no heartbeat has got through, and whether anybody was told. */
-let away: { since: number; told: boolean } | null = null;
+/** Since when no heartbeat has got through; null while they do. */
+let awaySince: number | null = null;
+let told = false;
 
 /** Resolves after a while, or at once when the thread is to stop: then true. */
 async function pause(ms: number): Promise<boolean> {
@@ -36,22 +39,29 @@ async function beat(): Promise<void> {
     lastTickAt = now;
   }
   if (now - lastTickAt > stallMs) return;
+  awaySince ??= now;
+  const timer = setTimeout(() => tellAway("no answer"), AWAY_BEATS * everyMs);
   try {
     const beaten = await database.execute(HEARTBEAT, [boot]);
-    if (away?.told) parentPort?.postMessage(`answers again, after ${seconds(away.since)}`);
-    away = null;
+    if (told) parentPort?.postMessage(`answers again, after ${seconds(awaySince)}`);
+    awaySince = null;
+    told = false;
     if (beaten === 0) parentPort?.postMessage("dead");
   } catch (error) {
     // A server that is away: the next round tries again, and the lease runs out if it lasts.
-    const text = error instanceof Error ? error.message : String(error);
-    if (away !== null && !away.told) {
-      away.told = true;
-      parentPort?.postMessage(
-        `has not been reached for ${seconds(away.since)}: ${text}; what runs goes on, its reports wait`,
-      );
-    }
-    away ??= { since: now, told: false };
+    if (performance.now() - awaySince >= AWAY_BEATS * everyMs)
+      tellAway(error instanceof Error ? error.message : String(error));
+  } finally {
+    clearTimeout(timer);
   }
+}
+
+function tellAway(why: string): void {
+  if (told || awaySince === null) return;
+  told = true;
+  parentPort?.postMessage(
+    `has not been reached for ${seconds(awaySince)} (${why}); what runs goes on, its reports wait`,
+  );
 }
 
 const seconds = (since: number) => `${Math.round((performance.now() - since) / 1_000)} s`;
