@@ -4,6 +4,7 @@ import { Usage } from "./things.ts";
 import {
   Count,
   Cursor,
+  Flag,
   JobId,
   JobStates,
   JsonValue,
@@ -82,7 +83,14 @@ export const Run = RunSummary.extend({
 }).meta({ id: "Run" });
 export type Run = z.infer<typeof Run>;
 
-export const RunPage = page(RunSummary).meta({ id: "RunPage" });
+export const RunListed = RunSummary.extend({
+  failure: z
+    .object({ job: z.string(), message: z.string() })
+    .nullable()
+    .optional()
+    .meta({ description: "With `failures`, of a failed run of at most 500 jobs: what failed first, in short." }),
+}).meta({ id: "RunListed" });
+export const RunPage = page(RunListed).meta({ id: "RunPage" });
 
 export const RunListQuery = z.strictObject({
   state: listOf(RunStates).optional().meta({ description: "States with commas between." }),
@@ -91,6 +99,7 @@ export const RunListQuery = z.strictObject({
   label: text(1_101).optional().meta({ description: "`name` or `name=value`." }),
   from: Time.optional().meta({ description: "Created at or after." }),
   to: Time.optional().meta({ description: "Created before." }),
+  failures: Flag.optional().meta({ description: "Say of failed runs what failed first." }),
   after: Cursor.optional(),
   limit: limitUpTo(200, 50),
 });

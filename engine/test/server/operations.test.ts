@@ -124,6 +124,8 @@ it("jobs, items, logs and output", async () => {
   const fan = await ended("fan");
   const { body: failed } = await api.call("showRun", { params: { run: fan } });
   expect(failed).toMatchObject({ state: "failed", firstFailure: "each", error: { code: "error_rate_exceeded" } });
+  const list = (await api.call("listRuns", { query: { q: fan, failures: "true" } })).body.items;
+  expect(list[0].failure).toEqual({ job: "each", message: failed.error.message });
   const { body: items } = await api.call("listItems", {
     params: { run: fan, job: "each" },
     query: { state: "failed" },

@@ -4,7 +4,7 @@ import type { RunUsageRow } from "../../core/budget.ts";
 import { TenutoError } from "../../core/errors.ts";
 import type { RunState } from "../../core/model.ts";
 import { isRunEnd } from "../../core/model.ts";
-import type { RunSummary as SummaryRow } from "../../ports/feed.ts";
+import type { JobSummary as JobRow, RunSummary as SummaryRow } from "../../ports/feed.ts";
 import type { RunRecord } from "../../ports/ledger.ts";
 import type { RunHandle, StartOptions } from "../../runtime/client.ts";
 import type { KnownPipeline } from "../../runtime/parts.ts";
@@ -123,7 +123,7 @@ async function show(services: Services, run: RunRecord) {
   for (const stage of stages)
     if (stage.settled < stage.total && (await hasBegun(services, run, stage.ordinal))) begun.add(stage.ordinal);
   const failed = run.failedJobs > 0 ? await ledger.jobSummaries(run.seq, { states: ["failed"], limit: 1_000 }) : [];
-  const first = failed.filter((job) => job.allowFailure === 0).sort((a, b) => (a.endedAt ?? 0) - (b.endedAt ?? 0))[0];
+  const first = firstOf(failed);
   const error = errorShape(first?.error ?? null);
   const last = run.firstJob + run.jobCount - run.spawnedJobs - 1;
   const outcome = run.state === "completed" ? await ledger.outcome(last) : null;
@@ -159,6 +159,24 @@ function usageShape(row: RunUsageRow | null) {
 async function hasBegun({ ledger }: Services, run: RunRecord, stage: number): Promise<boolean> {
   const active = await ledger.jobSummaries(run.seq, { states: ["running", "waiting"], limit: 1_000 });
   return active.some((job) => job.stage === stage && job.firstStartedAt !== null);
+}
+
+/** Of larger runs a list does not look for what failed: that reads all their jobs. */
+const MOST_JOBS_LOOKED_AT = 500;
+const SHORT = 200;
+
+async function listed({ ledger, masker }: Services, run: SummaryRow) {
+  if (run.state !== "failed" || run.jobCount > MOST_JOBS_LOOKED_AT) return { ...runShape(run), failure: null };
+  const first = firstOf(await ledger.jobSummaries(run.seq, { states: ["failed"], limit: MOST_JOBS_LOOKED_AT }));
+  if (first === undefined) return { ...runShape(run), failure: null };
+  // Masked before it is cut: half a secret would not be known for one.
+  const message = masker.text(errorShape(first.error)?.message ?? "no error was recorded");
+  return { ...runShape(run), failure: { job: first.id, message: message.slice(0, SHORT).toWellFormed() } };
+}
+
+/** What failed first of what was not allowed to. */
+function firstOf(failed: readonly JobRow[]): JobRow | undefined {
+  return failed.filter((job) => job.allowFailure === 0).sort((a, b) => (a.endedAt ?? 0) - (b.endedAt ?? 0))[0];
 }
 
 /** What an action would do, or did, to one run. */
@@ -210,7 +228,7 @@ async function countsAt(services: Services, cursor: string): Promise<Counts> {
 
 export const runHandlers: Handlers = {
   listRuns: async ({ services, query }) => {
-    const { state, pipeline, q, label, from, to, after, limit } = query;
+    const { state, pipeline, q, label, from, to, failures, after, limit } = query;
     const { runs, next } = await services.ledger.searchRuns({
       limit,
       ...(state === undefined ? {} : { states: state }),
@@ -221,7 +239,8 @@ export const runHandlers: Handlers = {
       ...(to === undefined ? {} : { createdTo: Date.parse(to) }),
       ...(after === undefined ? {} : { before: Number(after) }),
     });
-    return { json: { items: runs.map(runShape), next: next === null ? null : String(next) } };
+    const items = failures === true ? await Promise.all(runs.map((run) => listed(services, run))) : runs.map(runShape);
+    return { json: { items, next: next === null ? null : String(next) } };
   },
   countRuns: async ({ services }) => {
     const { ledger } = services;
