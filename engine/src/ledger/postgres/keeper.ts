@@ -43,13 +43,13 @@ async function beat(): Promise<void> {
   const timer = setTimeout(() => tellAway("no answer"), AWAY_BEATS * everyMs);
   try {
     const beaten = await database.execute(HEARTBEAT, [boot]);
-    if (told) parentPort?.postMessage(`answers again, after ${seconds(awaySince)}`);
+    if (told && awaySince !== null) parentPort?.postMessage(`answers again, after ${seconds(awaySince)}`);
     awaySince = null;
     told = false;
     if (beaten === 0) parentPort?.postMessage("dead");
   } catch (error) {
     // A server that is away: the next round tries again, and the lease runs out if it lasts.
-    if (performance.now() - awaySince >= AWAY_BEATS * everyMs)
+    if (awaySince !== null && performance.now() - awaySince >= AWAY_BEATS * everyMs)
       tellAway(error instanceof Error ? error.message : String(error));
   } finally {
     clearTimeout(timer);
