@@ -25,7 +25,7 @@ export async function writeJsonl(path: string, records: Iterable<unknown> | Asyn
 export async function readJsonl<T = any>(path: string): Promise<{ records: T[]; unreadable: number }> {
   const records: T[] = [];
   let unreadable = 0;
-  for (const line of (await readFile(path, "utf8")).split("\n")) {
+  for (const line of (await readFile(path, "utf8")).replace(/^\uFEFF/, "").split("\n")) {
     if (line.trim() === "") continue;
     try {
       records.push(JSON.parse(line));

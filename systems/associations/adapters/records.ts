@@ -3,13 +3,13 @@
  *
  * A line that is no JSON object is left out and counted, never silently.
  */
-import { createReadStream, existsSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import type { Context, DatasetRef } from "tenuto";
 import { z } from "zod";
 import { ConfigError } from "../domain/errors.ts";
+import { linesOfFile } from "./lines.ts";
 
 export type AnyRecord = { [field: string]: unknown };
 
@@ -101,20 +101,18 @@ export async function enrichedFiles(dataDir: string, associations: readonly stri
 }
 
 async function* linesOf(path: string): AsyncGenerator<unknown> {
-  const input = createReadStream(path, "utf8");
   try {
-    for await (const line of createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY })) {
-      if (line.trim() === "") continue;
-      yield parseLine(line);
+    for await (const line of linesOfFile(path)) {
+      if (line === null) yield null;
+      else if (line.trim() !== "") yield parseLine(line);
     }
   } catch (error) {
-    if ((error as { code?: string }).code !== "ENOENT") throw error;
-    throw new ConfigError(`${path} does not exist`, {
+    const { code } = error as { code?: string };
+    if (code !== "ENOENT" && code !== "EISDIR") throw error;
+    throw new ConfigError(code === "ENOENT" ? `${path} does not exist` : `${path} is a folder, not a file`, {
       hint: "Run the mode before this one, or name the associations that have been processed.",
       cause: error,
     });
-  } finally {
-    input.destroy();
   }
 }
 

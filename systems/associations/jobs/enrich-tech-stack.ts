@@ -4,9 +4,12 @@
  * Methods are tried in order until one names an ERP system; what the others found on the way is kept. Sites are visited like any other:
  * robots.txt first, the host's pace kept, no private address.
  */
+import { isIP } from "node:net";
 import type { Context } from "tenuto";
 import { TenutoError } from "tenuto";
 import { z } from "zod";
+import type { Dns } from "../adapters/dns.ts";
+import { systemDns } from "../adapters/dns.ts";
 import { privateAddressIn } from "../adapters/network-guard.ts";
 import type { NamedTechnology } from "../adapters/providers/technology.ts";
 import { builtwithTechnologies, jobPostings } from "../adapters/providers/technology.ts";
@@ -58,7 +61,7 @@ const MAX_TECHNOLOGIES = 20;
 /** Less sure than this is not worth saying. */
 const MIN_CONFIDENCE = 0.5;
 
-export type TechServices = Services & EnrichServices;
+export type TechServices = Services & EnrichServices & { dns?: () => Dns };
 
 export function techStack(services: TechServices) {
   return {
@@ -79,7 +82,8 @@ async function run(input: Input, ctx: Context, services: TechServices): Promise<
   const asked = methods.filter((method) => method !== "website_fingerprint");
   const sessions = openSessions(ctx, asked, environmentOf(services));
   const web = openWeb(ctx, { services, configDir: input.configDir, politeness: { robots: [], spacing_ms: null } });
-  const visits = new SiteVisits(ctx, web, input.allow_private_sites);
+  const dns = (services.dns ?? systemDns)();
+  const visits = new SiteVisits(ctx, { web, dns, allowPrivate: input.allow_private_sites });
   let detected = 0;
   const attempt = async (method: Method, record: AnyRecord, query: CompanyQuery): Promise<Tried> => {
     if (method === "website_fingerprint") return await visits.stackOf(record, query);
@@ -168,17 +172,24 @@ function united(known: unknown, found: readonly string[]): string[] {
   return [...new Set([...before, ...found])].slice(0, MAX_TECHNOLOGIES);
 }
 
+const NAMELESS = "no_name_server";
+const MAY_BE_NAMELESS = new Set(["EAI_AGAIN", "timeout"]);
+
 /** Home pages of companies, each visited once in a batch. */
 class SiteVisits {
   readonly counts = { visited: 0, failed: 0 };
   private readonly ctx: Context;
   private readonly web: Web;
+  private readonly dns: Dns;
   private readonly allowPrivate: boolean;
   private readonly known = new Map<string, Promise<Tried>>();
+  /** No name server answers: names are not tried for the rest of the batch, each of which would take many seconds. */
+  private nameless = false;
 
-  constructor(ctx: Context, web: Web, allowPrivate: boolean) {
+  constructor(ctx: Context, { web, dns, allowPrivate }: { web: Web; dns: Dns; allowPrivate: boolean }) {
     this.ctx = ctx;
     this.web = web;
+    this.dns = dns;
     this.allowPrivate = allowPrivate;
   }
 
@@ -191,14 +202,20 @@ class SiteVisits {
   }
 
   private async visit(url: string): Promise<Tried> {
+    const host = new URL(url).hostname.replace(/^\[|\]$/g, "");
     const tried = await this.ctx.step<Tried>(["site", url], async () => {
-      if (!this.allowPrivate && (await privateAddressIn(new URL(url).hostname))) return { reason: "private address" };
+      if (this.nameless && isIP(host) === 0) return { reason: NAMELESS };
+      if (!this.allowPrivate && (await privateAddressIn(host))) return { reason: "private address" };
       try {
         const { text, headers } = await this.web.get(url);
         return stackOfPage(text, headers);
       } catch (error) {
         // What is wrong with a site is no fault of the record; what is wrong with us is.
-        if (error instanceof PageError) return { reason: error.code };
+        if (error instanceof PageError) {
+          if (!MAY_BE_NAMELESS.has(error.code) || isIP(host) !== 0 || !(await this.isCutOff()))
+            return { reason: error.code };
+          return { reason: NAMELESS };
+        }
         if (error instanceof TenutoError && error.code === "circuit_open") return { reason: error.code };
         throw error;
       }
@@ -206,6 +223,13 @@ class SiteVisits {
     if ("reason" in tried) this.counts.failed++;
     else this.counts.visited++;
     return tried;
+  }
+
+  private async isCutOff(): Promise<boolean> {
+    if (this.nameless || !(await this.dns.cutOff())) return this.nameless;
+    this.nameless = true;
+    this.ctx.log.warn("no name server answers: the other sites of this batch are not visited");
+    return true;
   }
 }
 

@@ -6,7 +6,7 @@
 import type { Context } from "tenuto";
 import { z } from "zod";
 import type { Dns, DomainFinding } from "../adapters/dns.ts";
-import { createDns } from "../adapters/dns.ts";
+import { systemDns } from "../adapters/dns.ts";
 import type { PlaceFinding } from "../adapters/providers/places.ts";
 import { canFindPlace, findPlace } from "../adapters/providers/places.ts";
 import type { AnyRecord } from "../adapters/records.ts";
@@ -44,8 +44,6 @@ type Input = z.output<typeof crossrefInput>;
 type Verdicts = z.infer<typeof verdictsSchema>;
 
 export type CrossrefServices = EnrichServices & { dns?: () => Dns };
-
-let systemDns: Dns | undefined;
 
 export function crossref(services: CrossrefServices) {
   return {
@@ -108,7 +106,7 @@ async function run(input: Input, ctx: Context, services: CrossrefServices): Prom
 
 /** Each domain is looked up once in a batch, and kept: what was found does not change with a second attempt. */
 function domainChecker(ctx: Context, services: CrossrefServices): (domain: string) => Promise<DomainFinding> {
-  const dns = services.dns === undefined ? (systemDns ??= createDns()) : services.dns();
+  const dns = (services.dns ?? systemDns)();
   const known = new Map<string, Promise<DomainFinding>>();
   return (domain) => {
     const finding = known.get(domain) ?? ctx.step(["dns", domain], () => dns.check(domain));

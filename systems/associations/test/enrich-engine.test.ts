@@ -35,7 +35,10 @@ async function setup(answer: (asked: Asked) => FakeAnswer, limits: Limits = {}) 
     now: () => new Date("2026-02-01T00:00:00Z"),
     env: server.env as Record<string, string | undefined>,
     http: () => http,
-    dns: () => ({ check: async () => ({ valid: true, method: "mx" as const, mail_servers: [], reason: null }) }),
+    dns: () => ({
+      check: async () => ({ valid: true, method: "mx" as const, mail_servers: [], reason: null }),
+      cutOff: async () => false,
+    }),
   };
   const fast = { rate: { count: 100_000, perSeconds: 1 } };
   const names: ProviderName[] = [
