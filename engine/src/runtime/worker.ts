@@ -91,12 +91,13 @@ export class Worker implements AttemptHost {
     const { ledger, probe, bootPrefix, clock } = this.parts;
     this.births += 1;
     const id = `${bootPrefix}.${this.births}`;
-    this.boot = await ledger.registerBoot({ id, ...probe.self(), startedAt: clock.now() });
+    const boot = await ledger.registerBoot({ id, ...probe.self(), startedAt: clock.now() });
+    this.boot = boot;
     await this.offers.tell(this.boot);
     this.keeper = ledger.keepAlive(this.boot, {
       everyMs: this.options.heartbeatMs,
       stallMs: 60_000,
-      onDead: () => void this.reborn(),
+      onDead: () => void this.reborn(boot),
     });
   }
 
@@ -107,9 +108,9 @@ export class Worker implements AttemptHost {
   }
 
   /** This boot was declared dead, after a long stop of the process for example: everything it held is lost. */
-  private async reborn(): Promise<void> {
-    // The news comes again with each heartbeat until the keeper has stopped.
-    if (this.stopping || this.beingReborn) return;
+  private async reborn(dead: BootSeq): Promise<void> {
+    // The news comes again with each heartbeat until the keeper has stopped, and with claims that were under way for long.
+    if (this.stopping || this.beingReborn || dead !== this.boot) return;
     this.beingReborn = true;
     this.onFault(declaredDead());
     try {
@@ -124,7 +125,7 @@ export class Worker implements AttemptHost {
       await this.register();
     } catch (error) {
       this.onFault(error);
-      this.parts.clock.after(TROUBLE_RETRY_MS, () => void this.reborn());
+      this.parts.clock.after(TROUBLE_RETRY_MS, () => void this.reborn(this.boot));
     } finally {
       this.beingReborn = false;
     }
@@ -185,12 +186,12 @@ export class Worker implements AttemptHost {
     if (ticket === null) return;
     this.parts.ledger.claim(ticket.request).then(ticket.done, (error) => {
       ticket.done([]);
-      this.claimFailed(error);
+      this.claimFailed(error, ticket.request.boot);
     });
   }
 
-  private claimFailed(error: unknown): void {
-    if (error instanceof TenutoError && error.code === "lease_lost") void this.reborn();
+  private claimFailed(error: unknown, boot: BootSeq): void {
+    if (error instanceof TenutoError && error.code === "lease_lost") void this.reborn(boot);
     else this.onFault(error);
   }
 

@@ -54,9 +54,17 @@ export class EngineProcess {
   private listeners = new Set<() => void>();
   private gone = false;
 
-  constructor(orders: ChildOrders, env: Record<string, string> = {}, execArgv: string[] = []) {
+  /** `within` is a command that runs another one, in namespaces of its own for example. */
+  constructor(
+    orders: ChildOrders,
+    env: Record<string, string> = {},
+    execArgv: string[] = [],
+    within: readonly string[] = [],
+  ) {
+    const [execPath, ...wrapping] = [...within, process.execPath];
     this.child = fork(CHILD, [JSON.stringify(orders)], {
-      execArgv: ["--conditions=source", "--no-warnings", ...execArgv],
+      execPath: execPath as string,
+      execArgv: [...wrapping, "--conditions=source", "--no-warnings", ...execArgv],
       env: {
         ...process.env,
         NODE_COMPILE_CACHE: COMPILED,

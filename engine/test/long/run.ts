@@ -69,6 +69,11 @@ const SUITES: Suite[] = [
     },
   },
   {
+    id: "R-07 networks",
+    files: "engine/test/machines/namespaces.test.ts",
+    figures: { CRASH_NETWORK_RUNS: "300", CRASH_NETWORK_FAULTS: "40" },
+  },
+  {
     id: "R-04, R-11 machines",
     files: "engine/test/machines/recovery.test.ts",
     figures: { CRASH_RECOVERIES: "1000", CRASH_ORPHANS: "500", CRASH_RUNNING: "50000" },

@@ -36,11 +36,16 @@ export class Cluster {
   }
 
   /** Starts a process without waiting for its engine to be open. */
-  launch(name: string, open: Partial<OpenOptions> = {}, more: Partial<ChildOrders> = {}): EngineProcess {
+  launch(
+    name: string,
+    open: Partial<OpenOptions> = {},
+    more: Partial<ChildOrders> = {},
+    within: readonly string[] = [],
+  ): EngineProcess {
     const home = this.home(name);
     mkdirSync(home, { recursive: true });
     const orders = { home, app: this.app, open: { database: this.url, ...open }, ...more };
-    const started = new EngineProcess(orders, { CRASH_HOME: this.root, CRASH_JOURNAL: this.journal });
+    const started = new EngineProcess(orders, { CRASH_HOME: this.root, CRASH_JOURNAL: this.journal }, [], within);
     this.started.push(started);
     return started;
   }
@@ -49,8 +54,9 @@ export class Cluster {
     name: string,
     open: Partial<OpenOptions> = {},
     more: Partial<ChildOrders> = {},
+    within: readonly string[] = [],
   ): Promise<EngineProcess> {
-    const started = this.launch(name, open, more);
+    const started = this.launch(name, open, more, within);
     await started.signal("open");
     return started;
   }

@@ -6,7 +6,7 @@
  */
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, chownSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, chmodSync, chownSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -33,6 +33,10 @@ export interface ServerOptions {
   /** Writes to disk for real, for tests that kill the server. Default false. */
   durable?: boolean;
   settings?: Record<string, string>;
+  /** A command that runs the server, in a network namespace for example; it must keep the process. */
+  within?: readonly string[];
+  /** Further lines of `pg_hba.conf`. */
+  access?: readonly string[];
 }
 
 async function freePort(): Promise<number> {
@@ -100,6 +104,7 @@ class OwnServer implements Server {
     if (user !== null) chownSync(keyFile, user.uid, user.gid);
     const flags = ["--auth=trust", "--username=postgres", "--encoding=UTF8", "--no-locale", "--no-sync"];
     await promisify(execFile)(initdb, ["-D", join(this.folder, "data"), ...flags], { ...user, cwd: this.folder });
+    for (const line of this.options.access ?? []) appendFileSync(join(this.folder, "data/pg_hba.conf"), `${line}\n`);
   }
 
   /** A port that was free may be taken before the server has it: then another one is tried. */
@@ -116,8 +121,11 @@ class OwnServer implements Server {
   /** Null when it accepts connections, otherwise what it said. */
   private async launch(): Promise<string | null> {
     const { postgres, user } = this.binaries;
-    const child = spawn(postgres, this.arguments(), {
-      ...user,
+    const { within } = this.options;
+    const drop = user === null ? [] : ["setpriv", `--reuid=${user.uid}`, `--regid=${user.gid}`, "--clear-groups"];
+    const [command, ...before] = within === undefined ? [postgres] : [...within, ...drop, postgres];
+    const child = spawn(command as string, [...before, ...this.arguments()], {
+      ...(within === undefined ? user : null),
       cwd: this.folder,
       stdio: ["ignore", "ignore", "pipe"],
       env: { PATH: process.env["PATH"], LC_ALL: "C", TZ: "UTC" },
