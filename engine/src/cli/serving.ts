@@ -33,6 +33,7 @@ import type { Tenuto } from "../open.ts";
 import { lineageOf } from "../runtime/lineage.ts";
 import { Notifiers } from "../runtime/notifier.ts";
 import type { Params } from "../runtime/parts.ts";
+import { checkpointOf } from "./checkpoint.ts";
 import { factsOf } from "./report/facts.ts";
 import { reportHtml } from "./report/html.ts";
 import { reportMarkdown } from "./report/markdown.ts";
@@ -190,6 +191,7 @@ export function featuresOf(tenuto: Tenuto, cwd: string, webhooks: Webhooks, allo
       if (format === "json") return JSON.stringify({ schema: "tenuto.report/1", ...facts });
       return format === "html" ? reportHtml(facts) : reportMarkdown(facts);
     },
+    checkpoint: (run) => checkpointOf(tenuto, run),
     lineage: (artifact) => lineageOf(engine.parts.ledger, artifact),
     webhooksChanged: () => webhooks.renew(),
     isPrivate,

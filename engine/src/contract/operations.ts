@@ -85,6 +85,10 @@ add("runs", "viewer", "reportRun", `GET ${R}/report`, {
   query: runs.ReportQuery,
   answer: runs.Report,
 });
+add("runs", "viewer", "showCheckpoint", `GET ${R}/checkpoint`, {
+  summary: "Where it stands, as the checkpoint document",
+  answer: runs.Checkpoint,
+});
 add("runs", "viewer", "listEvents", `GET ${R}/events`, {
   summary: "Events of a run in order",
   query: runs.EventQuery,
@@ -203,6 +207,7 @@ add("schedules", "viewer", "listSchedules", "GET /api/schedules", {
 });
 add("schedules", "viewer", "showSchedule", "GET /api/schedules/{name}", {
   summary: "One schedule",
+  query: things.ScheduleQuery,
   answer: things.Schedule,
 });
 add("schedules", "operator", "addSchedule", "POST /api/schedules", {
@@ -210,6 +215,11 @@ add("schedules", "operator", "addSchedule", "POST /api/schedules", {
   body: things.PutSchedule,
   status: 201,
   answer: things.Schedule,
+});
+add("schedules", "operator", "triggerSchedule", "POST /api/schedules/{name}/trigger", {
+  summary: "Start its pipeline now, beside its times",
+  status: 201,
+  answer: things.Triggered,
 });
 add("schedules", "operator", "enableSchedule", "POST /api/schedules/{name}/enable", {
   summary: "Start runs again from now on",

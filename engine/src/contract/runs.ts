@@ -4,6 +4,7 @@ import { Usage } from "./things.ts";
 import {
   Count,
   Cursor,
+  Exclude,
   Flag,
   JobId,
   JobStates,
@@ -125,10 +126,7 @@ export const StartRun = z
     params: z.record(z.string(), JsonValue).default({}),
     priority: Priorities.optional(),
     labels: Labels.optional(),
-    exclude: z
-      .strictObject({ stages: z.array(Name).max(1_000).optional(), jobs: z.array(JobId).max(5_000).optional() })
-      .optional()
-      .meta({ description: "Stages and jobs to leave out; what depends on them depends on what they depended on." }),
+    exclude: Exclude.optional(),
     dryRun: z.boolean().optional().meta({ description: "Jobs with effects outside are planned, not run." }),
   })
   .refine((given) => given.pipeline !== undefined || given.template !== undefined, {
@@ -170,6 +168,7 @@ export const RerunRun = z
     }),
     input: JsonValue.optional().meta({ description: "In the place of the input of that job." }),
     params: z.record(z.string(), JsonValue).optional().meta({ description: "Instead of the origin's, one by one." }),
+    exclude: Exclude.optional().meta({ description: "Beside what the origin has left out." }),
   })
   .meta({ id: "RerunRun" });
 export const RollbackRun = z.strictObject({}).meta({ id: "RollbackRun" });
@@ -233,6 +232,19 @@ export const Report = z
   .loose()
   .meta({ id: "Report", description: "The report as JSON." });
 export const ReportQuery = z.strictObject({ format: z.enum(["json", "md", "html"]).default("json") });
+
+export const Checkpoint = z
+  .object({
+    job_id: z.string(),
+    mode: JsonValue,
+    association: JsonValue,
+    stage: z.string(),
+    progress: z.object({ total: Count, completed: Count, failed: Count, skipped: Count }),
+    last_processed: JsonValue,
+    timestamp: Time,
+    can_resume: z.boolean(),
+  })
+  .meta({ id: "Checkpoint", description: "Where a run stands, in the form of the associations source document." });
 
 export const Event = z
   .object({

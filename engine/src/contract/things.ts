@@ -3,6 +3,7 @@ import { z } from "zod";
 import {
   Count,
   Cursor,
+  Exclude,
   Flag,
   JobId,
   JsonValue,
@@ -212,6 +213,10 @@ export const Schedule = z
     updatedAt: Time,
   })
   .meta({ id: "Schedule" });
+export const ScheduleQuery = z.strictObject({
+  count: limitUpTo(100, 5).meta({ description: "How many of the next times." }),
+});
+export const Triggered = z.object({ id: z.string().meta({ description: "Of the run." }) }).meta({ id: "Triggered" });
 export const ScheduleList = z.object({ items: z.array(Schedule) }).meta({ id: "ScheduleList" });
 export const PutSchedule = z
   .strictObject({
@@ -220,6 +225,7 @@ export const PutSchedule = z
     cron: text(200),
     zone: text(100).optional(),
     params: z.record(z.string(), JsonValue).optional(),
+    exclude: Exclude.optional(),
     priority: Priorities.optional(),
     missed: z.enum(["skip", "last", "all"]).optional(),
     cap: z.int().min(1).max(1_000).optional(),

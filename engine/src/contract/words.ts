@@ -63,6 +63,9 @@ export const JobId = z
   .max(4_000)
   .regex(/^[A-Za-z0-9][^\p{Cc}\\]*$/u, "must be the id of a job");
 export const Sha256 = z.string().regex(/^[a-f0-9]{64}$/, "must be 64 lower-case hex digits");
+export const Exclude = z
+  .strictObject({ stages: z.array(Name).max(1_000).optional(), jobs: z.array(JobId).max(5_000).optional() })
+  .meta({ description: "Stages and jobs to leave out; what depends on them depends on what they depended on." });
 export const Time = z.iso.datetime().meta({ id: "Time", description: "Time in UTC, ISO 8601." });
 export const MaybeTime = Time.nullable();
 export const Count = z.int().min(0);

@@ -57,13 +57,19 @@ const put = <T extends keyof Rows>(table: T, row: Rows[T]): Verdict<Rows[T]> => 
 });
 
 /** Makes it, or takes the place of what is there under the same id; the secret stays. */
+/** 2026, in seconds. */
+const EPOCH_SECONDS = 1_767_225_600;
+
+/** A name that was removed and is used again has another secret than before: versions begin with the time. */
+const firstVersion = (at: number): number => Math.max(1, Math.floor(at / 1_000) - EPOCH_SECONDS);
+
 export const putWebhook = <T extends keyof Rows>(table: T, fresh: Fresh<T>, create: boolean) => ({
   select: one(table, fresh.id as string),
   decide: (slice: Slice, at: number): Verdict<Rows[T]> => {
     const before = (slice.records[0] ?? null) as Rows[T] | null;
     if (create && before !== null) return reject("conflict", `there is a ${table} "${fresh.id}" already`);
     if (!create && before === null) return reject("not_found", `there is no ${table} "${fresh.id}"`);
-    const { secretVersion = 1, rotatedAt = null, createdAt = at } = before ?? {};
+    const { secretVersion = firstVersion(at), rotatedAt = null, createdAt = at } = before ?? {};
     return put(table, { ...fresh, secretVersion, rotatedAt, createdAt, updatedAt: at } as unknown as Rows[T]);
   },
 });

@@ -7,6 +7,7 @@
  * before it happens, and its outcome after it; (4) every answer carries the headers that keep browsers from harm.
  */
 import { createHash } from "node:crypto";
+import type { IncomingMessage } from "node:http";
 import type { HttpBindings } from "@hono/node-server";
 import { type Context, Hono } from "hono";
 import { OPERATIONS, type Operation, PARAMS, paramsOf } from "../contract/index.ts";
@@ -63,13 +64,15 @@ export function headOf(context: Context<Env>): Head {
   return {
     method: incoming.method ?? "GET",
     url: incoming.url ?? "/",
-    header: (name) => headerOf(incoming.headers, name),
+    header: (name) => headerOf(incoming, name),
     address: incoming.socket.remoteAddress ?? "",
     upgrade: false,
   };
 }
 
-export function headerOf(headers: NodeJS.Dict<string | string[]>, name: string): string | undefined {
+/** A header by its name. Two hosts are none: whoever stands before the server may have looked at the other one. */
+export function headerOf({ headers, headersDistinct }: IncomingMessage, name: string): string | undefined {
+  if (name === "host" && (headersDistinct.host ?? []).length > 1) return undefined;
   const value = headers[name];
   return Array.isArray(value) ? value.join(", ") : value;
 }

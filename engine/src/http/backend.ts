@@ -23,8 +23,10 @@ export interface Backend {
 export interface Features {
   /** Starts with the checks of prerequisites. */
   start?(pipeline: KnownPipeline, params: unknown, options: StartOptions): Promise<RunHandle>;
-  /** `mask` takes secrets out of texts, before they are written in the form asked for. */
+  /** `mask` takes secrets out of JSON, before texts are written in the form asked for. */
   report?(run: RunRecord, format: "json" | "md" | "html", mask: (text: string) => string): Promise<string>;
+  /** Where a run stands, in the form of the associations source document. */
+  checkpoint?(run: RunRecord): Promise<object>;
   lineage?(artifact: ArtifactRecord): Promise<Lineage>;
   /** Webhooks were made, changed or removed. */
   webhooksChanged?(): Promise<void>;

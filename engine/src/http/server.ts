@@ -128,6 +128,8 @@ export async function startServer(backend: Backend, options: ServerOptions): Pro
     headersTimeout: limits.headersTimeoutMs,
     requestTimeout: limits.requestTimeoutMs,
     keepAliveTimeout: KEEP_ALIVE_MS,
+    // What asks for another protocol (HTTP/2) is answered in this one.
+    shouldUpgradeCallback: ({ headers }: IncomingMessage) => headers.upgrade?.toLowerCase() === "websocket",
     connectionsCheckingInterval: Math.min(1_000, limits.headersTimeoutMs),
   };
   const server: NodeServer =
@@ -274,7 +276,7 @@ async function upgrade(given: Upgrade): Promise<void> {
   const head: Head = {
     method: request.method ?? "GET",
     url: request.url ?? "/",
-    header: (name) => headerOf(request.headers, name),
+    header: (name) => headerOf(request, name),
     address: request.socket.remoteAddress ?? "",
     upgrade: true,
   };

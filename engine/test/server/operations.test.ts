@@ -82,6 +82,8 @@ it("a run: started once per key, listed, shown, drawn, told of", async () => {
     expect(await report.text()).toContain(run);
   }
   expect((await api.call("reportRun", { params: { run } })).body.run.id).toBe(run);
+  const { body: checkpoint } = await api.call("showCheckpoint", { params: { run } });
+  expect(checkpoint).toMatchObject({ job_id: run, can_resume: false, progress: { failed: 0 } });
 });
 
 it("lists go on without gap and repetition while runs are added", async () => {
@@ -250,7 +252,10 @@ it("pipelines, agents, templates, schedules, workers, limiters", async () => {
   const nightly = { params: { name: "nightly" } };
   expect((await api.call("disableSchedule", nightly)).body).toMatchObject({ enabled: false, nextAt: null });
   expect((await api.call("enableSchedule", nightly)).body.enabled).toBe(true);
-  expect((await api.call("showSchedule", nightly)).body.zone).toBe("Europe/Berlin");
+  const shown = await api.call("showSchedule", { ...nightly, query: { count: 7 } });
+  expect([shown.body.zone, shown.body.next.length]).toEqual(["Europe/Berlin", 7]);
+  const triggered = await api.call("triggerSchedule", nightly);
+  expect((await api.call("showRun", { params: { run: triggered.body.id } })).status).toBe(200);
   expect((await api.call("listSchedules")).body.items).toHaveLength(1);
   expect((await api.call("removeSchedule", nightly)).status).toBe(204);
   expect((await api.call("removeTemplate", { params })).status).toBe(204);

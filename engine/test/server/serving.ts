@@ -224,7 +224,7 @@ export interface Answer {
 
 interface Input {
   params?: Record<string, string | number>;
-  query?: Record<string, string | number>;
+  query?: Record<string, string | number | boolean>;
   body?: unknown;
   headers?: Record<string, string>;
 }

@@ -66,7 +66,10 @@ export async function subscribe(sources: Sources, asked: Asked): Promise<Subscri
   const record = await sources.ledger.runById(run);
   if (record === null) throw new TenutoError("not_found", `there is no run ${JSON.stringify(run)}`);
   const from = Number((after ?? "0").split("-")[0]);
-  if (topic === "log") return new LogSubscription(sources, record.id, asked, from);
+  if (topic === "log") {
+    const newest = from === 0 ? 0 : await sources.logs.lines(record.id);
+    return new LogSubscription(sources, record.id, asked, Math.min(from, newest), from > newest);
+  }
   return new RunSubscription(sources, record, topic === "job" ? (asked.job as string) : null, from);
 }
 
@@ -215,9 +218,12 @@ class LogSubscription implements Subscription {
   private readonly run: string;
   private readonly asked: Asked;
   private cursor: number;
+  /** It has been told of lines that are not there. */
+  private lost: boolean;
   private reader: AsyncIterator<PortLine & { number: number }> | null = null;
 
-  constructor(sources: Sources, run: string, asked: Asked, cursor: number) {
+  constructor(sources: Sources, run: string, asked: Asked, cursor: number, lost: boolean) {
+    this.lost = lost;
     this.sources = sources;
     this.run = run;
     this.asked = asked;
@@ -230,6 +236,10 @@ class LogSubscription implements Subscription {
 
   async next(): Promise<Frame | null> {
     const { job, level = "INFO" } = this.asked;
+    if (this.lost) {
+      this.lost = false;
+      return resync(String(this.cursor), "the log has fewer lines: it was restored");
+    }
     // Kept from frame to frame, so that a long log is read once.
     this.reader ??= this.sources.logs.read(this.run, { after: this.cursor })[Symbol.asyncIterator]();
     const lines: LogLine[] = [];

@@ -3,7 +3,7 @@ import type { RunGraph, RunSummary } from "../../contract/index.ts";
 import type { RunUsageRow } from "../../core/budget.ts";
 import { TenutoError } from "../../core/errors.ts";
 import type { RunState } from "../../core/model.ts";
-import { isRunEnd } from "../../core/model.ts";
+import { isRunEnd, variantOf } from "../../core/model.ts";
 import type { JobSummary as JobRow, RunSummary as SummaryRow } from "../../ports/feed.ts";
 import type { RunRecord } from "../../ports/ledger.ts";
 import type { RunHandle, StartOptions } from "../../runtime/client.ts";
@@ -283,12 +283,15 @@ export const runHandlers: Handlers = {
   },
   rerunRun: async (call) => {
     const run = await runOf(call);
-    const { from, input, params } = call.body;
+    const { from, input, params, exclude } = call.body;
     const known = call.services.backend.engine.definitions.list().find((one) => one.version === run.version);
     const pipeline = known ?? (await pipelineNamed(call.services, { pipeline: run.pipeline }));
     const values = { ...(json(run.params) as Record<string, unknown>), ...params };
     const rerun = { run: run.id, ...(from === undefined ? {} : { from }), ...(input === undefined ? {} : { input }) };
-    return startedAnswer(await start(call.services, pipeline, values, { ...keyOf(call), rerun }));
+    // What was left out stays left out.
+    const jobs = [...(exclude?.jobs ?? []), ...(variantOf(run).excluded ?? [])];
+    const options = { ...keyOf(call), rerun, exclude: { ...exclude, jobs } };
+    return startedAnswer(await start(call.services, pipeline, values, options));
   },
   rollbackRun: async (call) => {
     const run = await runOf(call);
@@ -299,7 +302,7 @@ export const runHandlers: Handlers = {
     const { format } = call.query as { format: "json" | "md" | "html" };
     if (call.services.features.report === undefined) throw absent("reporting");
     const { text, json: inJson } = call.services.masker;
-    const report = await call.services.features.report(run, format, text);
+    const report = await call.services.features.report(run, format, inJson);
     const body = format === "json" ? inJson(report) : text(report);
     const types = { json: "application/json", md: "text/markdown; charset=utf-8", html: "text/html; charset=utf-8" };
     // A report in HTML is a document of its own, without scripts and without our cookies.
@@ -308,6 +311,11 @@ export const runHandlers: Handlers = {
         ? { "content-security-policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:" }
         : {};
     return { body, type: types[format], headers };
+  },
+  showCheckpoint: async (call) => {
+    const { checkpoint } = call.services.features;
+    if (checkpoint === undefined) throw absent("the checkpoint document");
+    return { json: await checkpoint(await runOf(call)) };
   },
   listEvents: async (call) => {
     const run = await runOf(call);

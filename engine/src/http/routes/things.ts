@@ -73,8 +73,8 @@ function templateInfo(row: NonNullable<Awaited<ReturnType<Services["ledger"]["te
   };
 }
 
-async function scheduleOf({ backend }: Services, name: string) {
-  return { json: scheduleShape(await backend.schedules.show(name), await backend.schedules.next(name)) };
+async function scheduleOf({ backend }: Services, name: string, count?: number) {
+  return { json: scheduleShape(await backend.schedules.show(name), await backend.schedules.next(name, count)) };
 }
 
 /** What would let whoever writes a template act on this machine: programs, files, its environment. */
@@ -260,10 +260,14 @@ export const thingHandlers: Handlers = {
       items.push(scheduleShape(row, backend.schedules.times(row.cron, row.zone)));
     return { json: { items } };
   },
-  showSchedule: async ({ services, params }) => await scheduleOf(services, params["name"]),
+  showSchedule: async ({ services, params, query }) => await scheduleOf(services, params["name"], query["count"]),
   addSchedule: async ({ services, body }) => {
     await services.backend.schedules.add(body);
     return { ...(await scheduleOf(services, body.name)), status: 201 };
+  },
+  triggerSchedule: async ({ services: { backend }, params }) => {
+    const { id } = await backend.schedules.trigger(params["name"]);
+    return { json: { id }, status: 201, headers: { location: `/api/runs/${encodeURIComponent(id)}` } };
   },
   enableSchedule: async ({ services, params }) => {
     await services.backend.schedules.enable(params["name"]);

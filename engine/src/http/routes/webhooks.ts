@@ -1,5 +1,6 @@
 /** Webhooks out: where messages go, what was sent. Hooks in: signed messages that start runs. */
 import { isIP } from "node:net";
+import { allows } from "../../core/access.ts";
 import type { DeliveryRow } from "../../core/delivery.ts";
 import { TenutoError } from "../../core/errors.ts";
 import type { Json } from "../../core/model.ts";
@@ -17,13 +18,22 @@ import { parseJson } from "../body.ts";
 import type { Call, Handlers, Services } from "../call.ts";
 import { HttpProblem } from "../problems.ts";
 import { json, time } from "../shapes.ts";
+import type { Principal } from "../tokens.ts";
 import { verifySigned } from "../webhooks/secrets.ts";
 import { pipelineNamed, start } from "./runs.ts";
 
-function webhookShape({ secrets }: Services, row: WebhookRow, withSecret: boolean) {
+/** Of an address, what those may see who can't change it: paths of receivers often are their secrets. */
+function shownUrl(url: string, { role }: Principal): string {
+  if (allows(role, "admin")) return url;
+  const { origin, pathname, search } = new URL(url);
+  return pathname === "/" && search === "" ? url : `${origin}/...`;
+}
+
+function webhookShape({ services, principal }: Call, row: WebhookRow, withSecret: boolean) {
+  const { secrets } = services;
   return {
     id: row.id,
-    url: row.url,
+    url: shownUrl(row.url, principal),
     occasions: JSON.parse(row.occasions) as string[],
     pipeline: row.pipeline,
     intervalSeconds: row.intervalMs / 1_000,
@@ -111,10 +121,11 @@ async function receive(call: Call) {
 }
 
 export const webhookHandlers: Handlers = {
-  listWebhooks: async ({ services }) => ({
-    json: { items: (await services.ledger.webhooks()).map((row) => webhookShape(services, row, false)) },
+  listWebhooks: async (call) => ({
+    json: { items: (await call.services.ledger.webhooks()).map((row) => webhookShape(call, row, false)) },
   }),
-  putWebhook: async ({ services, params, body }) => {
+  putWebhook: async (call) => {
+    const { services, params, body } = call;
     const { url, occasions, pipeline = null, intervalSeconds, enabled } = body;
     checkUrl(services, url);
     const id = params["webhook"] as string;
@@ -134,13 +145,13 @@ export const webhookHandlers: Handlers = {
       ),
     );
     await services.features.webhooksChanged?.();
-    return { json: webhookShape(services, row, before === null) };
+    return { json: webhookShape(call, row, before === null) };
   },
   rotateWebhook: async (call) => {
     const { id } = await webhookOf(call);
     const row = await call.services.ledger.apply(rotateWebhook("webhook", id));
     await call.services.features.webhooksChanged?.();
-    return { json: webhookShape(call.services, row, true) };
+    return { json: webhookShape(call, row, true) };
   },
   removeWebhook: async (call) => {
     await call.services.ledger.apply(dropWebhook("webhook", call.params["webhook"]));
