@@ -1,7 +1,7 @@
 /**
  * A browser and a server for one file of tests, and a page of its own for each test.
  *
- * Invariants: (1) a page that throws, also where it is caught, or that its own policy refuses something, fails its test; (2) skipped, with its reason,
+ * Invariants: (1) a page that throws, also where it is caught, that asks anybody but its own server, or that its own policy refuses something, fails its test; (2) skipped, with its reason,
  * where no Chromium or Chrome is installed; (3) bounds of time are for what hangs, never for what is slow.
  */
 import { existsSync, mkdtempSync, renameSync, rmSync } from "node:fs";
@@ -73,6 +73,10 @@ export function opened(config?: string): Opened {
   const watched = async () => {
     const made = await context.newPage();
     made.setDefaultTimeout(TIMEOUT / 2);
+    made.on("request", (request) => {
+      const { host } = new URL(request.url());
+      if (host !== "" && host !== new URL(server.url).host) faults.push(`asked ${request.url()}`);
+    });
     made.on("pageerror", (error) => faults.push(error.message));
     made.on("console", (message) => {
       // What is caught and shown in the place of a screen is a fault too; an answer that is not 200 is none.

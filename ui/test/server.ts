@@ -31,7 +31,7 @@ export class Served {
   }
 
   /** Starts the server; again on the same port. */
-  async start(): Promise<Started> {
+  async start(...options: string[]): Promise<Started> {
     const child = spawn(
       process.execPath,
       [
@@ -44,6 +44,7 @@ export class Served {
         this.home,
         "--config",
         join(ROOT, "ui/test/demo", this.config),
+        ...options,
       ],
       { cwd: this.home, stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, NO_COLOR: "1", TENUTO_SOURCE: "1" } },
     );

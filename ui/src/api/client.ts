@@ -10,6 +10,7 @@ type Of<T extends { _output: unknown }> = T["_output"];
 export type RunSummary = contract.RunSummary;
 export type Run = contract.Run;
 export type Usage = NonNullable<contract.Run["usage"]>;
+export type RunListed = RunSummary & Pick<Of<typeof contract.RunListed>, "failure">;
 export type RunGraph = contract.RunGraph;
 export type GraphNode = RunGraph["nodes"][number];
 export type Stage = RunGraph["stages"][number];

@@ -5,6 +5,7 @@
  * follower is told, so that it reads its present state anew; (3) one frame is handled after the other in their order.
  */
 import { useSyncExternalStore } from "react";
+import { hearClock } from "../parts/time.tsx";
 import type { ServerFrame } from "./client.ts";
 
 export type Connection = "connecting" | "live" | "stale" | "lost";
@@ -58,7 +59,13 @@ class Live {
       if (this.state === "lost") this.now();
     };
     addEventListener("online", again);
-    document.addEventListener("visibilitychange", again);
+    document.addEventListener("visibilitychange", () => {
+      if (document.hidden) return;
+      // Nothing was asked while nobody looked: that is no silence of the server.
+      this.heardAt = performance.now();
+      this.beat();
+      again();
+    });
   }
 
   follow(asked: Asked, follower: Follower): () => void {
@@ -108,6 +115,7 @@ class Live {
   }
 
   private take(frame: ServerFrame): void {
+    if (frame.type === "heartbeat") hearClock(Date.parse(frame.at));
     if (!("id" in frame) || frame.id === null) return;
     const entry = this.followers.get(frame.id);
     if (entry === undefined) return;

@@ -1,5 +1,6 @@
 /** What is read from the server, under which key it is kept. */
 import { infiniteQueryOptions, QueryClient, queryOptions } from "@tanstack/react-query";
+import { present } from "../parts/time.tsx";
 import * as api from "./client.ts";
 import { address, call, jobPath, runPath } from "./client.ts";
 
@@ -34,9 +35,10 @@ export const runs = (filter: RunFilter) =>
   infiniteQueryOptions({
     queryKey: ["runs", filter],
     queryFn: ({ pageParam, signal }) =>
-      call<api.Page<api.RunSummary>>(address("/api/runs", { ...filter, after: pageParam, limit: RUNS_A_PAGE }), {
-        signal,
-      }),
+      call<api.Page<api.RunListed>>(
+        address("/api/runs", { ...filter, after: pageParam, limit: RUNS_A_PAGE, failures: true }),
+        { signal },
+      ),
     initialPageParam: null as string | null,
     getNextPageParam: (page) => page.next,
     maxPages: 200,
@@ -178,6 +180,19 @@ export const workers = (state: string | undefined) =>
     queryFn: () => call<{ items: api.Worker[]; missingAgents: string[] }>(address("/api/workers", { state })),
     refetchInterval: 5_000,
   });
+const LEASE_MS = 30_000;
+export const isSilent = ({ heartbeatAt }: api.Worker) => present() - Date.parse(heartbeatAt) > LEASE_MS;
+/** Whether nobody is at work, and which agents nobody has. */
+export const helpers = queryOptions({
+  queryKey: ["workers", "helpers"],
+  queryFn: async () => {
+    const { items, missingAgents } = await call<{ items: api.Worker[]; missingAgents: string[] }>(
+      "/api/workers?state=alive",
+    );
+    return { nobody: items.every(isSilent), missing: missingAgents };
+  },
+  refetchInterval: 10_000,
+});
 export const template = (name: string, version?: string) =>
   queryOptions({
     queryKey: ["template", name, version ?? ""],

@@ -6,7 +6,7 @@
  */
 import type { InfiniteData } from "@tanstack/react-query";
 import { useEffect } from "react";
-import type { Event, JobState, Page, Run, RunGraph, RunSummary } from "./client.ts";
+import type { Event, JobState, Page, Run, RunGraph, RunListed, RunSummary } from "./client.ts";
 import { live } from "./live.ts";
 import { client, type RunFilter } from "./queries.ts";
 
@@ -25,40 +25,61 @@ export function readSoon(queryKey: readonly unknown[], afterMs = 400): void {
 }
 
 function fits(run: RunSummary, filter: RunFilter): boolean {
-  if (filter.label !== undefined || filter.from !== undefined) return false;
+  if (filter.from !== undefined && Date.parse(run.createdAt) < Date.parse(filter.from)) return false;
+  if (filter.label !== undefined && !isLabelled(run, filter.label)) return false;
   if (filter.state !== undefined && !filter.state.split(",").includes(run.state)) return false;
   if (filter.pipeline !== undefined && run.pipeline !== filter.pipeline) return false;
   const text = filter.q?.toLowerCase();
   return text === undefined || run.id.toLowerCase().includes(text) || run.pipeline.toLowerCase().includes(text);
 }
 
-/** Puts runs into all lists that are kept: rows that are there change, new ones come on top. */
+/** `name`, or `name=value`. */
+function isLabelled({ labels }: RunSummary, wanted: string): boolean {
+  const at = wanted.indexOf("=");
+  const name = at < 0 ? wanted : wanted.slice(0, at);
+  return Object.hasOwn(labels, name) && (at < 0 || labels[name] === wanted.slice(at + 1));
+}
+
+/**
+ * Puts runs into all lists that are kept: each stands where the list of the server has it, the newest first. What no longer
+ * fits a list leaves it; what has begun to fit comes in, if the list is read as far.
+ */
 export function patchRuns(changed: readonly RunSummary[]): void {
   if (changed.length === 0) return;
   const byId = new Map(changed.map((run) => [run.id, run]));
-  for (const [key, data] of client.getQueriesData<InfiniteData<Page<RunSummary>>>({ queryKey: ["runs"] })) {
+  for (const [key, data] of client.getQueriesData<InfiniteData<Page<RunListed>>>({ queryKey: ["runs"] })) {
     if (data === undefined) continue;
+    const filter = key[1] as RunFilter;
     const seen = new Set<string>();
     const pages = data.pages.map((page) => ({
       ...page,
-      items: page.items.map((run) => {
-        const now = byId.get(run.id);
-        if (now === undefined) return run;
+      items: page.items.flatMap((run) => {
         seen.add(run.id);
-        return now.event >= run.event ? now : run;
+        const now = byId.get(run.id);
+        if (now === undefined || now.event < run.event) return run;
+        if (!fits(now, filter)) return [];
+        return "failure" in run && now.state === "failed" && run.state === "failed"
+          ? { ...now, failure: run.failure }
+          : now;
       }),
     }));
-    const newest = data.pages[0]?.items[0]?.seq ?? 0;
-    const fresh = changed
-      .filter((run) => !seen.has(run.id) && run.seq > newest && fits(run, key[1] as RunFilter))
-      .sort((a, b) => b.seq - a.seq);
-    if (pages[0] !== undefined && fresh.length > 0) pages[0] = { ...pages[0], items: [...fresh, ...pages[0].items] };
+    for (const run of changed) if (!seen.has(run.id) && fits(run, filter)) insert(pages, run);
     client.setQueryData(key, { ...data, pages });
   }
   for (const run of changed)
     client.setQueryData<Run>(["run", run.id], (old) =>
       old === undefined || old.event > run.event ? old : { ...old, ...run },
     );
+}
+
+/** Where its number belongs; below what is read it comes with the next page. */
+function insert(pages: Page<RunListed>[], run: RunSummary): void {
+  for (const page of pages) {
+    const at = page.items.findIndex(({ seq }) => seq < run.seq);
+    if (at < 0 && page.next !== null) continue;
+    page.items.splice(at < 0 ? page.items.length : at, 0, run);
+    return;
+  }
 }
 
 const STATE_OF: Record<string, JobState> = {

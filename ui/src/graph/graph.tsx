@@ -22,7 +22,7 @@ import type { GraphNode, JobState, RunGraph } from "../api/client.ts";
 import { Empty, Loading } from "../parts/screen.tsx";
 import { Legend, Mark } from "../parts/state.tsx";
 import type { ViewProps } from "../run/run.tsx";
-import { ItemBar, JobFilters, rowsOf } from "../run/table.tsx";
+import { ItemBar, JobFilters, rowsOf, wasRetried } from "../run/table.tsx";
 import { useSearch, useSetSearch } from "../url.tsx";
 import { criticalPath } from "./critical.ts";
 import { GROUP_FROM, type Layout } from "./layout.ts";
@@ -130,8 +130,8 @@ function Under({ node }: { node: GraphNode }) {
   return (
     <span className="clip dim">
       {node.summary ?? node.agent}
-      {node.attempt > 1 ? ` · attempt ${node.attempt}` : ""}
-      {node.children > 0 ? ` · ${node.children} children` : ""}
+      {wasRetried(node) ? ` · attempt ${node.attempt}` : ""}
+      {node.children > 0 ? ` · ${node.children === 1 ? "1 child" : `${node.children} children`}` : ""}
     </span>
   );
 }

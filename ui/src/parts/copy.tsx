@@ -24,18 +24,27 @@ export function Copy({
   );
 }
 
-/** `tenuto …` and `curl …` for what a button does. */
-export function CopyAs({ cli, path, send }: { cli: string; path: string; send?: Send }) {
+/** `tenuto …` and `curl …` for what a button does; the second alone where the command line has no verb for it. */
+export function CopyAs({ cli, path, send }: { cli?: string; path: string; send?: Send }) {
   return (
     <span className="copy-as">
-      <Copy text={cli} title={cli}>
-        Copy as CLI
-      </Copy>
+      {cli !== undefined && (
+        <Copy text={cli} title={cli}>
+          Copy as CLI
+        </Copy>
+      )}
       <Copy text={() => curlOf(path, send)} title={curlOf(path, send)}>
-        curl
+        {cli === undefined ? "Copy as curl" : "curl"}
       </Copy>
     </span>
   );
+}
+
+/** ` -p name=value` for each param, as the command line reads it. */
+export function paramArguments(params: Record<string, unknown>): string {
+  return Object.entries(params)
+    .map(([name, value]) => ` -p ${argument(`${name}=${typeof value === "string" ? value : JSON.stringify(value)}`)}`)
+    .join("");
 }
 
 /** As an argument of a shell. */

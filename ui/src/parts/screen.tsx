@@ -70,6 +70,33 @@ export function Loaded<T>({ query, children }: { query: UseQueryResult<T>; child
   return <Loading />;
 }
 
+interface UnreadProps {
+  error: unknown;
+  /** What was looked for, as `run`, and its name. */
+  what: string;
+  name: string;
+  back: ReactNode;
+  again: () => void;
+}
+
+/** In the place of a whole screen: what is not there, or could not be read. */
+export function Unread({ error, what, name, back, again }: UnreadProps) {
+  const missing = error instanceof ProblemError && error.problem.status === 404;
+  return (
+    <div className="screen">
+      <Head title={missing ? "Nothing here" : `${what} ${name}`} />
+      {missing ? (
+        <Empty title={`There is no ${what} ${name}.`}>
+          <p>It may have been removed, or its name is another one.</p>
+          {back}
+        </Empty>
+      ) : (
+        <Fault error={error} again={again} />
+      )}
+    </div>
+  );
+}
+
 export function Facts({ list }: { list: readonly (readonly [string, ReactNode])[] }) {
   return (
     <dl className="facts">

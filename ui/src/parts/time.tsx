@@ -1,13 +1,35 @@
-/** Times relative, with the exact ones on hover; durations that go on by themselves. */
+/**
+ * Times relative, with the exact ones on hover; durations that go on by themselves.
+ *
+ * Invariant: what is relative is told by the server's clock, so that a computer whose own clock is wrong shows the same.
+ */
 import { useSyncExternalStore } from "react";
 
 const watchers = new Set<() => void>();
-let now = Date.now();
-setInterval(() => {
-  if (document.hidden) return;
-  now = Date.now();
+/** How far the server's clock is ahead of this one. A way of some milliseconds is no difference of clocks. */
+let ahead = 0;
+const SAME_MS = 2_000;
+
+export function present(): number {
+  return Date.now() + ahead;
+}
+
+let now = present();
+const tick = () => {
+  now = present();
   for (const call of watchers) call();
-}, 1_000);
+};
+setInterval(() => !document.hidden && tick(), 1_000);
+document.addEventListener("visibilitychange", () => !document.hidden && tick());
+
+/** Told with each sign of life of the server. */
+export function hearClock(at: number): void {
+  const difference = at - Date.now();
+  const next = Math.abs(difference) < SAME_MS ? 0 : difference;
+  if (Math.abs(next - ahead) < SAME_MS) return;
+  ahead = next;
+  tick();
+}
 
 /** The present second. */
 export function useNow(): number {
@@ -47,11 +69,11 @@ export function exact(at: string): string {
 }
 
 export function Ago({ at }: { at: string | null }) {
-  const present = useNow();
+  const second = useNow();
   if (at === null) return <span className="dim">–</span>;
   return (
     <time dateTime={at} title={exact(at)}>
-      {agoText(present - Date.parse(at))}
+      {agoText(second - Date.parse(at))}
     </time>
   );
 }
@@ -62,8 +84,8 @@ export function Duration({ from, to }: { from: string | null; to: string | null 
 }
 
 function Running({ from }: { from: string }) {
-  const present = useNow();
-  return <span className="num">{durationText(Math.max(0, present - Date.parse(from)))}</span>;
+  const second = useNow();
+  return <span className="num">{durationText(Math.max(0, second - Date.parse(from)))}</span>;
 }
 
 function Ended({ from, to }: { from: string | null; to: string | null }) {

@@ -7,6 +7,7 @@ import { counted } from "../parts/bytes.ts";
 import { argument, CopyAs } from "../parts/copy.tsx";
 import { Confirm } from "../parts/dialog.tsx";
 import { useKeys } from "../shell/keys.ts";
+import { useMay } from "../shell/role.ts";
 import { A, useGo } from "../url.tsx";
 import { Rerun } from "./rerun.tsx";
 
@@ -16,8 +17,9 @@ export function Actions({ run }: { run: Run }) {
   const [asked, ask] = useState<Asked>(null);
   const open = useQuery({ ...approvals("open", run.id), enabled: run.endedAt === null });
   const ended = run.endedAt !== null;
-  const canRetry = run.state === "failed" || run.state === "cancelled";
-  const canCancel = !ended && run.cancelRequestedAt === null;
+  const may = useMay("operator");
+  const canRetry = may && (run.state === "failed" || run.state === "cancelled");
+  const canCancel = may && !ended && run.cancelRequestedAt === null;
   useKeys({ r: () => canRetry && ask("retry"), c: () => canCancel && ask("cancel") });
   const close = () => ask(null);
   const waiting = open.data?.items ?? [];
@@ -38,12 +40,12 @@ export function Actions({ run }: { run: Run }) {
           Cancel
         </button>
       )}
-      {ended && (
+      {may && ended && (
         <button type="button" onClick={() => ask("rerun")}>
           Run again
         </button>
       )}
-      {ended && run.relation !== "rollback" && !run.dryRun && run.undoable && (
+      {may && ended && run.relation !== "rollback" && !run.dryRun && run.undoable && (
         <button type="button" onClick={() => ask("rollback")}>
           Roll back
         </button>

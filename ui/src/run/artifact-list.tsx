@@ -1,11 +1,9 @@
 /** Artifacts of a run, or of one job: what it was given and what it made. */
 import { useQuery } from "@tanstack/react-query";
-import type { Artifact, Job } from "../api/client.ts";
+import type { Job } from "../api/client.ts";
 import { artifacts } from "../api/queries.ts";
-import { bytesText } from "../parts/bytes.ts";
+import { ArtifactTable } from "../parts/artifact-table.tsx";
 import { Empty, Loaded } from "../parts/screen.tsx";
-import { Ago } from "../parts/time.tsx";
-import { A } from "../url.tsx";
 
 export function ArtifactList({ run }: { run: string }) {
   const query = useQuery(artifacts(run));
@@ -17,7 +15,12 @@ export function ArtifactList({ run }: { run: string }) {
             What jobs store with ctx.artifact, or leave in TENUTO_ARTIFACTS, is listed here.
           </Empty>
         ) : (
-          <Table label="Artifacts" list={items} column="Job" cell={(one) => <span className="mono">{one.job}</span>} />
+          <ArtifactTable
+            label="Artifacts"
+            list={items}
+            column="Job"
+            cell={(one) => <span className="mono">{one.job}</span>}
+          />
         )
       }
     </Loaded>
@@ -37,7 +40,7 @@ export function JobArtifacts({ run, job }: { run: string; job: Job }) {
         {used.length === 0 ? (
           <p className="dim">It was given none.</p>
         ) : (
-          <Table
+          <ArtifactTable
             label="Artifacts in"
             list={used.map(({ artifact }) => artifact)}
             column="How"
@@ -52,54 +55,11 @@ export function JobArtifacts({ run, job }: { run: string; job: Job }) {
             items.length === 0 ? (
               <p className="dim">It has stored none.</p>
             ) : (
-              <Table label="Artifacts out" list={items} column="Attempt" cell={(one) => one.attempt} />
+              <ArtifactTable label="Artifacts out" list={items} column="Attempt" cell={(one) => one.attempt} />
             )
           }
         </Loaded>
       </section>
-    </div>
-  );
-}
-
-interface TableProps {
-  label: string;
-  list: readonly Artifact[];
-  column: string;
-  cell: (one: Artifact) => React.ReactNode;
-}
-
-function Table({ label, list, column, cell }: TableProps) {
-  return (
-    <div className="scroll" tabIndex={0} role="region" aria-label={label}>
-      <table className="plain-table">
-        <thead>
-          <tr>
-            <th>Name</th>
-            <th>Type</th>
-            <th>{column}</th>
-            <th className="right">Size</th>
-            <th className="right">Made</th>
-          </tr>
-        </thead>
-        <tbody>
-          {list.map((one) => (
-            <tr key={one.id}>
-              <td>
-                <A to={`/artifacts/${one.sha256}`} search={{ id: String(one.id) }} className="mono">
-                  {one.name}
-                </A>
-                {one.superseded && <span className="tag">superseded</span>}
-              </td>
-              <td className="dim">{one.type}</td>
-              <td className="dim">{cell(one)}</td>
-              <td className="right num">{bytesText(one.bytes)}</td>
-              <td className="right dim">
-                <Ago at={one.at} />
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
     </div>
   );
 }

@@ -11,6 +11,7 @@ import { Facts, Fault, Loading } from "../parts/screen.tsx";
 import { State } from "../parts/state.tsx";
 import { Tabs } from "../parts/tabs.tsx";
 import { Ago, Duration } from "../parts/time.tsx";
+import { useMay } from "../shell/role.ts";
 import { useSearch, useSetSearch } from "../url.tsx";
 import { JobArtifacts } from "./artifact-list.tsx";
 import { Attempts } from "./attempts.tsx";
@@ -21,6 +22,7 @@ import { Logs } from "./logs.tsx";
 import { Rerun } from "./rerun.tsx";
 import { RetryJob } from "./retry.tsx";
 import { SinceGood } from "./since-good.tsx";
+import { filledText } from "./summaries.ts";
 import { Transcript } from "./transcript.tsx";
 
 interface PanelProps {
@@ -100,10 +102,11 @@ function Inside({ run, job, choose }: { run: Run; job: Job; choose: (job: string
 
 function Buttons({ run, job }: { run: Run; job: Job }) {
   const [asked, ask] = useState<"retry" | "rerun" | null>(null);
+  const may = useMay("operator");
   const canRetry =
     (job.state === "failed" || job.state === "cancelled" || job.state === "skipped") &&
     (run.state === "failed" || run.state === "cancelled");
-  if (!canRetry && run.endedAt === null) return null;
+  if (!may || (!canRetry && run.endedAt === null)) return null;
   return (
     <div className="panel-actions">
       {canRetry && (
@@ -131,7 +134,7 @@ function About({ run, job, choose }: { run: Run; job: Job; choose: (job: string)
       <Blocks run={run} job={job} choose={choose} />
       {job.needs.length > 0 && (
         <section>
-          <h3>After</h3>
+          <h3>Needs</h3>
           <ul className="plain-list">
             {job.needs.map((need) => (
               <li key={need.job}>
@@ -188,7 +191,7 @@ function Blocks({ run, job, choose }: { run: Run; job: Job; choose: (job: string
   if (ids.length === 0) return null;
   return (
     <section>
-      <h3>{failed ? `It kept ${counted(ids.length, "job")} from running` : "Before"}</h3>
+      <h3>{failed ? `It kept ${counted(ids.length, "job")} from running` : "Needed by"}</h3>
       <Chips ids={ids} choose={choose} />
     </section>
   );
@@ -304,7 +307,7 @@ function JobFacts({ run, job, choose }: { run: Run; job: Job; choose: (job: stri
         list={[
           ["Stage", job.stage],
           ["Agent", <code key="a">{job.agent}</code>],
-          ["Summary", job.summary ?? "–"],
+          ...(job.summary === null ? [] : ([["Summary", filledText(job.summary, run.params)]] as const)),
           ["Attempts", `${job.attempt}, ${job.failures} failed, ${job.crashes} crashed`],
           ["In the queue", <Duration key="q" from={job.readyAt} to={job.startedAt} />],
           ["At work", <Duration key="w" from={job.startedAt} to={job.endedAt} />],

@@ -1,7 +1,7 @@
 /** A new run like this one: whole with other params, or from a job on with another input. */
 import { useState } from "react";
 import { call, type Run, runPath, type Started } from "../api/client.ts";
-import { argument, CopyAs } from "../parts/copy.tsx";
+import { argument, CopyAs, paramArguments } from "../parts/copy.tsx";
 import { Confirm } from "../parts/dialog.tsx";
 import { useGo } from "../url.tsx";
 
@@ -33,7 +33,14 @@ export function Rerun({ run, close, from }: RerunProps) {
     const { id } = await call<Started>(path, { method: "POST", body, key });
     go(`/runs/${id}`);
   };
-  const cli = `tenuto runs rerun ${argument(run.id)}${from === undefined ? "" : ` --from ${argument(from.job)}`}`;
+  const other = !changed
+    ? ""
+    : from !== undefined
+      ? ` --input ${argument(JSON.stringify(value))}`
+      : typeof value === "object" && value !== null
+        ? paramArguments(value as Record<string, unknown>)
+        : "";
+  const cli = `tenuto runs rerun ${argument(run.id)} --detach${from === undefined ? "" : ` --from ${argument(from.job)}`}${other}`;
   return (
     <Confirm
       title={from === undefined ? `Run ${run.id} again` : `Run again from ${from.job}`}

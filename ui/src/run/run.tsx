@@ -1,11 +1,12 @@
 /** One run: how it is, what may be done with it, and its jobs as table, graph or timeline with one selection. */
 import { useQuery } from "@tanstack/react-query";
 import { useParams } from "@tanstack/react-router";
-import { lazy, Suspense, useEffect } from "react";
-import type { Run, RunGraph } from "../api/client.ts";
+import { lazy, Suspense, useEffect, useMemo } from "react";
+import type { GraphNode, Run, RunGraph } from "../api/client.ts";
 import { artifacts, graph, lastGood, run as runQuery } from "../api/queries.ts";
 import { useFollowRun } from "../api/sync.ts";
-import { Fault, Loading, useTitle } from "../parts/screen.tsx";
+import { type Helpers, StartOne, useHelpers } from "../parts/nobody.tsx";
+import { Fault, Loading, Unread, useTitle } from "../parts/screen.tsx";
 import { State } from "../parts/state.tsx";
 import { Tabs } from "../parts/tabs.tsx";
 import { Ago, Duration } from "../parts/time.tsx";
@@ -17,6 +18,7 @@ import { ArtifactList } from "./artifact-list.tsx";
 import { Logs } from "./logs.tsx";
 import { Panel } from "./panel.tsx";
 import { Params } from "./params.tsx";
+import { filled } from "./summaries.ts";
 import { Table } from "./table.tsx";
 import { Timeline } from "./timeline.tsx";
 
@@ -32,7 +34,13 @@ export function RunScreen() {
     return query.error === null ? (
       <Loading lines={10} />
     ) : (
-      <Fault error={query.error} again={() => void query.refetch()} />
+      <Unread
+        error={query.error}
+        what="run"
+        name={id}
+        back={<A to="/">All runs</A>}
+        again={() => void query.refetch()}
+      />
     );
   return <Shown run={query.data} />;
 }
@@ -42,6 +50,7 @@ function Shown({ run }: { run: Run }) {
   const set = useSetSearch();
   const narrow = useNarrow();
   const nodes = useQuery(graph(run.id));
+  const whole = useMemo(() => nodes.data && filled(nodes.data, run.params), [nodes.data, run.params]);
   const made = useQuery(artifacts(run.id));
   const view = search["view"] ?? "table";
   // A failed run opens on its first failure; `-` means that the panel was closed.
@@ -58,7 +67,7 @@ function Shown({ run }: { run: Run }) {
   }, [job]);
   return (
     <div className="screen fill run" data-panel={job !== null}>
-      <RunHead run={run} />
+      <RunHead run={run} nodes={whole?.nodes ?? []} />
       <Tabs
         label="Views of this run"
         name="view"
@@ -80,14 +89,14 @@ function Shown({ run }: { run: Run }) {
             <ArtifactList run={run.id} />
           ) : view === "about" ? (
             <Params run={run} />
-          ) : nodes.data === undefined ? (
+          ) : whole === undefined ? (
             nodes.error === null ? (
               <Loading lines={12} />
             ) : (
               <Fault error={nodes.error} again={() => void nodes.refetch()} />
             )
           ) : (
-            <Jobs view={view} graph={nodes.data} chosen={job} choose={choose} />
+            <Jobs view={view} graph={whole} chosen={job} choose={choose} />
           )}
         </div>
         {job !== null && <Panel run={run} id={job} close={() => choose(null)} choose={choose} />}
@@ -112,10 +121,11 @@ function Jobs({ view, ...props }: ViewProps & { view: string }) {
   return view === "timeline" ? <Timeline {...props} /> : <Table {...props} />;
 }
 
-function RunHead({ run }: { run: Run }) {
+function RunHead({ run, nodes }: { run: Run; nodes: readonly GraphNode[] }) {
   const narrow = useNarrow();
   const set = useSetSearch();
   const failure = run.firstFailure;
+  const { nobody, missing } = useHelpers(run.endedAt === null && run.state === "running");
   return (
     <header className="head run-head">
       <div className="head-line">
@@ -127,7 +137,8 @@ function RunHead({ run }: { run: Run }) {
           <Actions run={run} />
         </div>
       </div>
-      <p className="why" data-state={run.state}>
+      <Helpless nobody={nobody} missing={missing} nodes={nodes} />
+      <p className="why" data-state={run.state} hidden={nobody}>
         {run.why}
         {failure !== null && (narrow || run.state !== "failed") && (
           <button type="button" className="quiet" onClick={() => set({ job: failure }, { push: true })}>
@@ -135,7 +146,7 @@ function RunHead({ run }: { run: Run }) {
           </button>
         )}
       </p>
-      <Stages run={run} />
+      <Stages run={run} nodes={nodes} />
       <div className="meta">
         <A to="/" search={{ pipeline: run.pipeline }}>
           {run.pipeline}
@@ -177,12 +188,48 @@ function LastGood({ run }: { run: Run }) {
   );
 }
 
-/** All stages as one bar: each as wide as it has jobs, filled by how they ended. */
-function Stages({ run }: { run: Run }) {
+/** Said where a run can't go on for want of a worker, whatever its state is called. */
+function Helpless({ nobody, missing, nodes }: Helpers & { nodes: readonly GraphNode[] }) {
+  const asked = new Set(nodes.filter(({ state }) => state === "ready").map(({ agent }) => agent));
+  const unknown = missing.filter((agent) => asked.has(agent));
+  if (nobody)
+    return (
+      <p className="why warn">
+        <strong>No worker is alive:</strong> nobody works on it. <StartOne />
+      </p>
+    );
+  if (unknown.length === 0) return null;
+  return (
+    <p className="warn">
+      <strong>No worker that is alive has {unknown.join(", ")}:</strong> the jobs that ask for it wait.
+    </p>
+  );
+}
+
+/** How far a stage is beside what has ended: jobs at work, those of them that are done in part, those that wait. */
+function atWork(nodes: readonly GraphNode[]): Map<number, { done: number; running: number; waiting: number }> {
+  const stages = new Map<number, { done: number; running: number; waiting: number }>();
+  for (const { stage, state, items } of nodes) {
+    if (state !== "running" && state !== "waiting") continue;
+    const sums = stages.get(stage) ?? { done: 0, running: 0, waiting: 0 };
+    stages.set(stage, sums);
+    const part =
+      items === null || items.total === 0 ? 0 : (items.completed + items.failed + items.skipped) / items.total;
+    sums.done += part;
+    if (state === "running" || items !== null) sums.running += 1 - part;
+    else sums.waiting += 1 - part;
+  }
+  return stages;
+}
+
+/** All stages as one bar: each as wide as it has jobs, filled by how they ended and by what is at work. */
+function Stages({ run, nodes }: { run: Run; nodes: readonly GraphNode[] }) {
+  const open = useMemo(() => atWork(nodes), [nodes]);
   const all = run.stages.reduce((sum, { total }) => sum + total, 0);
   return (
     <ol className="stages" aria-label="Stages">
-      {run.stages.map((stage) => {
+      {run.stages.map((stage, i) => {
+        const { done = 0, running = 0, waiting = 0 } = open.get(i) ?? {};
         const width = (count: number) => ({ width: `${stage.total === 0 ? 0 : (100 * count) / stage.total}%` });
         return (
           <li
@@ -197,10 +244,12 @@ function Stages({ run }: { run: Run }) {
               </span>
             </span>
             <span className="bar" aria-hidden="true">
-              <i className="b-completed" style={width(stage.completed)} />
+              <i className="b-completed" style={width(stage.completed + done)} />
               <i className="b-failed" style={width(stage.failed)} />
               <i className="b-skipped" style={width(stage.skipped + stage.allowedFailures)} />
               <i className="b-cancelled" style={width(stage.cancelled)} />
+              <i className="b-running" style={width(running)} />
+              <i className="b-waiting" style={width(waiting)} />
             </span>
           </li>
         );

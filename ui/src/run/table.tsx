@@ -4,7 +4,7 @@ import { useEffect, useMemo, useRef } from "react";
 import type { GraphNode, RunGraph } from "../api/client.ts";
 import { Empty } from "../parts/screen.tsx";
 import { State } from "../parts/state.tsx";
-import { Duration } from "../parts/time.tsx";
+import { Duration, present } from "../parts/time.tsx";
 import { Typed } from "../parts/typed.tsx";
 import { useKeys } from "../shell/keys.ts";
 import { useLook, useNarrow } from "../shell/look.ts";
@@ -21,7 +21,7 @@ const SORTS: Record<string, (a: GraphNode, b: GraphNode) => number> = {
 
 function lasted(node: GraphNode): number {
   if (node.startedAt === null) return -1;
-  return (node.endedAt === null ? Date.now() : Date.parse(node.endedAt)) - Date.parse(node.startedAt);
+  return (node.endedAt === null ? present() : Date.parse(node.endedAt)) - Date.parse(node.startedAt);
 }
 
 export function rowsOf(graph: RunGraph, search: Search): GraphNode[] {
@@ -131,7 +131,7 @@ function JobRow({ node, stage, index, top, height, chosen, choose }: RowProps) {
           {node.id}
         </button>
         {node.allowFailure && <span className="tag">may fail</span>}
-        {node.attempt > 1 && <span className="tag">attempt {node.attempt}</span>}
+        {wasRetried(node) && <span className="tag">attempt {node.attempt}</span>}
       </span>
       <span role="cell" className="clip dim cell-stage">
         {stage}
@@ -149,6 +149,26 @@ function JobRow({ node, stage, index, top, height, chosen, choose }: RowProps) {
   );
 }
 
+/** A job that waits for its items or its children is taken up once more to collect what they gave: that is no retry. */
+export function wasRetried({ attempt, kind, children }: GraphNode): boolean {
+  return attempt > (kind === "single" && children === 0 ? 1 : 2);
+}
+
+const WORDS: Record<string, string> = {
+  when: "its condition is not met",
+  halted: "a critical error halted the run",
+  deadlock: "it could never start",
+  retries_exhausted: "all tries were used up",
+  run_cancelled: "the run was cancelled",
+  items: "waits for its items",
+  children: "waits for its children",
+  timer: "waits for a time",
+  sleep: "waits for a time",
+  approval: "waits for a person",
+  retry: "is to be tried again",
+  stopped: "its worker was stopped",
+};
+
 /** The stored word for a reason as a person reads it. */
 function reasonText(reason: string | null): string {
   if (reason === null) return "";
@@ -158,7 +178,7 @@ function reasonText(reason: string | null): string {
   if (dependency !== undefined) return dependency === "skipped" ? `${subject} was skipped` : `${subject} ${dependency}`;
   if (word === "stage_failed") return `stage ${subject} failed`;
   if (word === "reused") return `answered from ${subject}`;
-  return `${word.replaceAll("_", " ")}${subject === "" ? "" : ` ${subject}`}`;
+  return WORDS[word] ?? `${word.replaceAll("_", " ")}${subject === "" ? "" : ` ${subject}`}`;
 }
 
 function Reason({ node }: { node: GraphNode }) {

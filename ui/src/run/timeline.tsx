@@ -12,7 +12,7 @@ import { type Scale, type Span, scaleOf } from "./folds.ts";
 import type { ViewProps } from "./run.tsx";
 import { JobFilters, rowsOf } from "./table.tsx";
 
-type Kind = "queue" | "run" | "wait" | "retry";
+type Kind = "queue" | "run" | "items" | "wait" | "retry";
 interface Bar extends Span {
   kind: Kind;
   state: string;
@@ -22,7 +22,7 @@ const MOST_EVENTS = 40_000;
 const ROW = 28;
 
 /** What each job was at, from its events. */
-function barsByEvents(list: readonly Event[], now: number): Map<string, Bar[]> {
+function barsByEvents(list: readonly Event[], graph: RunGraph, now: number): Map<string, Bar[]> {
   const bars = new Map<string, Bar[]>();
   const open = new Map<string, Bar>();
   const KIND: Record<string, Kind> = {
@@ -33,20 +33,24 @@ function barsByEvents(list: readonly Event[], now: number): Map<string, Bar[]> {
     "job.stopped": "queue",
     "job.lost": "queue",
   };
+  // While a fan-out waits, its items are at work.
+  const nodes = new Map(graph.nodes.map((node) => [node.id, node]));
   for (const { job, name, at } of list) {
     if (job === null) continue;
-    const kind = KIND[name];
+    const node = nodes.get(job);
+    const kind = name === "job.waiting" && node?.items != null ? "items" : KIND[name];
     const end = /^job\.(completed|failed|skipped|cancelled)$/.exec(name)?.[1];
     if (kind === undefined && end === undefined) continue;
     const time = Date.parse(at);
     const before = open.get(job);
     if (before !== undefined) {
       before.to = time;
-      if (before.kind === "run") before.state = end ?? (kind === "wait" ? "waiting" : "failed");
+      if (before.kind === "items") before.state = end === "cancelled" ? end : "done";
+      if (before.kind === "run") before.state = end ?? (kind === "wait" || kind === "items" ? "done" : "failed");
       open.delete(job);
     }
     if (kind === undefined) continue;
-    const bar: Bar = { from: time, to: now, kind, state: kind === "run" ? "running" : kind };
+    const bar: Bar = { from: time, to: now, kind, state: kind === "run" || kind === "items" ? "running" : kind };
     open.set(job, bar);
     const all = bars.get(job);
     if (all === undefined) bars.set(job, [bar]);
@@ -75,12 +79,12 @@ export function Timeline({ graph, chosen, choose }: ViewProps) {
   const search = useSearch();
   const set = useSetSearch();
   const ended = graph.run.endedAt;
-  const present = useNow();
-  const now = ended === null ? present : Date.parse(ended);
+  const second = useNow();
+  const now = ended === null ? second : Date.parse(ended);
   const few = graph.run.event <= MOST_EVENTS;
   const told = useQuery({ ...events(graph.run.id), enabled: few });
   const bars = useMemo(
-    () => (few && told.data !== undefined ? barsByEvents(told.data, now) : barsByNodes(graph, now)),
+    () => (few && told.data !== undefined ? barsByEvents(told.data, graph, now) : barsByNodes(graph, now)),
     [few, told.data, graph, now],
   );
   const fold = search["gaps"] !== "whole";
@@ -116,8 +120,8 @@ export function Timeline({ graph, chosen, choose }: ViewProps) {
         <Bars rows={rows} bars={bars} scale={scale} zoom={zoom} live={ended === null} chosen={chosen} choose={choose} />
       )}
       <p className="note">
-        <i className="key k-queue" /> in the queue <i className="key k-run" /> at work <i className="key k-wait" />{" "}
-        waiting <i className="key k-retry" /> until it is tried again{" "}
+        <i className="key k-queue" /> in the queue <i className="key k-run" /> at work <i className="key k-items" />{" "}
+        items at work <i className="key k-wait" /> waiting <i className="key k-retry" /> until it is tried again{" "}
         {scale.folds.length > 0 && "· ⋮ folded: nothing ran"}
       </p>
     </>
@@ -191,9 +195,15 @@ function BarOf({ bar, scale }: { bar: Bar; scale: Scale }) {
     <i
       className={`tbar k-${bar.kind} s-${bar.state}`}
       style={{ left: `${left}%`, width: `${width}%` }}
-      title={`${bar.kind === "run" ? bar.state : bar.kind}: ${durationText(bar.to - bar.from)}`}
+      title={`${titleOf(bar)}: ${durationText(bar.to - bar.from)}`}
     />
   );
+}
+
+function titleOf({ kind, state }: Bar): string {
+  if (kind === "items") return "items at work";
+  if (kind === "run") return state === "done" ? "at work, then it waited" : state;
+  return { queue: "in the queue", wait: "waiting", retry: "until it is tried again" }[kind];
 }
 
 function Label({ node, at }: { node: GraphNode; at: number }) {

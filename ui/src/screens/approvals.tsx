@@ -14,6 +14,7 @@ import { Json, Text } from "../parts/json.tsx";
 import { Empty, Facts, Fault, Head, Loaded, useTitle } from "../parts/screen.tsx";
 import { Ago } from "../parts/time.tsx";
 import { useKeys } from "../shell/keys.ts";
+import { useMay } from "../shell/role.ts";
 import { A, useSearch, useSetSearch } from "../url.tsx";
 
 const STATES = ["open", "approved", "rejected", "expired", "cancelled", "all"];
@@ -152,11 +153,13 @@ function Decide({ approval, next }: { approval: Approval; next?: (() => void) | 
   const [error, setError] = useState<unknown>(null);
   const [busy, setBusy] = useState(false);
   const path = `/api/approvals/${encodeURIComponent(approval.id)}/decision`;
+  const comment = reason === "" ? {} : { reason };
+  const edited = editing && text !== before ? text : null;
   const bodyOf = (decision: "approve" | "reject") => ({
     decision,
     hash: approval.hash,
-    ...(reason === "" ? {} : { reason }),
-    ...(editing && decision === "approve" && text !== before ? { edited: JSON.parse(text) as unknown } : {}),
+    ...comment,
+    ...(edited !== null && decision === "approve" ? { edited: JSON.parse(edited) as unknown } : {}),
   });
   const decide = async (decision: "approve" | "reject") => {
     setBusy(true);
@@ -172,6 +175,7 @@ function Decide({ approval, next }: { approval: Approval; next?: (() => void) | 
     setBusy(false);
   };
   const open = approval.state === "open";
+  const may = useMay("operator");
   // Leads to the button only: nobody decides by touching a key.
   useKeys({ a: () => approve.current?.focus() });
   const diff = diffIn(approval.shown);
@@ -213,7 +217,8 @@ function Decide({ approval, next }: { approval: Approval; next?: (() => void) | 
       )}
       {open ? (
         <>
-          <label className="field">
+          {!may && <p className="dim">A token with the role operator can decide.</p>}
+          <label className="field" hidden={!may}>
             <span>Comment</span>
             <textarea
               rows={2}
@@ -223,7 +228,7 @@ function Decide({ approval, next }: { approval: Approval; next?: (() => void) | 
             />
           </label>
           {error !== null && <Fault error={error} />}
-          <div className="decide-foot">
+          <div className="decide-foot" hidden={!may}>
             <button
               ref={approve}
               type="button"
@@ -246,13 +251,8 @@ function Decide({ approval, next }: { approval: Approval; next?: (() => void) | 
                 {editing ? "Leave it as it is" : "Edit"}
               </button>
             )}
-            <span className="spacer" />
-            <CopyAs
-              cli={`tenuto approve ${argument(approval.id)}${reason === "" ? "" : ` --reason ${argument(reason)}`}`}
-              path={path}
-              send={{ method: "POST", body: { decision: "approve", hash: approval.hash } }}
-            />
           </div>
+          {may && <Copies approval={approval} path={path} reason={reason} edited={edited} />}
         </>
       ) : (
         <>
@@ -279,5 +279,44 @@ function Decide({ approval, next }: { approval: Approval; next?: (() => void) | 
         </>
       )}
     </article>
+  );
+}
+
+interface CopiesProps {
+  approval: Approval;
+  path: string;
+  reason: string;
+  edited: string | null;
+}
+
+/** Both decisions for a terminal, bound to what is on the screen. */
+function Copies({ approval, path, reason, edited }: CopiesProps) {
+  const said = reason === "" ? "" : ` --reason ${argument(reason)}`;
+  const body = { hash: approval.hash, ...(reason === "" ? {} : { reason }) };
+  let value: unknown;
+  try {
+    value = edited === null ? undefined : JSON.parse(edited);
+  } catch {
+    value = undefined;
+  }
+  const other = value === undefined ? "" : ` --edit ${argument(JSON.stringify(value))}`;
+  return (
+    <div className="meta">
+      <span>Approve:</span>
+      <CopyAs
+        cli={`tenuto approve ${argument(approval.id)} --hash ${approval.hash}${said}${other}`}
+        path={path}
+        send={{
+          method: "POST",
+          body: { decision: "approve", ...body, ...(value === undefined ? {} : { edited: value }) },
+        }}
+      />
+      <span>Reject:</span>
+      <CopyAs
+        cli={`tenuto reject ${argument(approval.id)}${said}`}
+        path={path}
+        send={{ method: "POST", body: { decision: "reject", ...body } }}
+      />
+    </div>
   );
 }

@@ -5,8 +5,8 @@ import { useState } from "react";
 import { type Artifact, call } from "../api/client.ts";
 import { artifact } from "../api/queries.ts";
 import { bytesText } from "../parts/bytes.ts";
-import { Copy } from "../parts/copy.tsx";
-import { Facts, Fault, Head, Loaded, useTitle } from "../parts/screen.tsx";
+import { argument, Copy, CopyAs } from "../parts/copy.tsx";
+import { Facts, Fault, Head, Loaded, Unread, useTitle } from "../parts/screen.tsx";
 import { Tabs } from "../parts/tabs.tsx";
 import { Ago } from "../parts/time.tsx";
 import { A, useSearch } from "../url.tsx";
@@ -16,6 +16,16 @@ import { Preview } from "./preview.tsx";
 export function ArtifactScreen() {
   const { sha } = useParams({ strict: false }) as { sha: string };
   const query = useQuery(artifact(sha));
+  if (query.data === undefined && query.error !== null)
+    return (
+      <Unread
+        error={query.error}
+        what="artifact"
+        name={sha.slice(0, 12)}
+        back={<A to="/artifacts">All artifacts</A>}
+        again={() => void query.refetch()}
+      />
+    );
   return (
     <div className="screen">
       <Loaded query={query}>{({ items }) => <Shown sha={sha} all={items} />}</Loaded>
@@ -43,6 +53,11 @@ function Shown({ sha, all }: { sha: string; all: Artifact[] }) {
               </A>{" "}
               of <A to={`/runs/${one.run}`}>{one.run}</A>
             </span>
+            <CopyAs
+              cli={`tenuto artifacts verify ${argument(one.run)}`}
+              path={`/api/artifacts/${sha}/verify`}
+              send={{ method: "POST" }}
+            />
           </div>
         }
       >

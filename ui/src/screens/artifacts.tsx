@@ -1,9 +1,8 @@
 /** Artifacts of all runs, the newest first. */
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { brief, everyArtifact } from "../api/queries.ts";
-import { bytesText } from "../parts/bytes.ts";
+import { ArtifactTable } from "../parts/artifact-table.tsx";
 import { Empty, Fault, Head, Loading, useTitle } from "../parts/screen.tsx";
-import { Ago } from "../parts/time.tsx";
 import { Typed } from "../parts/typed.tsx";
 import { A, useSearch, useSetSearch } from "../url.tsx";
 
@@ -44,40 +43,16 @@ export function ArtifactsScreen() {
           What jobs store with ctx.artifact, or leave in TENUTO_ARTIFACTS, is listed here.
         </Empty>
       ) : (
-        <div className="scroll" tabIndex={0} role="region" aria-label="Artifacts">
-          <table className="plain-table">
-            <thead>
-              <tr>
-                <th>Name</th>
-                <th>Type</th>
-                <th>Made by</th>
-                <th className="right">Size</th>
-                <th className="right">Made</th>
-              </tr>
-            </thead>
-            <tbody>
-              {rows.map((one) => (
-                <tr key={one.id}>
-                  <td>
-                    <A to={`/artifacts/${one.sha256}`} search={{ id: String(one.id) }} className="mono">
-                      {one.name}
-                    </A>
-                  </td>
-                  <td className="dim">{one.type}</td>
-                  <td className="mono">
-                    <A to={`/runs/${one.run}`} search={{ job: one.job }} className="plain">
-                      {one.run} · {one.job}
-                    </A>
-                  </td>
-                  <td className="right num">{bytesText(one.bytes)}</td>
-                  <td className="right dim">
-                    <Ago at={one.at} />
-                  </td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
+        <ArtifactTable
+          label="Artifacts"
+          list={rows}
+          column="Made by"
+          cell={(one) => (
+            <A to={`/runs/${one.run}`} search={{ job: one.job }} className="plain mono">
+              {one.run} · {one.job}
+            </A>
+          )}
+        />
       )}
       {query.hasNextPage && (
         <p>

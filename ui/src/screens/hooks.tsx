@@ -2,75 +2,38 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { call, type Hook } from "../api/client.ts";
-import { brief, hooks, session } from "../api/queries.ts";
+import { brief, hooks } from "../api/queries.ts";
 import { Copy, CopyAs } from "../parts/copy.tsx";
 import { Confirm } from "../parts/dialog.tsx";
 import { Json } from "../parts/json.tsx";
-import { Empty, Loaded } from "../parts/screen.tsx";
 import { A } from "../url.tsx";
-import { curlCli, isAdmin, Secret } from "./webhooks.tsx";
+import { Endpoint, Endpoints } from "./endpoints.tsx";
 
 export function Incoming() {
-  const query = useQuery(hooks);
-  const admin = isAdmin(useQuery(session).data);
-  const [adding, add] = useState(false);
-  const [made, setMade] = useState<Hook | null>(null);
   return (
-    <>
-      {admin && (
-        <p>
-          <button type="button" className="primary" onClick={() => add(true)}>
-            Add a hook
-          </button>
-        </p>
-      )}
-      {made?.secret !== undefined && <Secret name={made.id} secret={made.secret} />}
-      <Loaded query={query}>
-        {({ items }) =>
-          items.length === 0 ? (
-            <Empty title="No message starts a run.">
-              A hook is an address to which others send signed messages; each one starts a run, with parts of the
-              message as its params.
-            </Empty>
-          ) : (
-            <ul className="cards">
-              {items.map((one) => (
-                <One key={one.id} one={one} admin={admin} secret={setMade} />
-              ))}
-            </ul>
-          )
-        }
-      </Loaded>
-      {adding && <HookForm close={() => add(false)} made={setMade} />}
-    </>
+    <Endpoints<Hook>
+      query={useQuery(hooks)}
+      add="Add a hook"
+      none="No message starts a run."
+      about="A hook is an address to which others send signed messages; each one starts a run, with parts of the message as its params."
+      form={(props) => <HookForm {...props} />}
+    >
+      {(one, secret) => <One key={one.id} one={one} secret={secret} />}
+    </Endpoints>
   );
 }
 
-function One({ one, admin, secret }: { one: Hook; admin: boolean; secret: (made: Hook) => void }) {
-  const [asked, ask] = useState<"change" | "rotate" | "remove" | null>(null);
-  const client = useQueryClient();
-  const path = `/api/hooks/${encodeURIComponent(one.id)}`;
-  const read = () => client.invalidateQueries({ queryKey: ["hooks"] });
-  const close = () => ask(null);
+function One({ one, secret }: { one: Hook; secret: (made: Hook) => void }) {
   const address = `${location.origin}${one.path}`;
   return (
-    <li className="schedule" data-off={!one.enabled}>
-      <div className="head-line">
-        <h2>{one.id}</h2>
-        {admin && (
-          <div className="head-actions">
-            <button type="button" onClick={() => ask("change")}>
-              Change
-            </button>
-            <button type="button" onClick={() => ask("rotate")}>
-              New secret
-            </button>
-            <button type="button" className="danger" onClick={() => ask("remove")}>
-              Remove
-            </button>
-          </div>
-        )}
-      </div>
+    <Endpoint
+      kind="hooks"
+      one={one}
+      secret={secret}
+      rotated="For a day messages that are signed with the former secret count as well."
+      removed={`Messages to ${one.path} are refused from now on. Runs that it started stay.`}
+      form={(close) => <HookForm close={close} made={secret} one={one} />}
+    >
       <p className="meta">
         <code className="address">{address}</code>
         <Copy text={address}>Copy</Copy>
@@ -83,38 +46,17 @@ function One({ one, admin, secret }: { one: Hook; admin: boolean; secret: (made:
         {!one.enabled && <span className="tag">not enabled</span>}
       </p>
       <Json value={one.params} label={`Params of ${one.id}`} />
-      {asked === "change" && <HookForm close={close} made={secret} one={one} />}
-      {asked === "rotate" && (
-        <Confirm
-          title={`A new secret for ${one.id}`}
-          verb="Make it"
-          close={close}
-          act={async () => {
-            secret(await call<Hook>(`${path}/rotate`, { method: "POST" }));
-            await read();
-          }}
-        >
-          <p>For a day messages that are signed with the former secret count as well.</p>
-          <CopyAs cli={curlCli("POST", `${path}/rotate`)} path={`${path}/rotate`} send={{ method: "POST" }} />
-        </Confirm>
-      )}
-      {asked === "remove" && (
-        <Confirm
-          title={`Remove ${one.id}`}
-          verb="Remove"
-          danger
-          close={close}
-          act={async () => {
-            await call(path, { method: "DELETE" });
-            await read();
-          }}
-        >
-          <p>Messages to {one.path} are refused from now on. Runs that it started stay.</p>
-          <CopyAs cli={curlCli("DELETE", path)} path={path} send={{ method: "DELETE" }} />
-        </Confirm>
-      )}
-    </li>
+    </Endpoint>
   );
+}
+
+/** What would be sent; while the text is no JSON yet, nothing. */
+function readable(bodyOf: () => unknown): unknown {
+  try {
+    return bodyOf();
+  } catch {
+    return {};
+  }
 }
 
 function HookForm({ close, made, one }: { close: () => void; made: (hook: Hook) => void; one?: Hook }) {
@@ -124,9 +66,10 @@ function HookForm({ close, made, one }: { close: () => void; made: (hook: Hook) 
   const [pipeline, setPipeline] = useState(one?.pipeline ?? "");
   const [enabled, setEnabled] = useState(one?.enabled ?? true);
   const [params, setParams] = useState(JSON.stringify(one?.params ?? {}, null, 2));
+  const path = `/api/hooks/${encodeURIComponent(name)}`;
+  const bodyOf = () => ({ pipeline, enabled, params: JSON.parse(params) as unknown });
   const act = async () => {
-    const body = { pipeline, enabled, params: JSON.parse(params) as unknown };
-    made(await call<Hook>(`/api/hooks/${encodeURIComponent(name)}`, { method: "PUT", body }));
+    made(await call<Hook>(path, { method: "PUT", body: bodyOf() }));
     await client.invalidateQueries({ queryKey: ["hooks"] });
   };
   return (
@@ -169,6 +112,7 @@ function HookForm({ close, made, one }: { close: () => void; made: (hook: Hook) 
         <input type="checkbox" checked={enabled} onChange={(event) => setEnabled(event.target.checked)} />
         Enabled
       </label>
+      <CopyAs path={path} send={{ method: "PUT", body: readable(bodyOf) }} />
     </Confirm>
   );
 }

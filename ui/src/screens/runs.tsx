@@ -2,14 +2,16 @@
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { useEffect, useMemo, useRef, useState } from "react";
-import type { RunCounts, RunState, RunSummary } from "../api/client.ts";
-import { brief, counts, type RunFilter, runs } from "../api/queries.ts";
+import type { RunCounts, RunListed, RunState, RunSummary } from "../api/client.ts";
+import { brief, counts, run as oneRun, type RunFilter, runs } from "../api/queries.ts";
+import { StartOne, useHelpers } from "../parts/nobody.tsx";
 import { Fault, Head, Loading, useTitle } from "../parts/screen.tsx";
 import { Mark, State } from "../parts/state.tsx";
-import { Ago, Duration } from "../parts/time.tsx";
+import { Ago, Duration, present } from "../parts/time.tsx";
 import { Typed } from "../parts/typed.tsx";
 import { useKeys } from "../shell/keys.ts";
 import { useLook, useNarrow } from "../shell/look.ts";
+import { useMay } from "../shell/role.ts";
 import { A, type Search, useGo, useSearch, useSetSearch } from "../url.tsx";
 import { Bulk } from "./bulk.tsx";
 import { NoRuns } from "./no-runs.tsx";
@@ -25,7 +27,7 @@ const SINCE: Record<string, [string, number]> = {
 export function filterOf(search: Search): RunFilter {
   const since = SINCE[search["since"] ?? ""];
   // To the minute, so that the same list is not asked for under ever new names.
-  const from = since === undefined ? undefined : new Date(Math.floor((Date.now() - since[1]) / 60_000) * 60_000);
+  const from = since === undefined ? undefined : new Date(Math.floor((present() - since[1]) / 60_000) * 60_000);
   return {
     state: search["state"],
     pipeline: search["pipeline"],
@@ -42,14 +44,24 @@ export function RunsScreen() {
   const list = useInfiniteQuery(runs(filter));
   const [selected, setSelected] = useState<ReadonlySet<string>>(new Set());
   const rows = useMemo(() => list.data?.pages.flatMap((page) => page.items) ?? [], [list.data]);
+  const may = useMay("operator");
+  const count = useQuery(counts).data;
+  const { nobody } = useHelpers((count?.running ?? 0) + (count?.pending ?? 0) > 0);
   const isFiltered = Object.values(filter).some((value) => value !== undefined);
   return (
     <div className="screen fill">
       <Head title="Runs" under={<Filters />}>
-        <A to="/templates" className="button primary">
-          Start a run
-        </A>
+        {may && (
+          <A to="/templates" className="button primary">
+            Start a run
+          </A>
+        )}
       </Head>
+      {nobody && (
+        <p className="warn">
+          <strong>No worker is alive:</strong> what is running stands still. <StartOne />
+        </p>
+      )}
       {list.error !== null && list.data === undefined ? (
         <Fault error={list.error} again={() => void list.refetch()} />
       ) : list.data === undefined ? (
@@ -59,12 +71,13 @@ export function RunsScreen() {
       ) : (
         <RunRows
           rows={rows}
+          nobody={nobody}
           selected={selected}
           select={setSelected}
           more={list.hasNextPage && !list.isFetchingNextPage ? () => void list.fetchNextPage() : null}
         />
       )}
-      {selected.size > 0 && <Bulk rows={rows} selected={selected} clear={() => setSelected(new Set())} />}
+      {may && selected.size > 0 && <Bulk rows={rows} selected={selected} clear={() => setSelected(new Set())} />}
     </div>
   );
 }
@@ -144,13 +157,14 @@ function Chip({ state, count, pressed, toggle }: ChipProps) {
 }
 
 interface RowsProps {
-  rows: readonly RunSummary[];
+  rows: readonly RunListed[];
+  nobody: boolean;
   selected: ReadonlySet<string>;
   select: (ids: ReadonlySet<string>) => void;
   more: (() => void) | null;
 }
 
-function RunRows({ rows, selected, select, more }: RowsProps) {
+function RunRows({ rows, nobody, selected, select, more }: RowsProps) {
   const box = useRef<HTMLDivElement>(null);
   const narrow = useNarrow();
   const { density } = useLook();
@@ -208,10 +222,11 @@ function RunRows({ rows, selected, select, more }: RowsProps) {
         {shown.map(({ index, start, key }) => (
           <RunRow
             key={key}
-            run={rows[index] as RunSummary}
+            run={rows[index] as RunListed}
             index={index}
             top={start}
             height={height}
+            nobody={nobody}
             current={index === at}
             selected={selected.has((rows[index] as RunSummary).id)}
             toggle={toggle}
@@ -223,16 +238,17 @@ function RunRows({ rows, selected, select, more }: RowsProps) {
 }
 
 interface RowProps {
-  run: RunSummary;
+  run: RunListed;
   index: number;
   top: number;
   height: number;
+  nobody: boolean;
   current: boolean;
   selected: boolean;
   toggle: (id: string) => void;
 }
 
-function RunRow({ run, index, top, height, current, selected, toggle }: RowProps) {
+function RunRow({ run, index, top, height, nobody, current, selected, toggle }: RowProps) {
   const labels = Object.entries(run.labels);
   return (
     <div
@@ -253,6 +269,7 @@ function RunRow({ run, index, top, height, current, selected, toggle }: RowProps
         <A to={`/runs/${run.id}`} className="mono clip" title={run.id}>
           {run.id}
         </A>
+        {nobody && run.state === "running" && <span className="tag warn-tag">no worker</span>}
         {run.dryRun && <span className="tag">dry run</span>}
         {run.relation !== null && <span className="tag">{run.relation}</span>}
         {labels.slice(0, 3).map(([name, value]) => (
@@ -260,6 +277,7 @@ function RunRow({ run, index, top, height, current, selected, toggle }: RowProps
             {value === "" ? name : `${name}=${value}`}
           </A>
         ))}
+        {run.state === "failed" && <Failure run={run} />}
       </span>
       <span role="cell" className="cell-pipeline">
         <A to="/" search={{ pipeline: run.pipeline }} className="clip plain" title={run.pipeline}>
@@ -276,6 +294,34 @@ function RunRow({ run, index, top, height, current, selected, toggle }: RowProps
         <Ago at={run.createdAt} />
       </span>
     </div>
+  );
+}
+
+const REST_MS = 700;
+
+/**
+ * Why it failed, in the row. Of one that has failed while the list is on the screen it is asked for alone, once the row has
+ * come to rest: where many fail at once, rows pass by.
+ */
+function Failure({ run }: { run: RunListed }) {
+  const known = run.failure !== undefined;
+  const [rested, rest] = useState("");
+  useEffect(() => {
+    const timer = setTimeout(() => rest(run.id), REST_MS);
+    return () => clearTimeout(timer);
+  }, [run.id]);
+  const { data } = useQuery({
+    ...oneRun(run.id),
+    enabled: !known && rested === run.id,
+    staleTime: Number.POSITIVE_INFINITY,
+  });
+  const error = data === undefined || data.state !== "failed" ? null : data.error;
+  const failure = known ? run.failure : error && { job: data?.firstFailure ?? "", message: error.message };
+  if (failure == null) return null;
+  return (
+    <span className="clip dim cell-failure" title={failure.message}>
+      {failure.job}: {failure.message}
+    </span>
   );
 }
 

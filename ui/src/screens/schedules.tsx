@@ -3,23 +3,28 @@ import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { call, type Schedule, type Started } from "../api/client.ts";
 import { brief, schedules, templates } from "../api/queries.ts";
-import { argument, CopyAs } from "../parts/copy.tsx";
+import { argument, CopyAs, paramArguments } from "../parts/copy.tsx";
 import { Confirm } from "../parts/dialog.tsx";
 import { Json } from "../parts/json.tsx";
 import { Empty, Fault, Head, Loaded, useTitle } from "../parts/screen.tsx";
 import { Ago, exact } from "../parts/time.tsx";
+import { useMay } from "../shell/role.ts";
 import { A, useGo } from "../url.tsx";
+import { objectIn } from "./start.tsx";
 
 export function SchedulesScreen() {
   useTitle("Schedules");
   const query = useQuery(schedules);
   const [adding, add] = useState(false);
+  const may = useMay("operator");
   return (
     <div className="screen">
       <Head title="Schedules">
-        <button type="button" className="primary" onClick={() => add(true)}>
-          Add a schedule
-        </button>
+        {may && (
+          <button type="button" className="primary" onClick={() => add(true)}>
+            Add a schedule
+          </button>
+        )}
       </Head>
       <Loaded query={query}>
         {({ items }) =>
@@ -58,30 +63,28 @@ function useAct(): [unknown, (act: () => Promise<unknown>) => Promise<void>] {
 
 function One({ one }: { one: Schedule }) {
   const [error, act] = useAct();
-  const [removing, remove] = useState(false);
-  const go = useGo();
+  const [asked, ask] = useState<"now" | "remove" | null>(null);
+  const may = useMay("operator");
   const path = `/api/schedules/${encodeURIComponent(one.name)}`;
   const toggle = () => call(`${path}/${one.enabled ? "disable" : "enable"}`, { method: "POST" });
-  const now = async () => {
-    const body = { [one.template ? "template" : "pipeline"]: one.pipeline, params: one.params ?? {} };
-    const { id } = await call<Started>("/api/runs", { method: "POST", body, key: crypto.randomUUID() });
-    go(`/runs/${id}`);
-  };
+  const close = () => ask(null);
   return (
     <li className="schedule" data-off={!one.enabled}>
       <div className="head-line">
         <h2>{one.name}</h2>
-        <div className="head-actions">
-          <button type="button" onClick={() => void act(now)}>
-            Run now
-          </button>
-          <button type="button" onClick={() => void act(toggle)}>
-            {one.enabled ? "Disable" : "Enable"}
-          </button>
-          <button type="button" className="danger" onClick={() => remove(true)}>
-            Remove
-          </button>
-        </div>
+        {may && (
+          <div className="head-actions">
+            <button type="button" onClick={() => ask("now")}>
+              Run now
+            </button>
+            <button type="button" onClick={() => void act(toggle)}>
+              {one.enabled ? "Disable" : "Enable"}
+            </button>
+            <button type="button" className="danger" onClick={() => ask("remove")}>
+              Remove
+            </button>
+          </div>
+        )}
       </div>
       <p className="meta">
         <code>{one.cron}</code>
@@ -118,7 +121,8 @@ function One({ one }: { one: Schedule }) {
         <p className="dim">Disabled: it starts nothing.</p>
       )}
       {one.lastError !== null && one.lastError !== undefined && <Json value={one.lastError} label="Last error" />}
-      <p>
+      <p className="meta">
+        <span>{one.enabled ? "Disable" : "Enable"}:</span>
         <CopyAs
           cli={`tenuto schedules ${one.enabled ? "disable" : "enable"} ${argument(one.name)}`}
           path={`${path}/${one.enabled ? "disable" : "enable"}`}
@@ -126,12 +130,13 @@ function One({ one }: { one: Schedule }) {
         />
       </p>
       {error !== null && <Fault error={error} />}
-      {removing && (
+      {asked === "now" && <RunNow one={one} close={close} />}
+      {asked === "remove" && (
         <Confirm
           title={`Remove ${one.name}`}
           verb="Remove"
           danger
-          close={() => remove(false)}
+          close={close}
           act={() => act(() => call(path, { method: "DELETE" }))}
         >
           <p>It starts nothing more. Runs that it started stay.</p>
@@ -139,6 +144,29 @@ function One({ one }: { one: Schedule }) {
         </Confirm>
       )}
     </li>
+  );
+}
+
+function RunNow({ one, close }: { one: Schedule; close: () => void }) {
+  const go = useGo();
+  const [key] = useState(() => crypto.randomUUID());
+  const params = (one.params ?? {}) as Record<string, unknown>;
+  const body = { [one.template ? "template" : "pipeline"]: one.pipeline, params };
+  const act = async () => {
+    const { id } = await call<Started>("/api/runs", { method: "POST", body, key });
+    go(`/runs/${id}`);
+  };
+  const verb = one.template ? "templates start" : "run";
+  return (
+    <Confirm title={`Run ${one.pipeline} now`} verb="Start the run" close={close} act={act}>
+      <p>A run with the params of {one.name}, beside its times; those stay as they are.</p>
+      <Json value={params} label="Params" />
+      <CopyAs
+        cli={`tenuto ${verb} ${argument(one.pipeline)} --detach${paramArguments(params)}`}
+        path="/api/runs"
+        send={{ method: "POST", body }}
+      />
+    </Confirm>
   );
 }
 
@@ -152,8 +180,10 @@ function Add({ close }: { close: () => void }) {
   const [zone, setZone] = useState(() => Intl.DateTimeFormat().resolvedOptions().timeZone);
   const [missed, setMissed] = useState("last");
   const [params, setParams] = useState("{}");
+  const given = objectIn(params);
+  const body = { name, pipeline, cron, zone, missed, params: given ?? {} };
   const act = async () => {
-    const body = { name, pipeline, cron, zone, missed, params: JSON.parse(params) as unknown };
+    if (given === null) throw new Error('Params must be a JSON object, such as {"rows": 10}.');
     await call("/api/schedules", { method: "POST", body });
     await client.invalidateQueries({ queryKey: ["schedules"] });
   };
@@ -191,9 +221,9 @@ function Add({ close }: { close: () => void }) {
         <textarea className="mono" rows={3} value={params} onChange={(event) => setParams(event.target.value)} />
       </label>
       <CopyAs
-        cli={`tenuto schedules add ${argument(name)} ${argument(pipeline)} --cron ${argument(cron)} --zone ${argument(zone)}`}
+        cli={`tenuto schedules add ${argument(name)} ${argument(pipeline)} --cron ${argument(cron)} --zone ${argument(zone)}${missed === "last" ? "" : ` --missed ${missed}`}${paramArguments(given ?? {})}`}
         path="/api/schedules"
-        send={{ method: "POST", body: { name, pipeline, cron, zone, missed } }}
+        send={{ method: "POST", body }}
       />
     </Confirm>
   );

@@ -1,7 +1,7 @@
 /** How the page looks, who I am, tokens, the audit log, and how the server is. */
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
-import { type AuditEntry, address, call, type Page } from "../api/client.ts";
+import { type AuditEntry, address, call, type Page, type Token } from "../api/client.ts";
 import { session, tokens } from "../api/queries.ts";
 import { bytesText } from "../parts/bytes.ts";
 import { argument, Copy, CopyAs } from "../parts/copy.tsx";
@@ -17,6 +17,9 @@ export function SettingsScreen() {
   return (
     <div className="screen">
       <Head title="Settings">
+        <A to="/artifacts" className="button only-narrow">
+          Artifacts
+        </A>
         <A to="/webhooks" className="button">
           Webhooks
         </A>
@@ -119,16 +122,13 @@ function Tokens() {
   const query = useQuery(tokens);
   const client = useQueryClient();
   const [adding, add] = useState(false);
+  const [revoking, revoke] = useState<Token | null>(null);
   const [made, setMade] = useState<string | null>(null);
   const [name, setName] = useState("");
   const [role, setRole] = useState("viewer");
   const mint = async () => {
     const { token } = await call<{ token: string }>("/api/tokens", { method: "POST", body: { name, role } });
     setMade(token);
-    await client.invalidateQueries({ queryKey: ["tokens"] });
-  };
-  const revoke = async (id: string) => {
-    await call(`/api/tokens/${encodeURIComponent(id)}`, { method: "DELETE" });
     await client.invalidateQueries({ queryKey: ["tokens"] });
   };
   return (
@@ -140,7 +140,7 @@ function Tokens() {
         </button>
       </div>
       {made !== null && (
-        <p className="made">
+        <p className="made" role="status">
           Shown once: <code>{made}</code> <Copy text={made}>Copy</Copy>
         </p>
       )}
@@ -175,7 +175,7 @@ function Tokens() {
                         <Ago at={one.expiresAt} />
                       </td>
                       <td className="right">
-                        <button type="button" className="quiet" onClick={() => void revoke(one.id)}>
+                        <button type="button" className="quiet" onClick={() => revoke(one)}>
                           Revoke
                         </button>
                       </td>
@@ -186,6 +186,7 @@ function Tokens() {
           </div>
         )}
       </Loaded>
+      {revoking !== null && <Revoke one={revoking} close={() => revoke(null)} />}
       {adding && (
         <Confirm title="Make a token" verb="Make" close={() => add(false)} act={mint}>
           <label className="field">
@@ -208,6 +209,25 @@ function Tokens() {
         </Confirm>
       )}
     </section>
+  );
+}
+
+function Revoke({ one, close }: { one: Token; close: () => void }) {
+  const client = useQueryClient();
+  const path = `/api/tokens/${encodeURIComponent(one.id)}`;
+  const send = { method: "DELETE" as const };
+  const act = async () => {
+    await call(path, send);
+    await client.invalidateQueries({ queryKey: ["tokens"] });
+  };
+  return (
+    <Confirm title={`Revoke ${one.kind} ${one.name}`} verb="Revoke" danger close={close} act={act}>
+      <p>
+        Whoever uses it is refused from now on, with the sessions that came from it. Made <Ago at={one.createdAt} />,{" "}
+        {one.role}.
+      </p>
+      <CopyAs cli={`tenuto tokens revoke ${argument(one.id)}`} path={path} send={send} />
+    </Confirm>
   );
 }
 

@@ -3,9 +3,10 @@ import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { call, ProblemError, type Started } from "../api/client.ts";
 import { run } from "../api/queries.ts";
-import { argument, CopyAs } from "../parts/copy.tsx";
+import { argument, CopyAs, paramArguments } from "../parts/copy.tsx";
 import { ParamsForm, type Schema } from "../parts/form.tsx";
 import { Fault, Loading } from "../parts/screen.tsx";
+import { useMay } from "../shell/role.ts";
 import { useGo, useSearch, useSetSearch } from "../url.tsx";
 
 interface StartProps {
@@ -13,6 +14,18 @@ interface StartProps {
   template?: string;
   version?: number | undefined;
   schema: unknown;
+}
+
+/** What was typed, if it is an object. */
+export function objectIn(text: string): Record<string, unknown> | null {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === "object" && value !== null && !Array.isArray(value)
+      ? (value as Record<string, unknown>)
+      : null;
+  } catch {
+    return null;
+  }
 }
 
 /** With `from` in the URL: the params of another run, to begin with. */
@@ -33,14 +46,16 @@ function Form({ pipeline, template, version, schema, first }: StartProps & { fir
   const [priority, setPriority] = useState("normal");
   const [error, setError] = useState<unknown>(null);
   const [busy, setBusy] = useState(false);
+  const may = useMay("operator");
   const [key, setKey] = useState(() => crypto.randomUUID());
   const hasFields = typeof schema === "object" && schema !== null && "properties" in schema;
   const asJson = search["as"] === "json" || !hasFields;
+  const typed = asJson && text !== null ? objectIn(text) : params;
   const body = {
     ...(template === undefined
       ? { pipeline }
       : { template, ...(version === undefined ? {} : { templateVersion: version }) }),
-    params,
+    params: typed ?? params,
     ...(priority === "normal" ? {} : { priority }),
     ...(dryRun ? { dryRun: true } : {}),
   };
@@ -48,8 +63,8 @@ function Form({ pipeline, template, version, schema, first }: StartProps & { fir
     setBusy(true);
     setError(null);
     try {
-      const given = asJson && text !== null ? { ...body, params: JSON.parse(text) as Record<string, unknown> } : body;
-      const { id } = await call<Started>("/api/runs", { method: "POST", body: given, key });
+      if (typed === null) throw new Error('Params must be a JSON object, such as {"pages": 10}.');
+      const { id } = await call<Started>("/api/runs", { method: "POST", body, key });
       go(`/runs/${id}`);
     } catch (caught) {
       // A refused request was not carried out: the next one is another.
@@ -58,7 +73,13 @@ function Form({ pipeline, template, version, schema, first }: StartProps & { fir
       setBusy(false);
     }
   };
-  const name = (template ?? pipeline) as string;
+  const name = argument((template ?? pipeline) as string);
+  const verb = template === undefined ? `run ${name}` : `templates start ${name}`;
+  const options = [
+    ...(template === undefined || version === undefined ? [] : [`--number ${version}`]),
+    ...(priority === "normal" ? [] : [`--priority ${priority}`]),
+    ...(dryRun ? ["--dry-run"] : []),
+  ];
   return (
     <form
       className="start"
@@ -105,17 +126,13 @@ function Form({ pipeline, template, version, schema, first }: StartProps & { fir
       </div>
       {error !== null && <Fault error={error} />}
       <div className="decide-foot">
-        <button type="submit" className="primary" disabled={busy}>
+        <button type="submit" className="primary" disabled={busy || !may}>
           {busy ? "One moment" : dryRun ? "Start the dry run" : "Start the run"}
         </button>
+        {!may && <span className="dim">Starting needs a token with the role operator.</span>}
         <span className="spacer" />
         <CopyAs
-          cli={`tenuto run ${argument(name)}${Object.entries(params)
-            .map(
-              ([field, value]) =>
-                ` -p ${argument(`${field}=${typeof value === "string" ? value : JSON.stringify(value)}`)}`,
-            )
-            .join("")}`}
+          cli={`tenuto ${[verb, "--detach", ...options].join(" ")}${paramArguments(typed ?? params)}`}
           path="/api/runs"
           send={{ method: "POST", body }}
         />

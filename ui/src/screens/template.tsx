@@ -8,9 +8,10 @@ import { argument, CopyAs } from "../parts/copy.tsx";
 import { Confirm } from "../parts/dialog.tsx";
 import { JsonDiff } from "../parts/diff.tsx";
 import { Json } from "../parts/json.tsx";
-import { Empty, Head, Loaded, useTitle } from "../parts/screen.tsx";
+import { Empty, Head, Loaded, Unread, useTitle } from "../parts/screen.tsx";
 import { Tabs } from "../parts/tabs.tsx";
 import { Ago } from "../parts/time.tsx";
+import { useMay } from "../shell/role.ts";
 import { A, useGo, useSearch } from "../url.tsx";
 import { Plan, type Planned } from "./plan.tsx";
 import { Start } from "./start.tsx";
@@ -26,9 +27,12 @@ export function PipelineScreen() {
           const one = items.find((each) => each.name === name);
           if (one === undefined)
             return (
-              <Empty title={`This server does not know ${name}.`}>
-                <A to="/templates">All that it knows</A>
-              </Empty>
+              <>
+                <Head title="Nothing here" />
+                <Empty title={`This server does not know ${name}.`}>
+                  <A to="/templates">All that it knows</A>
+                </Empty>
+              </>
             );
           return (
             <>
@@ -85,6 +89,16 @@ export function TemplateScreen() {
   const search = useSearch();
   const query = useQuery(template(name, search["version"]));
   const view = search["view"] ?? "start";
+  if (query.data === undefined && query.error !== null)
+    return (
+      <Unread
+        error={query.error}
+        what="template"
+        name={name}
+        back={<A to="/templates">All templates and pipelines</A>}
+        again={() => void query.refetch()}
+      />
+    );
   return (
     <div className="screen">
       <Loaded query={query}>
@@ -129,6 +143,7 @@ export function TemplateScreen() {
 
 function Remove({ name }: { name: string }) {
   const [asked, ask] = useState(false);
+  const may = useMay("operator");
   const go = useGo();
   const client = useQueryClient();
   const path = `/api/templates/${encodeURIComponent(name)}`;
@@ -137,6 +152,7 @@ function Remove({ name }: { name: string }) {
     await client.invalidateQueries({ queryKey: ["templates"] });
     go("/templates");
   };
+  if (!may) return null;
   return (
     <>
       <button type="button" className="danger" onClick={() => ask(true)}>

@@ -3,7 +3,7 @@ import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { call, type Webhook } from "../api/client.ts";
 import { brief } from "../api/queries.ts";
-import { argument, CopyAs } from "../parts/copy.tsx";
+import { CopyAs } from "../parts/copy.tsx";
 import { Confirm } from "../parts/dialog.tsx";
 
 const OCCASIONS = ["completed", "failed", "cancelled", "approval", "progress"] as const;
@@ -99,11 +99,7 @@ export function WebhookForm({ close, made, one }: FormProps) {
         <input type="checkbox" checked={enabled} onChange={(event) => setEnabled(event.target.checked)} />
         Enabled
       </label>
-      <CopyAs
-        cli={`curl -X PUT -H "Authorization: Bearer $TENUTO_TOKEN" -H "Content-Type: application/json" -d ${argument(JSON.stringify(body))} ${argument(`${location.origin}${path}`)}`}
-        path={path}
-        send={{ method: "PUT", body }}
-      />
+      <CopyAs path={path} send={{ method: "PUT", body }} />
     </Confirm>
   );
 }

@@ -1,8 +1,10 @@
 /** Workers with what they are at, agents that nobody has, and limiters. */
 import { useQuery } from "@tanstack/react-query";
-import { limiters, workers } from "../api/queries.ts";
+import type { Worker } from "../api/client.ts";
+import { isSilent, limiters, workers } from "../api/queries.ts";
+import { LimiterRow } from "../parts/limiter.tsx";
 import { Empty, Head, Loaded, useTitle } from "../parts/screen.tsx";
-import { Ago, Duration } from "../parts/time.tsx";
+import { Ago, Duration, useNow } from "../parts/time.tsx";
 import { A, useSearch, useSetSearch } from "../url.tsx";
 
 export function WorkersScreen() {
@@ -32,7 +34,7 @@ export function WorkersScreen() {
             )}
             {items.length === 0 ? (
               <Empty title="No workers.">
-                Jobs run as soon as one is there: <code>tenuto serve</code> or <code>tenuto work</code>
+                Jobs run as soon as one is there: <code>tenuto serve</code> or <code>tenuto worker</code>
               </Empty>
             ) : (
               <div className="scroll" tabIndex={0} role="region" aria-label="Workers">
@@ -53,11 +55,7 @@ export function WorkersScreen() {
                           {one.host} {one.pid}
                         </td>
                         <td>
-                          <span
-                            className={`s-${one.state === "alive" ? "completed" : one.state === "dead" ? "failed" : "skipped"}`}
-                          >
-                            {one.state}
-                          </span>
+                          <WorkerState one={one} />
                         </td>
                         <td className="dim">
                           <Ago at={one.heartbeatAt} />
@@ -98,35 +96,40 @@ export function WorkersScreen() {
                 Rates, slots and budgets that jobs share are listed here once one was asked.
               </Empty>
             ) : (
-              <table className="plain-table">
-                <thead>
-                  <tr>
-                    <th>Name</th>
-                    <th>Key</th>
-                    <th>State</th>
-                  </tr>
-                </thead>
-                <tbody>
-                  {items.map((one) => (
-                    <tr key={`${one.name} ${one.key}`}>
-                      <td>{one.name}</td>
-                      <td className="mono">{one.key}</td>
-                      <td className="mono dim">
-                        {Object.entries(one.state)
-                          .map(
-                            ([name, value]) =>
-                              `${name} ${typeof value === "object" ? JSON.stringify(value) : String(value)}`,
-                          )
-                          .join(" · ")}
-                      </td>
+              <div className="scroll" tabIndex={0} role="region" aria-label="Limiters">
+                <table className="plain-table">
+                  <thead>
+                    <tr>
+                      <th>Name</th>
+                      <th>Key</th>
+                      <th>Now</th>
+                      <th className="right">At once</th>
+                      <th className="right">Today</th>
+                      <th className="right">This month</th>
+                      <th className="right">Spent</th>
+                      <th className="right">Last asked</th>
                     </tr>
-                  ))}
-                </tbody>
-              </table>
+                  </thead>
+                  <tbody>
+                    {items.map((one) => (
+                      <LimiterRow key={`${one.name} ${one.key}`} one={one} />
+                    ))}
+                  </tbody>
+                </table>
+              </div>
             )
           }
         </Loaded>
       </section>
     </div>
   );
+}
+
+const MARKS = { alive: "completed", dead: "failed", stopped: "skipped" };
+
+/** One that is not heard of is called alive until somebody finds out; the page says what it sees. */
+function WorkerState({ one }: { one: Worker }) {
+  useNow();
+  if (one.state === "alive" && isSilent(one)) return <span className="s-waiting">not heard of</span>;
+  return <span className={`s-${MARKS[one.state]}`}>{one.state}</span>;
 }

@@ -32,6 +32,7 @@ const PLACES = [
   { to: "/", title: "Runs", key: "g r", icon: "M3 4h10M3 8h10M3 12h6" },
   { to: "/approvals", title: "Approvals", key: "g a", icon: "M3 8.5l3.2 3.2L13 5" },
   { to: "/templates", title: "Templates", key: "g t", icon: "M3 3h4v4H3zM9 9h4v4H9zM7 5h4v4" },
+  { to: "/artifacts", title: "Artifacts", key: "g f", icon: "M4 2.5h5.5L12.5 5.5v8h-8.5zM9 2.8v3.2h3.2", wide: true },
   {
     to: "/schedules",
     title: "Schedules",
@@ -93,7 +94,7 @@ function Inside() {
 
 function Rail({ approvals }: { approvals: number }) {
   const path = usePath();
-  const inRuns = path === "/" || path.startsWith("/runs") || path.startsWith("/artifacts") || path === "/compare";
+  const inRuns = path === "/" || path.startsWith("/runs") || path === "/compare";
   return (
     <nav className="rail" aria-label="Main">
       <A to="/" className="rail-logo" aria-label="Tenuto, all runs">
@@ -102,11 +103,11 @@ function Rail({ approvals }: { approvals: number }) {
           <circle cx="8" cy="9.6" r="4" />
         </svg>
       </A>
-      {PLACES.map(({ to, title, icon, key }) => (
+      {PLACES.map(({ to, title, icon, key, ...more }) => (
         <A
           key={to}
           to={to}
-          className="rail-item"
+          className={"wide" in more ? "rail-item only-wide" : "rail-item"}
           title={`${title} (${key})`}
           aria-current={(to === "/" ? inRuns : path.startsWith(to)) ? "page" : undefined}
         >
