@@ -4,6 +4,7 @@
  */
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
+import { Readable } from "node:stream";
 import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { guardedRequest } from "../executors/llm/tools/network.ts";
@@ -28,7 +29,11 @@ describe.skipIf(process.platform !== "linux")("what goes out", () => {
   let outer: Server;
   let port: number;
   const hits = { inner: 0, outer: 0 };
-  let respond: "ok" | "bomb" | "layers" | "headers" = "ok";
+  let endless: (() => void) | null = null;
+  function* zeros(): Generator<Buffer> {
+    for (;;) yield Buffer.alloc(16_384);
+  }
+  let respond: "ok" | "bomb" | "layers" | "headers" | "endless" = "ok";
 
   beforeAll(async () => {
     inner = createServer((_, response) => response.end("inner"));
@@ -44,6 +49,10 @@ describe.skipIf(process.platform !== "linux")("what goes out", () => {
         response.end(gzipSync(Buffer.alloc(100_000_000)));
       } else if (respond === "layers")
         response.writeHead(200, { "content-encoding": Array(1_000).fill("gzip").join(", ") }).end("x");
+      else if (respond === "endless")
+        Readable.from(zeros())
+          .pipe(response)
+          .on("close", () => endless?.());
       else if (respond === "headers") response.writeHead(200, { "x-long": "y".repeat(100_000) }).end("x");
       else response.end("ok");
     });
@@ -93,6 +102,25 @@ describe.skipIf(process.platform !== "linux")("what goes out", () => {
     dns.answer = () => [INNER, OUTER];
     expect(await post()).toContain("is in a private network");
     expect(hits).toEqual({ inner: 0, outer: 0 });
+  });
+
+  it("S-20: an address that is written as such is looked at too", async () => {
+    const answer = postMessage({ url: `http://${INNER}:${port}/` }, MESSAGE, AbortSignal.timeout(30_000), {
+      isPrivate: (address) => address === INNER,
+      seconds: () => 0,
+    });
+    await expect(answer).rejects.toThrow("is in a private network (127.0.0.1)");
+    expect(hits).toEqual({ inner: 0, outer: 0 });
+  });
+
+  it("S-21: an answer without end is cut off, and counts by its status", async () => {
+    dns.answer = () => [OUTER];
+    respond = "endless";
+    const ended = new Promise<void>((done) => {
+      endless = done;
+    });
+    expect(await post()).toBe("sent");
+    await ended;
   });
 
   const rights = (more: object = {}) => ({

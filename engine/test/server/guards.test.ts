@@ -4,6 +4,7 @@ import { connect, type Socket } from "node:net";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { WebSocket } from "ws";
 import { putWebhook } from "../../src/core/webhook.ts";
+import { sessionCookie } from "../../src/http/gate.ts";
 import { raw } from "./raw.ts";
 import { openPlace, type Place } from "./serving.ts";
 
@@ -167,6 +168,45 @@ it("R-37: whoever has seen lines that are not there is told so, instead of heari
   expect(got).toMatch(/id: 3\nevent: resync/);
 });
 
+it("R-36: who does not read is sent no more than the queue holds and one frame, and is let go", async () => {
+  const QUEUE = 65_536;
+  const FRAME = 256 * 1_024;
+  const other = await openPlace({ limits: { heartbeatMs: 50, stuckMs: 100, queueBytes: QUEUE } });
+  const run = await other.tenuto.start("chatty", { lines: 20_000 });
+  await run.wait();
+  const { hub, access } = other.server.services;
+  const principal = (await access.who(other.tokens.viewer, false))!;
+  const follow = (read: (bytes: number) => number) => {
+    let waiting = 0;
+    let last = "0";
+    let total = 0;
+    const closed = new Promise<{ code: number; waiting: number; last: string; total: number }>((resolve) => {
+      const listener = hub.join(principal, {
+        send: ({ fields, cursor }) => {
+          total += fields.length;
+          waiting = read(waiting + fields.length);
+          last = cursor;
+          if (last === "20000") listener.close(1000, "all is there");
+        },
+        say: () => {},
+        buffered: () => waiting,
+        alive: () => true,
+        close: (code) => resolve({ code, waiting, last, total }),
+      });
+      void listener.add("log", { topic: "log", run: run.id, after: "0" });
+    });
+    return closed;
+  };
+  const quick = await follow(() => 0);
+  expect(quick).toMatchObject({ code: 1000, last: "20000" });
+  expect(quick.total).toBeGreaterThan(4 * (QUEUE + FRAME));
+  const stuck = await follow((waiting) => waiting);
+  expect(stuck.code).toBe(4409);
+  expect(stuck.waiting).toBeGreaterThan(QUEUE);
+  expect(stuck.waiting).toBeLessThan(QUEUE + FRAME);
+  await other.close();
+});
+
 it("S-05: where webhooks go is shown in full to admins only; a name that is used again has another secret", async () => {
   const admin = await place.api();
   const params = { webhook: "chat" };
@@ -185,6 +225,19 @@ it("S-05: where webhooks go is shown in full to admins only; a name that is used
     return made.ok ? made.result?.secretVersion : null;
   });
   expect(versions[1]).toBe((versions[0] as number) + 1);
+});
+
+it("S-07, S-19: logs and reports come in a sandbox; over TLS a cookie is bound to its host", async () => {
+  const run = await place.tenuto.start("chatty", { lines: 1 });
+  await run.wait();
+  const hello = await place.tenuto.start("hello");
+  await hello.wait();
+  for (const path of [`${run.id}/logs/raw`, `${hello.id}/jobs/echo/output`, `${run.id}/report?format=html`]) {
+    const { headers } = await place.fetch(`/api/runs/${path}`);
+    expect(headers.get("content-security-policy"), path).toMatch(/^sandbox; default-src 'none'/);
+  }
+  expect(sessionCookie("text", 60, true)).toMatch(/^__Host-tenuto_session=text; Path=\/; .*; Secure$/);
+  expect(sessionCookie("text", 60, false)).not.toMatch(/__Host-|Secure/);
 });
 
 it("a rerun leaves out what its origin has left out", async () => {

@@ -111,6 +111,9 @@ it("S-22: messages are signed, recorded, sent once, and sent again when asked fo
     expect(got).toHaveLength(2);
     expect(got[1]?.headers["webhook-id"]).toBe(id);
     expect((await api.call("resendDelivery", { params: { ...params, delivery: "none" } })).status).toBe(404);
+    const other = { params: { webhook: "other" }, body: { url, occasions: ["failed"], enabled: false } };
+    expect((await api.call("putWebhook", other)).status).toBe(200);
+    expect((await api.call("resendDelivery", { params: { ...params, webhook: "other" } })).status).toBe(404);
     await api.call("rotateWebhook", { params: { webhook: "team" } });
     await (await place.tenuto.start("prompted", { originalPrompt: "again" })).wait();
     await seen(place.tenuto, async () => (got.length >= 3 ? true : null));
