@@ -142,6 +142,11 @@ export const settleItems = (seq: JobSeq, start: number, lease: Lease, rows: read
   decide: (slice: Slice, at: number) => fanout.settleItems(slice, lease, rows, keep, at),
 });
 
+export const yieldSlots = (seq: JobSeq, start: number, lease: Lease, slots: number) => ({
+  select: { kind: "window" as const, job: seq, start },
+  decide: (slice: Slice) => fanout.yieldSlots(slice, lease, slots),
+});
+
 export const releaseWindow = (seq: JobSeq, start: number, lease: Lease) => ({
   select: { kind: "window" as const, job: seq, start },
   decide: (slice: Slice, at: number) => fanout.releaseWindow(slice, lease, at),

@@ -319,6 +319,26 @@ function progressEvent(job: JobRow, fanout: FanoutRow): Effect {
   };
 }
 
+/**
+ * The holder of a window gives some of its slots to whoever wants them, at least one stays. Nothing of these slots may be at
+ * work. False if there is no window that another worker could lease.
+ */
+export function yieldSlots(slice: Slice, lease: Lease, slots: number): Verdict<boolean> {
+  const { job, fanout, window } = slice;
+  if (fanout === null || window === null || window.boot !== lease.boot || window.epoch !== lease.epoch)
+    return leaseLost(job, lease.epoch);
+  const next: FanoutRow = { ...fanout, slotsUsed: fanout.slotsUsed - slots };
+  if (slots <= 0 || slots >= window.slots || job.kind !== "fanout" || job.state !== "waiting" || !hasWindow(next))
+    return { ok: true, result: false };
+  return {
+    ok: true,
+    fanout: { slotsUsed: next.slotsUsed },
+    window: { slots: window.slots - slots },
+    job: { claimable: 1 },
+    result: true,
+  };
+}
+
 /** The holder gives a window back (stop, cancel), or its boot is dead. Items under way count as not started. */
 export function releaseWindow(slice: Slice, lease: Lease, at: number): Verdict<boolean> {
   const { fanout, window } = slice;

@@ -178,6 +178,10 @@ function claim(
   const { found, all } = candidates(unit, source, known, request);
   for (const candidate of found) {
     if (slots <= 0) break;
+    if (request.leaves?.(candidate.seq) === true) {
+      left = true;
+      continue;
+    }
     if (candidate.state === "ready") {
       if (candidate.crashes >= SUSPECT_CRASHES && !suspects) {
         left = true;
@@ -208,7 +212,8 @@ function claim(
       });
     }
   }
-  if (slots > 0 && all && !left) memory.nothingFor.set(request.boot, asked);
+  if (left) memory.nothingFor.delete(request.boot);
+  else if (slots > 0 && all) memory.nothingFor.set(request.boot, asked);
   return claimed;
 }
 

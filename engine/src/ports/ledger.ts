@@ -90,6 +90,8 @@ export interface ClaimRequest {
   /** Items of one fan-out that this worker would have at work at the same time. */
   itemSlots: number;
   offers(agent: string): boolean;
+  /** Fan-outs that are left to other workers just now. */
+  leaves?(job: JobSeq): boolean;
   /** Grows when `offers` may answer otherwise than before. */
   offersVersion: number;
   /** Only jobs of this run; null takes any. */

@@ -15,6 +15,7 @@ import { answerInstead, passDeclared, reportChange } from "./attempt.ts";
 import { checkBatch } from "./contracts.ts";
 import type { ResolvedJob } from "./definitions.ts";
 import { Execution, NO_HOST } from "./execution.ts";
+import type { SharedFanout } from "./fair-share.ts";
 import { collect, expandList } from "./fanout.ts";
 import { ItemScope } from "./item-scope.ts";
 import type { GrantedWindow, ItemOutcome, ItemTask } from "./item-work.ts";
@@ -29,6 +30,7 @@ interface Driving {
   driver: ItemsDriver | null;
   /** Why it must end, if that came before there was a driver. */
   early: "cancel" | "stop" | "lease" | null;
+  shared: SharedFanout | null;
 }
 
 export class FanoutJobs {
@@ -45,6 +47,11 @@ export class FanoutJobs {
 
   get size(): number {
     return this.driving.size;
+  }
+
+  /** Those whose items are at work here. */
+  shared(): SharedFanout[] {
+    return [...this.driving.values()].flatMap((entry) => entry.shared ?? []);
   }
 
   runs(): RunSeq[] {
@@ -72,7 +79,7 @@ export class FanoutJobs {
       await present.driver.add(window);
       return;
     }
-    const entry: Driving = { run: run.seq, driver: null, early: null };
+    const entry: Driving = { run: run.seq, driver: null, early: null, shared: null };
     this.driving.set(job.seq, entry);
     try {
       const resolved = await this.worker.definitions.resolve(run, job);
@@ -198,6 +205,8 @@ export class FanoutJobs {
       halt: (error) => this.halt(run, error),
     });
     entry.driver = driver;
+    const { concurrency } = fanout;
+    entry.shared = { job: job.seq, agent: job.agent, concurrency, since: parts.clock.now(), driver };
     if (entry.early !== null) driver.stop(entry.early);
     await driver.run(window, 0);
   }

@@ -71,7 +71,8 @@ export async function expandList(
 
 /** Small lists are cut finely, so that a lost window repeats little and several workers can share. */
 function windowFor(total: number, concurrency: number): number {
-  return Math.max(1, Math.min(WINDOW_ITEMS, Math.max(concurrency * 4, Math.ceil(total / 16))));
+  const some = Math.min(concurrency * 4, Math.max(concurrency, Math.ceil(total / 4)));
+  return Math.max(1, Math.min(WINDOW_ITEMS, Math.max(some, Math.ceil(total / 16))));
 }
 
 async function sourceDataset(

@@ -7,11 +7,10 @@
  */
 import * as changes from "../core/changes.ts";
 import type { ItemRow } from "../core/decision.ts";
-import { errorJson } from "../core/decision.ts";
 import type { StoredError } from "../core/errors.ts";
 import type { ItemsSettled } from "../core/fanout.ts";
 import type { Json } from "../core/model.ts";
-import { retriesExhausted, retryDelayMs } from "../core/retry.ts";
+import { chunk, rowOf } from "./item-row.ts";
 import type { GrantedWindow, ItemOutcome, ItemsHost, ItemTask } from "./item-work.ts";
 
 interface OpenWindow extends GrantedWindow {
@@ -43,6 +42,10 @@ export class ItemsDriver {
   private atWork = new Set<ItemTask>();
   private uncommitted = 0;
   private slots = 0;
+  /** Slots that others shall have as soon as nothing is at work on them. */
+  private giving = 0;
+  private given: (taken: boolean) => void = () => {};
+  private endedCount = 0;
   private exhausted = false;
   private leasing = false;
   private stopping: "cancel" | "stop" | "lease" | null = null;
@@ -77,6 +80,19 @@ export class ItemsDriver {
   /** Whether windows can still be added. */
   get isOpen(): boolean {
     return this.finish !== null;
+  }
+
+  /** How it goes: items that have ended so far, items at work, slots. */
+  get pace(): { ended: number; atWork: number; slots: number } {
+    return { ended: this.endedCount, atWork: this.atWork.size, slots: this.slots - this.giving };
+  }
+
+  /** Leaves slots to other workers once they are free. `given` is told whether there was anything for these to do. */
+  give(slots: number, given: (taken: boolean) => void): void {
+    if (this.giving > 0 || slots >= this.slots || this.finish === null || this.exhausted) return given(false);
+    this.giving = slots;
+    this.given = given;
+    this.pump();
   }
 
   /** Adds slots that another claim of the same fan-out has granted. */
@@ -146,11 +162,13 @@ export class ItemsDriver {
   private pump(): void {
     if (this.finish === null) return;
     if (this.stopping === null && this.failure === null && !this.noMore) {
-      while (this.atWork.size + this.uncommitted < this.slots) {
+      while (this.atWork.size + this.uncommitted < this.slots - this.giving) {
         const task = this.nextTask();
         if (task === null) break;
         this.begin(task.window, task.ordinal);
       }
+      if (this.giving > 0 && !this.leasing && this.atWork.size + this.uncommitted <= this.slots - this.giving)
+        void this.giveNow();
       this.leaseAhead();
     }
     if (this.isOver()) {
@@ -179,6 +197,29 @@ export class ItemsDriver {
         this.leasing = false;
         this.pump();
       });
+  }
+
+  private async giveNow(): Promise<void> {
+    const { job, boot } = this.host;
+    const holder = this.windows.reduce<OpenWindow | null>((a, b) => (a === null || b.slots > a.slots ? b : a), null);
+    const slots = Math.min(this.giving, (holder?.slots ?? 0) - 1);
+    let taken = false;
+    // Slots must not move on to another window meanwhile.
+    this.leasing = true;
+    try {
+      if (holder !== null && slots > 0)
+        taken = await this.host.insist(changes.yieldSlots(job.seq, holder.start, { epoch: holder.epoch, boot }, slots));
+      if (holder !== null && taken) {
+        holder.slots -= slots;
+        this.slots -= slots;
+      }
+    } catch {
+      // The window was done by then; its other reports say so if it was lost.
+    }
+    this.giving = 0;
+    this.leasing = false;
+    this.given(taken);
+    this.pump();
   }
 
   private nextTask(): { window: OpenWindow; ordinal: number } | null {
@@ -228,49 +269,22 @@ export class ItemsDriver {
 
   private ended(window: OpenWindow, task: ItemTask, outcome: ItemOutcome): void {
     this.atWork.delete(task);
+    this.endedCount += 1;
     if (outcome.kind === "stopped" || this.stopping === "lease") return this.pump();
-    const row = this.rowOf(window, task, outcome);
+    const { job, parts, resolved } = this.host;
+    const row = rowOf(job.seq, task, outcome, {
+      policy: resolved.policy,
+      now: parts.clock.now(),
+      mayRetry: this.stopping === null,
+    });
+    if (row.dueAt !== null) {
+      window.attempts.set(task.ordinal, task.attempt);
+      this.tryLater({ at: row.dueAt, window, ordinal: task.ordinal });
+    }
     window.outbox.push(row);
     this.uncommitted += 1;
     if (row.state !== "pending") window.values[task.ordinal - window.start] = null;
     this.flushSoon();
-  }
-
-  private rowOf(window: OpenWindow, task: ItemTask, outcome: Exclude<ItemOutcome, { kind: "stopped" }>): ItemRow {
-    const now = this.host.parts.clock.now();
-    const { ordinal, attempt } = task;
-    const job = this.host.job.seq;
-    if (outcome.kind === "completed")
-      return {
-        job,
-        ordinal,
-        state: "completed",
-        attempts: attempt,
-        result: outcome.json,
-        error: null,
-        dueAt: null,
-        endedAt: now,
-      };
-    const base = { job, ordinal, attempts: attempt, dueAt: null, endedAt: now };
-    if (outcome.kind === "skipped")
-      return {
-        ...base,
-        state: "skipped",
-        result: null,
-        error: errorJson({ category: "skippable", code: "skipped", message: outcome.reason }),
-      };
-    const { error } = outcome;
-    const { policy } = this.host.resolved;
-    const row = { ...base, result: null, error: errorJson(error) };
-    if (error.category === "skippable") return { ...row, state: "skipped" };
-    if (error.category !== "retryable" || this.stopping !== null) return { ...row, state: "failed" };
-    if (retriesExhausted(policy.retry, task.attempt))
-      return { ...row, state: policy.onExhausted === "skip" ? "skipped" : "failed" };
-    const dueAt =
-      now + retryDelayMs(policy.retry, task.attempt, `${this.host.job.seq}/${task.ordinal}`, error.retryAfterMs);
-    window.attempts.set(task.ordinal, task.attempt);
-    this.tryLater({ at: dueAt, window, ordinal: task.ordinal });
-    return { ...row, state: "pending", dueAt, endedAt: null };
   }
 
   private tryLater(entry: Later): void {
@@ -370,10 +384,4 @@ export class ItemsDriver {
       ),
     );
   }
-}
-
-function chunk(raw: readonly string[], size: number): string[] {
-  const batches: string[] = [];
-  for (let at = 0; at < raw.length; at += size) batches.push(`[${raw.slice(at, at + size).join(",")}]`);
-  return batches;
 }

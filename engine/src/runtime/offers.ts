@@ -5,7 +5,7 @@
  * (a worker that has not said what it takes) is never told as missing.
  */
 import { LEASE_MS } from "../core/limits.ts";
-import type { BootSeq } from "../core/model.ts";
+import type { BootRow, BootSeq } from "../core/model.ts";
 import { MULTIPLY_AGENT } from "../core/plan.ts";
 import { type Definitions, INLINE_COMMAND, MAP_AGENT } from "./definitions.ts";
 import type { EngineOptions, Parts } from "./parts.ts";
@@ -46,17 +46,28 @@ export class Offers {
   }
 }
 
+type Seeing = Pick<Parts, "ledger" | "probe">;
+
+async function living({ ledger, probe }: Seeing): Promise<BootRow[]> {
+  return (await ledger.boots("alive")).filter(
+    (boot) => probe.alive(boot) ?? ledger.now() - boot.heartbeatAt < 2 * LEASE_MS,
+  );
+}
+
+/** How many workers that are alive take this agent. */
+export async function takersOf(parts: Seeing, agent: string): Promise<number> {
+  const alive = new Set((await living(parts)).map((boot) => boot.seq));
+  const offers = await parts.ledger.offers();
+  return offers.filter((offer) => alive.has(offer.boot) && offer.agents?.includes(agent) === true).length;
+}
+
 /**
  * Of these agents, those that no worker takes that is alive; null if that can't be told: nobody is alive, or somebody has not
  * said what it takes.
  */
-export async function takenByNobody(
-  { ledger, probe }: Pick<Parts, "ledger" | "probe">,
-  agents: Iterable<string>,
-): Promise<Set<string> | null> {
-  const boots = (await ledger.boots("alive")).filter(
-    (boot) => probe.alive(boot) ?? ledger.now() - boot.heartbeatAt < 2 * LEASE_MS,
-  );
+export async function takenByNobody(parts: Seeing, agents: Iterable<string>): Promise<Set<string> | null> {
+  const { ledger } = parts;
+  const boots = await living(parts);
   if (boots.length === 0) return null;
   const alive = new Set(boots.map((boot) => boot.seq));
   const taken = new Set<string>([MAP_AGENT]);

@@ -19,6 +19,7 @@ import { attemptJob, reportChange } from "./attempt.ts";
 import { DeferredJobs } from "./deferred.ts";
 import type { Definitions } from "./definitions.ts";
 import { Execution } from "./execution.ts";
+import { FairShare } from "./fair-share.ts";
 import { FanoutJobs } from "./fanout-jobs.ts";
 import { declaredDead, type Held, HeldJobs } from "./held.ts";
 import { Insistence, TROUBLE_RETRY_MS } from "./insistence.ts";
@@ -39,6 +40,7 @@ export class Worker implements AttemptHost {
   private readonly held: HeldJobs;
   private readonly stops: Stops;
   private readonly offers: Offers;
+  private readonly shares: FairShare;
   readonly insistence: Insistence;
   private keeper: KeepAlive | null = null;
   private tickTimer: { cancel(): void } | null = null;
@@ -65,6 +67,7 @@ export class Worker implements AttemptHost {
     this.fanouts = new FanoutJobs(this);
     this.held = new HeldJobs(parts.clock);
     this.stops = new Stops(parts.ledger, this.held, this.fanouts);
+    this.shares = new FairShare(parts, () => this.claimAgain());
     this.offers = new Offers(parts, definitions, options);
     this.insistence = new Insistence(parts, (error) => this.onFault(error));
   }
@@ -78,8 +81,7 @@ export class Worker implements AttemptHost {
       ledger.onBeforeCommit(() => this.claimTicket()),
       ledger.onCommit((hints) => this.committed(hints)),
       ledger.onForeignWrite(() => {
-        this.wantClaim = true;
-        this.claimSoon();
+        this.claimAgain();
         this.stops.check().catch((error) => this.onFault(error));
       }),
     ];
@@ -104,6 +106,7 @@ export class Worker implements AttemptHost {
   private tick(): void {
     this.keeper?.tick();
     if (this.keeper !== null) this.offers.tell(this.boot).catch((error) => this.onFault(error));
+    this.shares.look(this.fanouts.shared()).catch((error) => this.onFault(error));
     this.tickTimer = this.parts.clock.after(1_000, () => this.tick());
   }
 
@@ -129,6 +132,10 @@ export class Worker implements AttemptHost {
     } finally {
       this.beingReborn = false;
     }
+    this.claimAgain();
+  }
+
+  private claimAgain(): void {
     this.wantClaim = true;
     this.claimSoon();
   }
@@ -164,6 +171,7 @@ export class Worker implements AttemptHost {
         slots,
         itemSlots: Number.MAX_SAFE_INTEGER,
         offers: (agent) => this.offers.has(agent),
+        leaves: (job) => this.shares.leaves(job),
         offersVersion: this.definitions.agentsVersion,
         run: this.only,
         suspects,
@@ -279,7 +287,7 @@ export class Worker implements AttemptHost {
     } finally {
       this.held.drop(entry);
       settle();
-      this.slotFreed();
+      this.released();
     }
   }
 
@@ -319,7 +327,8 @@ export class Worker implements AttemptHost {
     if (result.kind === "failed" && result.error.category === "critical") this.haltRun(entry.run);
   }
 
-  private slotFreed(): void {
+  /** Also called by the fan-outs when one of them gives its slot back. */
+  released(): void {
     this.tellIdle();
     if (this.wantClaim) this.claimSoon();
   }
@@ -329,13 +338,8 @@ export class Worker implements AttemptHost {
     if (atWork === 0) this.idle?.();
   }
 
-  /** Called by the fan-outs when one of them gives its slot back. */
-  released(): void {
-    this.slotFreed();
-  }
-
   private park(job: JobSeq, execution: Execution): void {
-    if (this.held.park(job, execution)) this.slotFreed();
+    if (this.held.park(job, execution)) this.released();
   }
 
   /** Running attempts of a halted run are stopped gracefully. */

@@ -1,8 +1,9 @@
 /** Topic: fan-outs, their windows, items and keys. */
 import assert from "node:assert/strict";
 import * as changes from "../../core/changes.ts";
+import type { Lease } from "../../core/job.ts";
 import { codeOf, type Held, type World } from "../world.ts";
-import type { Topic } from "./suite.ts";
+import { calm, type Topic } from "./suite.ts";
 
 async function expanded(world: World, boot: number, total: number, settings: Parameters<World["expand"]>[2] = {}) {
   const run = await world.start("a*");
@@ -89,6 +90,30 @@ export const fanouts: Topic = {
       assert.deepEqual([freed, taken?.window?.start], [true, 0]);
       for (const held of [taken, again[1], again[2], again[3]]) await world.settleAll(held as Held);
       await world.finish(boot);
+    },
+    "slots that a holder yields are another worker's, and can be claimed by those only who want them": async (on) => {
+      const { world, ledger } = on;
+      const [first, second] = [await world.boot(), await world.boot()];
+      const { job } = await expanded(world, first, 16, { concurrency: 8 });
+      const [held] = (await world.claim(first)) as [Held];
+      assert.equal(held.window?.slots, 8);
+      assert.deepEqual(await world.claim(second), []);
+      const yieldSlots = (lease: Lease, slots: number) =>
+        ledger.apply(changes.yieldSlots(job, held.window?.start as number, lease, slots));
+      const stranger = { ...held.lease, boot: second };
+      assert.equal(await codeOf(yieldSlots(stranger, 2)), "lease_lost");
+      for (const none of [0, 8, 9]) assert.equal(await yieldSlots(held.lease, none), false);
+      assert.equal(await yieldSlots(held.lease, 5), true);
+      const request = { boot: first, slots: 5, itemSlots: 99, offersVersion: 1, run: null, suspects: true };
+      const asks = { ...request, offers: () => true };
+      assert.deepEqual(await ledger.claim({ ...asks, leaves: (seq) => seq === job }), []);
+      const [taken] = (await world.claim(second)) as [Held];
+      assert.equal(taken.window?.slots, 5);
+      assert.deepEqual(await ledger.claim(asks), []);
+      const rest = (await ledger.windows(job)).map((window) => window.slots);
+      assert.deepEqual(rest.sort(), [3, 5]);
+      await calm(on);
+      assert.equal((await ledger.fanout(job))?.slotsUsed, 8);
     },
     "an empty list is settled at once": async ({ world, ledger }) => {
       const boot = await world.boot();
