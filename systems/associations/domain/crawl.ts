@@ -51,8 +51,11 @@ export function startCrawl({ entryUrl, pagination, maxPages }: CrawlOptions): Cr
   let part = startPart(entryUrl);
 
   const nextOf = (page: VisitedPage): string | null => {
-    if (pagination.type === "none") return null;
-    const candidates = [page.controls.next, page.controls.more, nextNumber(page, asked), computed(page)];
+    const linked = [page.controls.next, page.controls.more, nextNumber(page, asked)];
+    // The first part may fit on one page where others do not.
+    const none = pagination.type === "none";
+    if (none && part.entryUrl === entryUrl) return null;
+    const candidates = none ? linked : [...linked, computed(page)];
     return candidates.find((url): url is string => url !== null && !asked.has(urlKey(url))) ?? null;
   };
 

@@ -74,7 +74,10 @@ function extractMember(
   const known = listed !== null && knows(page, listed);
   const hints: Hints = {
     content: contentOfMember(page, main, foreign),
+    // Where the page is headed by it, beside the name of the site.
+    name: known && headedBy(page, String(listed.company_name)) ? String(listed.company_name) : null,
     lastName: known ? String(listed.company_name) : null,
+    foreign,
   };
   const values = extractFields(page, main, schema, { single: true, hints });
   const missing = missingFields(values.fields, schema);
@@ -95,6 +98,14 @@ function extractMember(
 /** The page speaks of the member that the directory has named. */
 export function knows(page: Page, { company_name: named }: Fields): boolean {
   return typeof named === "string" && pageText(page).includes(named.toLowerCase());
+}
+
+function headedBy(page: Page, name: string): boolean {
+  const texts = page
+    .$("h1, h2, h3, h4")
+    .toArray()
+    .map((node) => cleanText(page.$(node).text()).toLowerCase());
+  return texts.includes(name.toLowerCase());
 }
 
 /** A record of what the directory says alone. */

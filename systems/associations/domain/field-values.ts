@@ -8,6 +8,7 @@
 import type { Address } from "./address.ts";
 import { parseAddress } from "./address.ts";
 import type { ContentFields } from "./general/fill.ts";
+import { takeApart } from "./general/kinds.ts";
 import type { Labelled } from "./labels.ts";
 import { labelledValues, textLines } from "./labels.ts";
 import type { Page, Scope } from "./page.ts";
@@ -34,6 +35,8 @@ export interface Hints {
   content?: ContentFields;
   /** Values by column heading. */
   columns?: ReadonlyMap<string, Labelled>;
+  /** Phones and mail addresses of the association, which no guess may take for the record's. */
+  foreign?: readonly string[];
   /** A name that may be used when the page itself gives none. */
   lastName?: string | null;
 }
@@ -137,7 +140,9 @@ interface Best {
 function findValue(source: Source, field: Field): Best | null {
   for (const { text, via } of candidates(source, field)) {
     const value = text === "" ? null : convert(text, field, source);
-    if (value !== null && !(field.name === "company_name" && NO_NAME.test(String(value)))) return { value, via };
+    const guess = via.startsWith("fallback") && source.hints.foreign?.includes(String(value)) === true;
+    if (value !== null && !guess && !(field.name === "company_name" && NO_NAME.test(String(value))))
+      return { value, via };
   }
   return null;
 }
@@ -256,10 +261,17 @@ function canonical(words: string[], text: string): string | null {
   );
 }
 
+/** "Address: 12 Main St", with the town behind labels of its own. */
+function streetAlone([line = "", ...more]: readonly string[]): Address | null {
+  const street = more.length === 0 && takeApart(line).every(({ kind }) => kind === "street");
+  return street && line !== "" ? { street: line, city: null, state: null, postal_code: null, country: null } : null;
+}
+
 function findAddress({ page, scope, labels }: Source, schema: Schema): Address | null {
   for (const label of schema.address.labels) {
     const found = labels.get(label);
-    const address = found === undefined ? null : parseAddress(found.lines, regionOfPage(page));
+    const address =
+      found === undefined ? null : (parseAddress(found.lines, regionOfPage(page)) ?? streetAlone(found.lines));
     if (address !== null) return address;
   }
   for (const css of schema.address.selectors) {

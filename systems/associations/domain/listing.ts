@@ -53,13 +53,25 @@ export function chooseListing(page: Page, { schema, selector, allows }: ListingO
   const links = memberLinks(page).filter(allows);
   const entries = list?.entries.length ?? 0;
   const profiles = profilesOf(list).filter(allows);
-  if (list !== null && profiles.length >= entries * 0.6 && profiles.length * 1.2 >= links.length)
+  if (list !== null && profiles.length >= entries * 0.6 && profiles.length * 1.2 >= alike(links, profiles))
     return { mode: "detail", by: "structure", shape: list.shape, list };
   if (links.length > 0 && links.length * 2 >= entries)
     return { mode: "detail", by: "links", shape: list?.shape ?? null, list };
   return list === null
     ? { mode: "detail", by: "links", shape: null, list }
     : { mode: "list", by: "structure", shape: list.shape, list };
+}
+
+/** How many of these links are of the same kind as those to the members: each entry may also link to a form or a map of its own. */
+function alike(links: readonly string[], profiles: readonly string[]): number {
+  const kind = (url: string) => {
+    const { pathname, searchParams } = new URL(url);
+    return searchParams.size > 0
+      ? `${pathname}?${[...searchParams.keys()].join("&")}`
+      : pathname.replace(/[^/]+\/?$/, "");
+  };
+  const kinds = new Set(profiles.map(kind));
+  return links.filter((url) => kinds.has(kind(url))).length;
 }
 
 /** The members on a page of the directory, in order. */

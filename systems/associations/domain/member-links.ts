@@ -101,6 +101,12 @@ function isPaging(url: string, pageUrl: string): boolean {
   return changed.every((name) => PAGING_PARAM.test(name));
 }
 
+/** An address that says by itself that it is a member's. */
+export function namesMember(url: string): boolean {
+  const parsed = URL.parse(url);
+  return parsed !== null && (MEMBER_PATH.test(parsed.pathname) || MEMBER_QUERY.test(parsed.pathname + parsed.search));
+}
+
 function isStrong(link: Scope, url: string): boolean {
   const { pathname, search } = new URL(url);
   if (MEMBER_PATH.test(pathname) || MEMBER_QUERY.test(pathname + search)) return true;

@@ -174,7 +174,7 @@ function saysNext(link: Scope): boolean {
   const inPager = link.closest(PAGER).length > 0;
   const named =
     /(^|[\s_-])next([\s_-]|$)/i.test(words) || /^next\b/i.test(link.attr("aria-label") ?? link.attr("title") ?? "");
-  const text = cleanText(link.text());
+  const text = cleanText(link.text()) || cleanText(link.find("img[alt]").first().attr("alt") ?? "");
   const spoken = text !== "" && NEXT_TEXT.test(text);
   // ">" and "more" alone are arrows and teasers everywhere; inside a pager, or as the word "next", they turn the page.
   return (
@@ -205,8 +205,10 @@ function numberedLinks(page: Page): { label: number; url: string }[] {
     const text = cleanText(link.text()).replace(/^page\s+/i, "");
     const url = /^\d{1,5}$/.test(text) ? turn(page, link.attr("href")) : null;
     if (url === null) continue;
-    if (link.closest(PAGER).length > 0 || changedNumber(page.url, url) !== null)
-      found.push({ label: Number(text), url });
+    const change = changedNumber(page.url, url);
+    // "/members/17" may be a member; as the seventeenth page it is called so.
+    if (change?.pattern === "/{n}" && change.value !== Number(text)) continue;
+    if (link.closest(PAGER).length > 0 || change !== null) found.push({ label: Number(text), url });
   }
   return found.length > 0 ? found : chosenNumbers(page);
 }
@@ -277,6 +279,9 @@ function changedNumber(from: string, to: string): ChangedNumber | null {
       ? { kind: "query", param: changed[0]!, pattern: "", value: Number(value) }
       : null;
   }
+  const below = /^(.+)\/(\d{1,5})\/?$/.exec(there.pathname);
+  if (below?.[1] === here.pathname.replace(/\/+$/, ""))
+    return { kind: "path", param: "", pattern: "/{n}", value: Number(below[2]) };
   const match = /(\/(?:[a-z_]+[-/_])?|\/p)(\d{1,5})(\.\w{3,5})?\/?$/i.exec(there.pathname);
   if (match === null) return null;
   const stem = (path: string) =>

@@ -116,7 +116,7 @@ for (const [field, keys] of Object.entries(KEYS)) keys.forEach((key, rank) => FI
 
 const WRAPPED = new Set(["rendered", "value", "text", "_", "name"]);
 const PREFIX =
-  /^(company|member|business|organization|organisation|org|account|primary|main|billing|contact|work|mailing|physical)(?=.)/;
+  /^(company|member|business|organization|organisation|org|account|primary|main|billing|contact|work|mailing|physical|address|addr|location|store|firm|office)(?=.)/;
 const PERSON = /(^|\.)(contacts?|person|people|owner|author|user|representative|rep|staff|employees?|founder)(\.|$)/i;
 const NO_COMPANY_TYPE =
   /^(breadcrumb\w*|listitem|webpage|website|postaladdress|geocoordinates|imageobject|contactpoint|person|article|newsarticle|blogposting|event|searchaction|collectionpage|offer|product|review|rating|sitenavigationelement|readaction|wpheader|wpfooter)$/i;
@@ -262,6 +262,7 @@ function plain(text: string): string {
   const bare = text.includes("<") ? text.replace(/<br\s*\/?>/gi, ", ").replace(/<[^>]+>/g, " ") : text;
   return cleanText(
     bare
+      .replace(/&#(\d{2,6});/g, (_, code: string) => String.fromCodePoint(Math.min(Number(code), 0x10ffff)))
       .replace(/&amp;/g, "&")
       .replace(/&#0?39;|&rsquo;|&#8217;/g, "'")
       .replace(/&quot;/g, '"')

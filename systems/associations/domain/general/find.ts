@@ -57,9 +57,38 @@ function namelessOf(sums: Sums, blocks: readonly Block[]): BlockFacts[] {
  */
 function widest(best: Candidate, all: readonly Candidate[]): Candidate {
   const wider = all.filter(
-    (one) => one.score >= best.score * 0.5 && one.facts.length > best.facts.length && holdsEach(one.facts, best.facts),
+    (one) =>
+      one.score >= best.score * 0.5 &&
+      one.facts.length > best.facts.length &&
+      ((holdsEach(one.facts, best.facts) && addsMembers(one, best)) || dividesEach(one, best)),
   );
   return wider.reduce((known, next) => (next.score > known.score || known === best ? next : known), best);
+}
+
+/** What the wider set has beside the best blocks is not a menu: links into the site and no word of how to reach anybody. */
+function addsMembers(wider: Candidate, best: Candidate): boolean {
+  if (best.contact < 0.9) return true;
+  const added = wider.facts.filter(({ start, end }) => !best.facts.some((one) => one.start >= start && one.end <= end));
+  const menus = added.filter((one) => !reaches(one) && one.counts.profile > 0);
+  return added.length === 0 || menus.length * 2 < added.length;
+}
+
+const ALIKE = ["phone", "email", "place"] as const;
+
+/**
+ * Runs that begin at what only some entries have swallow the others: the elements are the list where those inside of a run are like
+ * those that begin one.
+ */
+function dividesEach(elements: Candidate, runs: Candidate): boolean {
+  if (elements.shape.kind !== "elements" || runs.shape.kind !== "runs") return false;
+  const starts = new Set(runs.facts.map(({ start }) => start));
+  const first = elements.facts.filter(({ start }) => starts.has(start));
+  const inner = elements.facts.filter(({ start }) => !starts.has(start));
+  if (first.length < starts.size || inner.length === 0) return false;
+  const share = (facts: readonly BlockFacts[], kind: Reach) =>
+    facts.filter(({ counts }) => counts[kind] > 0).length / facts.length;
+  const usual = ALIKE.filter((kind) => Math.max(share(first, kind), share(inner, kind)) >= 0.5);
+  return usual.length > 0 && usual.every((kind) => Math.min(share(first, kind), share(inner, kind)) >= 0.4);
 }
 
 function holdsEach(outer: readonly BlockFacts[], inner: readonly BlockFacts[]): boolean {

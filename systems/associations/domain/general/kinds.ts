@@ -54,7 +54,7 @@ export function isCount(text: string): boolean {
 
 /** The kind of a text that is one thing. */
 export function kindOf(source: string, region: string | null = null): Kind {
-  const text = cleanText(source);
+  const text = cleanText(source).replace(ADDRESS_LABEL, "");
   if (text.length < 2 || text.length > 400) return text.length > 400 ? "words" : "noise";
   if (LABEL_WORDS.test(text) || LABEL_WORDS_ABROAD.test(text) || (/:$/.test(text) && text.length <= 32)) return "label";
   if (BUTTON.test(text) || COUNT.test(text)) return "noise";
@@ -76,6 +76,10 @@ export function kindOf(source: string, region: string | null = null): Kind {
 
 const FOREIGN_STREET =
   /(stra(ss|ß)e|str\.|weg|platz|allee|gasse|ring|damm|ufer|straat|laan|plein|gatan|vägen|vej|gade|gata|veien|katu|tie|utca)\b.{0,3} ?\d|^\d+[a-z]?,? (rue|avenue|boulevard|chemin|quai|place|impasse|allée)\b|^(via|viale|corso|piazza|calle|avda|avenida|plaza|rua|ul\.|ulica) .*\d/iu;
+
+/** "Mailing: PO Box 12" is a street. */
+const ADDRESS_LABEL =
+  /^(?:mailing|physical|street|postal|billing|shipping|business|office|main|location|headquarters|hq)(?: address| location| office)?\s*:\s*(?=\S)/i;
 
 function isStateText(text: string): boolean {
   // "Co." ends names of companies; Colorado is written CO.
@@ -215,5 +219,5 @@ function isCityLike({ text, kind }: Piece): boolean {
 function tidy(text: string): string {
   return cleanText(text)
     .replace(/^[\s,;:|•·–—-]+|[\s,;:|•·–—-]+$/g, "")
-    .replace(/^\((?=[^)]*$)|(?<=^[^(]*)\)$/g, "");
+    .replace(/^\((?=[^)]*$)|(?<=^[^(]*)\)$|\s*\($/g, "");
 }

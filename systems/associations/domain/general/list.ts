@@ -7,11 +7,12 @@
  */
 import type { Fields, Hints } from "../field-values.ts";
 import { extractFields } from "../field-values.ts";
-import { eligibleLink, memberLinks } from "../member-links.ts";
+import { eligibleLink, namesMember } from "../member-links.ts";
 import type { Page, Scope } from "../page.ts";
 import { cleanText } from "../page.ts";
 import type { Schema } from "../schema.ts";
 import { confidenceOf, missingFields } from "../schema.ts";
+import { resolveUrl } from "../url.ts";
 import { columnsOf } from "./columns.ts";
 import { dataFields, fillByName } from "./data-fields.ts";
 import type { DataGroup } from "./embedded.ts";
@@ -25,7 +26,7 @@ import { nameKeys, namesAt } from "./names.ts";
 import type { BlockFacts } from "./score.ts";
 import { rangeOf, scoreBlocks, sumsOf } from "./score.ts";
 import type { Reading, Segment } from "./segments.ts";
-import { linkKind, readPart } from "./segments.ts";
+import { linkKind, piecesOf, readPart } from "./segments.ts";
 import type { Block, Shape } from "./shape.ts";
 
 /** Where records stand, as it passes from job to job. */
@@ -78,6 +79,7 @@ export function readList(
   const enough = data !== undefined && (trusting || known !== null || (data.records.length > 2 && !headed(page, data)));
   if (enough && prefersData(data, found))
     return { shape: { by: "data", path: data.path }, entries: fromData(page, schema, data) };
+  if (found === null && known === null && trusting && items.length < 2) return onlyMember(page, schema);
   if (found === null) return items.length > 1 && known === null ? fromItems(page, schema, items) : null;
   if (found === "items") return withData(fromItems(page, schema, items), groups, page, schema);
   const names = nameKeys(reading, found.facts);
@@ -97,6 +99,19 @@ export function readList(
     page,
     schema,
   );
+}
+
+/** A directory of one member: a box that calls itself an entry, below a heading that is not the member's. */
+function onlyMember(page: Page, schema: Schema): ListReading | null {
+  const items = listItems(page, schema, 1);
+  const list = items.length === 1 ? fromItems(page, schema, items) : null;
+  const [entry] = list?.entries ?? [];
+  if (entry === undefined || entry.missing.length > 0) return null;
+  const heading = cleanText(page.$("h1").first().text()).toLowerCase();
+  const reached = ["phone", "email", "website", "city", "state"].some(
+    (name) => (entry.fields[name] ?? null) !== null && entry.sources[name] !== "default",
+  );
+  return reached && heading !== "" && heading !== String(entry.fields.company_name).toLowerCase() ? list : null;
 }
 
 function readAgain(
@@ -144,8 +159,8 @@ function bestStructure(
         );
   if (guessed !== null && guessed.score * 1.1 >= (found?.score ?? 0)) return "items";
   if (found === null) return null;
-  if (found.contact >= MIN_CONTACT && (trusting || found.facts.length > 2)) return found;
-  return trusting && !isMenu(reading, found) ? found : null;
+  if (isMenu(reading, found)) return null;
+  return trusting || (found.contact >= MIN_CONTACT && found.facts.length > 2) ? found : null;
 }
 
 /** Fewer names than this, without a word of how to reach them, are as likely anything else. */
@@ -153,12 +168,17 @@ const MIN_BARE_NAMES = 5;
 
 /** Links to parts of the site itself, or too few names to tell. */
 function isMenu({ page, segments }: Reading, { facts, contact }: FoundBlocks): boolean {
-  if (contact >= MIN_CONTACT) return false;
   const own = facts.map(
     ({ start, end }) => segments.slice(start, end).find(({ href }) => linkKind(page, href) === "inside")?.href ?? null,
   );
   const linked = own.filter((href) => href !== null);
-  if (facts.length < MIN_BARE_NAMES) return linked.length === 0 || memberLinks(page).length === 0;
+  // A line of the menu beside the one member of a page.
+  const stray = facts.some(
+    (one, at) => !reaches(one) && (own[at] ?? null) !== null && !namesMember(resolveUrl(own[at]!, page.base) ?? ""),
+  );
+  if (contact >= MIN_CONTACT) return facts.length < MIN_BARE_NAMES && stray;
+  if (facts.length < MIN_BARE_NAMES)
+    return linked.length < facts.length || !linked.every((href) => namesMember(resolveUrl(href, page.base) ?? ""));
   return (
     linked.length * 2 > facts.length &&
     linked.filter((href) => eligibleLink(page, href) !== null).length < linked.length * 0.7
@@ -201,7 +221,8 @@ function fromFacts(
   { plain = false } = {},
 ): Entry[] {
   const { page } = reading;
-  const { names, tails } = withoutTails(namesAt(reading, facts, keys));
+  const { names, tails } = withoutTails(namesAt(reading, facts, keys), textsIn(reading, facts));
+  const towns = new Set(tails.flatMap((town) => (town === null ? [] : [town.toLowerCase()])));
   const profiles = profileLinks(reading, facts, names);
   return facts.map(({ block, start, end }, at) => {
     const name = names[at] ?? null;
@@ -211,7 +232,10 @@ function fromFacts(
       : {
           name: name === null ? null : bareName(name.text),
           profile: profiles[at] ?? null,
-          content: withTown(contentFields(reading, start, end, name?.text ?? null), tails[at] ?? null),
+          content: withTown(
+            contentFields(reading, start, end, name?.text ?? null),
+            tails[at] ?? townIn(reading, { start, end, towns }),
+          ),
           columns: columnsOf(block),
         };
     const { fields, sources } = extractFields(page, scope, schema, { single: false, hints });
@@ -238,19 +262,38 @@ function scopeOf(page: Page, { nodes }: Block): Scope {
  * "Acme, Dayton" beside "Beta, Dayton": what stands behind the last comma is the place, and no part of the name, where it repeats
  * or where it stands behind nearly every name.
  */
-function withoutTails(found: readonly (Segment | null)[]): { names: (Segment | null)[]; tails: (string | null)[] } {
+function withoutTails(
+  found: readonly (Segment | null)[],
+  texts: ReadonlySet<string>,
+): { names: (Segment | null)[]; tails: (string | null)[] } {
   const tails = found.map((name) => {
     const match = /^(.{2,}),\s+(\p{Lu}[\p{L} .'-]{2,29})$/u.exec(name?.text ?? "");
     return match === null || LEGAL_TAIL.test(match[2]!) ? null : { name: match[1]!, town: match[2]! };
   });
   const towns = tails.flatMap((tail) => (tail === null ? [] : [tail.town.toLowerCase()]));
   const repeated = new Set(towns).size <= towns.length * 0.7;
-  const isColumn = towns.length >= 5 && towns.length >= found.length * (repeated ? 0.6 : 0.9);
+  // Behind a linked name the place is a text of its own, behind others it is not.
+  const known = towns.length >= 3 && towns.filter((town) => texts.has(town)).length >= towns.length * 0.7;
+  const isColumn = known || (towns.length >= 5 && towns.length >= found.length * (repeated ? 0.6 : 0.9));
   if (!isColumn) return { names: [...found], tails: found.map(() => null) };
   return {
     names: found.map((name, at) => (name === null || !tails[at] ? name : { ...name, text: tails[at].name })),
     tails: tails.map((tail) => tail?.town ?? null),
   };
+}
+
+/** A text that stands behind other names as their place. */
+function townIn(
+  { segments }: Reading,
+  { start, end, towns }: { start: number; end: number; towns: ReadonlySet<string> },
+): string | null {
+  if (towns.size === 0) return null;
+  return piecesOf(segments.slice(start + 1, end)).find(({ text }) => towns.has(text.toLowerCase()))?.text ?? null;
+}
+
+function textsIn({ segments }: Reading, facts: readonly BlockFacts[]): ReadonlySet<string> {
+  const all = facts.flatMap(({ start, end }) => piecesOf(segments.slice(start, end)));
+  return new Set(all.map(({ text }) => text.toLowerCase()));
 }
 
 function withTown(content: ContentFields, town: string | null): ContentFields {

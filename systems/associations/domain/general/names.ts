@@ -25,6 +25,7 @@ const PERSON_LABEL =
 const PERSON_TITLE = /^(mr|mrs|ms|dr|prof)\.? /i;
 const NAME_CLASS = /(^|[-_ ])(name|title|company|org|organization|fn|heading|headline)([-_ ]|$)/i;
 const MAX_NAME = 120;
+const MAX_ALIKE = 3;
 
 /** The name's place in the records; of several texts the winner's `key` serves on the pages that follow. */
 export function nameKeys(reading: Reading, facts: readonly BlockFacts[]): string[] {
@@ -61,6 +62,7 @@ function slotsOf(
   facts.forEach(({ block, start, end }, record) => {
     let behindPerson = false;
     let at = 0;
+    const times = new Map<string, number>();
     for (const source of reading.segments.slice(start, end)) {
       const pieces = piecesOf([source]);
       pieces.forEach((segment, part) => {
@@ -78,7 +80,12 @@ function slotsOf(
           segment.text.length > MAX_NAME
         )
           return;
-        const key = `${relativePath(segment.element, block.nodes)}#${part}`;
+        const place = `${relativePath(segment.element, block.nodes)}#${part}`;
+        // Texts that the tree does not tell apart, such as badges before a name, are told apart by their order.
+        const before = times.get(place) ?? 0;
+        times.set(place, before + 1);
+        if (before > MAX_ALIKE) return;
+        const key = before === 0 ? place : `${place}@${before}`;
         const slot = slots.get(key) ?? { key, values: new Map() };
         slots.set(key, slot);
         if (!slot.values.has(record)) slot.values.set(record, { segment, at });

@@ -159,8 +159,10 @@ function crowding({ of }: Sums, facts: readonly BlockFacts[]): number {
     return Math.max(1, present.reduce((sum, count) => sum + count, 0) / present.length / free);
   };
   const inside = (name: keyof Sums["of"]) => (one: BlockFacts) => of[name][one.end]! - of[name][one.start]!;
+  // A record with one heading may have a second address, for its mail.
+  const headed = facts.filter((one) => inside("heading")(one) === 1).length >= facts.length * 0.9;
   return Math.max(
-    mean((one) => one.counts.place, 1),
+    mean((one) => one.counts.place, headed ? 2 : 1),
     mean((one) => one.counts.phone, 3),
     mean((one) => one.counts.email, 2),
     mean(inside("heading"), 2),

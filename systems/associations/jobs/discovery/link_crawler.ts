@@ -90,6 +90,8 @@ async function crawl(input: Input, ctx: Context, services: Services): Promise<Ou
   let members = 0;
   let stoppedBy = "";
   let closed = false;
+  /** Pages on which nobody was found before it was known how this directory is read. */
+  const early: { stored: StoredPage; url: string }[] = [];
 
   for (let url: string | null = input.entry_url; url !== null; ) {
     const stored: StoredPage | null =
@@ -103,6 +105,7 @@ async function crawl(input: Input, ctx: Context, services: Services): Promise<Ou
     closed =
       pages === 0 && next === null && read !== null && read.controls.closed === true && !isWhole(page!, fresh.length);
     if (stored !== null && read !== null) {
+      if (reader.listing === null && !read.landing) early.push({ stored, url });
       pages++;
       members += fresh.length;
       found.push(...crawledUrls(stored, { mode: reader.listing?.mode ?? "detail", url, fresh, listed: read.listed }));
@@ -110,6 +113,11 @@ async function crawl(input: Input, ctx: Context, services: Services): Promise<Ou
     ctx.progress(pages, undefined, `${members} members on ${pages} pages`);
     stoppedBy = stop ?? stoppedBy;
     url = next;
+  }
+  for (const { stored, url } of reader.listing?.mode === "list" ? early : []) {
+    const { listed } = await reader.read(await readPage(ctx, stored));
+    members += listed.length;
+    found.push(...crawledUrls(stored, { mode: "list", url, fresh: listed.map(({ key }) => key), listed }));
   }
   if (members === 0) {
     throw new ParseError(`no members found on ${input.entry_url}`, {
