@@ -46,13 +46,15 @@ export function Logs({ run, job, ended }: LogsProps) {
     <div className="logs">
       <Bar run={run} job={job} state={state} follow={follow} setFollow={setFollow} />
       {raw ? (
-        <Output run={run} job={job} />
+        <Output run={run} job={job} ended={ended} />
       ) : state.error !== null && state.lines.length === 0 ? (
         <Fault error={state.error} again={state.later} />
       ) : state.loading ? (
         <Loading lines={10} />
       ) : state.lines.length === 0 ? (
-        <Nothing state={state} searched={find !== undefined} />
+        <Nothing state={state} searched={find !== undefined || search["level"] !== undefined}>
+          {job !== undefined && <Output run={run} job={job} ended={ended} />}
+        </Nothing>
       ) : (
         <Lines
           key={`${run} ${job} ${search["of"]} ${search["level"]} ${find} ${line}`}
@@ -68,7 +70,14 @@ export function Logs({ run, job, ended }: LogsProps) {
   );
 }
 
-function Nothing({ state, searched }: { state: LogState; searched: boolean }) {
+interface NothingProps {
+  state: LogState;
+  searched: boolean;
+  /** What a program wrote, where nothing was logged beside it. */
+  children: React.ReactNode;
+}
+
+function Nothing({ state, searched, children }: NothingProps) {
   if (state.above)
     return state.busy ? (
       <Loading lines={10} />
@@ -79,9 +88,11 @@ function Nothing({ state, searched }: { state: LogState; searched: boolean }) {
         </button>
       </Empty>
     );
+  if (!searched && children !== false) return children;
   return (
-    <Empty title={searched ? "No line holds this." : "Nothing was logged."}>
+    <Empty title={searched ? "No line is like this." : "Nothing was logged."}>
       {state.live && "Lines appear here as they are written."}
+      {!searched && " What programs write is with each job, in its log."}
     </Empty>
   );
 }

@@ -149,23 +149,17 @@ function One({ one }: { one: Schedule }) {
 
 function RunNow({ one, close }: { one: Schedule; close: () => void }) {
   const go = useGo();
-  const [key] = useState(() => crypto.randomUUID());
-  const params = (one.params ?? {}) as Record<string, unknown>;
-  const body = { [one.template ? "template" : "pipeline"]: one.pipeline, params };
+  const path = `/api/schedules/${encodeURIComponent(one.name)}/trigger`;
+  const send = { method: "POST" as const };
   const act = async () => {
-    const { id } = await call<Started>("/api/runs", { method: "POST", body, key });
+    const { id } = await call<Started>(path, send);
     go(`/runs/${id}`);
   };
-  const verb = one.template ? "templates start" : "run";
   return (
     <Confirm title={`Run ${one.pipeline} now`} verb="Start the run" close={close} act={act}>
       <p>A run with the params of {one.name}, beside its times; those stay as they are.</p>
-      <Json value={params} label="Params" />
-      <CopyAs
-        cli={`tenuto ${verb} ${argument(one.pipeline)} --detach${paramArguments(params)}`}
-        path="/api/runs"
-        send={{ method: "POST", body }}
-      />
+      <Json value={one.params ?? {}} label="Params" />
+      <CopyAs cli={`tenuto schedules trigger ${argument(one.name)}`} path={path} send={send} />
     </Confirm>
   );
 }
