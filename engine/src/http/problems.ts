@@ -95,7 +95,14 @@ export function tellProblem(error: unknown, instance: string, onFault: (error: u
     const headers: Record<string, string> = status === 503 ? { "retry-after": "1" } : {};
     if (status < 500) return told(error, status, instance, headers, error.details);
     onFault(error);
-    const plain = { code: error.code, message: "the ledger can't be used at present", hint: "Try again in a moment." };
+    const plain =
+      error.code === "disk_full"
+        ? {
+            code: error.code,
+            message: "the disk of the ledger is full",
+            hint: "Make room on the machine of the server.",
+          }
+        : { code: error.code, message: "the ledger can't be used at present", hint: "Try again in a moment." };
     if (status === 503) return told(plain, status, instance, headers);
   } else onFault(error);
   const reference = randomUUID();

@@ -83,6 +83,8 @@ export const READ = {
   windows: `SELECT ${list(WINDOW_COLUMNS)} FROM item_window WHERE job = ? ORDER BY start`,
   step: `SELECT ${steps} FROM step WHERE job = ? AND item = ? AND key = ?`,
   stepsOf: `SELECT ${steps} FROM step WHERE job = ? AND coalesce(item = ?, true) ORDER BY started_at, key`,
+  stepTimes:
+    "SELECT item, key, started_at AS startedAt, ended_at AS endedAt FROM step WHERE job = ? ORDER BY started_at, key LIMIT ?",
   events:
     "SELECT run, id - run * 16777216 AS seq, at, name, job, data FROM event WHERE id > ? AND id < ? ORDER BY id LIMIT ?",
   limiters: "SELECT name, key, data FROM limiter ORDER BY name, key",

@@ -179,6 +179,10 @@ export abstract class MainReader extends UsageReader {
     return await this.many<StepRow>(READ.stepsOf, job, item ?? null);
   }
 
+  async stepTimes(job: JobSeq, limit: number): Promise<Pick<StepRow, "item" | "key" | "startedAt" | "endedAt">[]> {
+    return await this.many(READ.stepTimes, job, limit);
+  }
+
   async events(run: RunSeq, after: number, limit: number): Promise<EventRow[]> {
     const base = run * EVENTS_PER_RUN;
     const rows = await this.many<Omit<EventRow, "data"> & { data: string | null }>(

@@ -146,8 +146,11 @@ export interface Ledger
   apply<K extends keyof SliceOf, R>(change: Change<K, R>): Promise<R>;
   /** Adds a claim to the next commit. With `only`, the claim is made when that commit happens anyway. */
   claim(request: ClaimRequest): Promise<Claimed[]>;
-  /** Called before each commit that may make jobs claimable, so that a worker's claim can travel with it. Returns how to stop. */
-  onBeforeCommit(hook: () => ClaimTicket | null): () => void;
+  /**
+   * Called before each commit that may make jobs claimable, so that a worker's claim can travel with it. `reserved` slots are for
+   * what the next commit will make ready. Returns how to stop.
+   */
+  onBeforeCommit(hook: (reserved?: number) => ClaimTicket | null): () => void;
   onCommit(listener: (hints: Hints) => void): () => void;
   /** Called when another process has written, at most every 250 ms. */
   onForeignWrite(listener: () => void): () => void;
@@ -204,6 +207,8 @@ export interface Ledger
   windows(job: JobSeq): Promise<WindowRow[]>;
   step(job: JobSeq, item: number, key: string): Promise<StepRow | null>;
   steps(job: JobSeq, item?: number): Promise<StepRow[]>;
+  /** When the first steps of a job were, without what they gave: there may be many, and large ones. */
+  stepTimes(job: JobSeq, limit: number): Promise<Pick<StepRow, "item" | "key" | "startedAt" | "endedAt">[]>;
   events(run: RunSeq, after: number, limit: number): Promise<EventRow[]>;
   limiters(): Promise<LimiterState[]>;
   artifacts(run: RunSeq): Promise<ArtifactRow[]>;

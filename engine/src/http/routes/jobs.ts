@@ -80,7 +80,7 @@ async function history({ ledger }: Services, run: RunRecord, job: JobRecord) {
       worker: attempt.boot === null ? null : (workers.get(attempt.boot) ?? null),
       error: errorShape(attempt.error),
     })),
-    steps: (await ledger.steps(job.seq)).slice(0, STEPS_SHOWN).map((step) => ({
+    steps: (await ledger.stepTimes(job.seq, STEPS_SHOWN)).map((step) => ({
       item: step.item,
       key: step.key,
       startedAt: time(step.startedAt),

@@ -62,6 +62,9 @@ export const records: Topic = {
       assert.equal(await ledger.step(b?.job as number, -1, "other"), null);
       assert.equal((await ledger.steps(a?.job as number)).length, 2);
       assert.equal((await ledger.steps(a?.job as number, 3)).length, 1);
+      const [times, ...more] = await ledger.stepTimes(a?.job as number, 1);
+      assert.deepEqual(Object.keys(times as object).sort(), ["endedAt", "item", "key", "startedAt"]);
+      assert.equal(more.length, 0);
       assert.equal((await world.run(run.seq)).state, "running");
     },
     "keys of steps are exact: case, NUL, blanks, length": async ({ world, ledger }) => {
