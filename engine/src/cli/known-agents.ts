@@ -63,7 +63,7 @@ export async function standingStill(
   jobs: readonly JobRecord[],
 ): Promise<Map<string, string>> {
   const found = new Map<string, string>();
-  const ready = jobs.filter((job) => job.state === "ready" && !builtIn(job.agent));
+  const ready = jobs.filter((job) => job.state === "ready");
   if (ready.length === 0) return found;
   const nobody = await tenuto.engine.takenByNobody(new Set(ready.map((job) => job.agent)));
   if (nobody !== null) {
@@ -81,7 +81,7 @@ export async function standingStill(
     if (loaded !== null) parts.push({ ...loaded }, ...loaded.pipelines);
   }
   const known = agentsOf(...parts);
-  for (const job of ready) if (!known.has(job.agent)) found.set(job.id, job.agent);
+  for (const job of ready) if (!builtIn(job.agent) && !known.has(job.agent)) found.set(job.id, job.agent);
   return found;
 }
 

@@ -1,7 +1,10 @@
 /** Who may connect and how: TLS (S-36), a role with the least rights, a pooler in transaction mode, concurrent migrators. */
+import { once } from "node:events";
+import { createServer } from "node:net";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parseAddress } from "../../src/ledger/postgres/address.ts";
 import { type Database, openDatabase } from "../../src/ledger/postgres/connection.ts";
+import { openPostgresLedger } from "../../src/ledger/postgres/index.ts";
 import { loadMigrations, migrate, pendingMigrations } from "../../src/ledger/postgres/migrate.ts";
 import { Pooler } from "./pooler.ts";
 import { createDatabase, sharedAuthority, sharedServer, type TestDatabase } from "./shared.ts";
@@ -23,6 +26,50 @@ const codeOf = async (work: Promise<unknown>): Promise<unknown> =>
     () => null,
     (error: { code?: string }) => error.code ?? String(error),
   );
+
+/** Asks for a password as PostgreSQL does, and gets no further than to the first answer. */
+async function asksForPassword(): Promise<{ url: string; close(): void }> {
+  const message = (kind: string, ...parts: (string | number)[]) => {
+    const body = Buffer.concat(
+      parts.map((part) => {
+        if (typeof part === "string") return Buffer.from(part);
+        const number = Buffer.alloc(4);
+        number.writeInt32BE(part);
+        return number;
+      }),
+    );
+    const head = Buffer.alloc(5);
+    head.write(kind);
+    head.writeInt32BE(body.length + 4, 1);
+    return Buffer.concat([head, body]);
+  };
+  const listening = createServer((socket) => {
+    socket.on("error", () => {});
+    socket.once("data", () => {
+      socket.write(message("R", 10, "SCRAM-SHA-256\0\0"));
+      socket.once("data", (said) => {
+        const nonce = /r=(.+)$/s.exec(said.toString("latin1"))?.[1];
+        socket.write(message("R", 11, `r=${nonce}more,s=c2FsdA==,i=4096`));
+      });
+    });
+  }).listen(0, "127.0.0.1");
+  await once(listening, "listening");
+  const { port } = listening.address() as { port: number };
+  return { url: `postgres://me@127.0.0.1:${port}/app`, close: () => listening.close() };
+}
+
+it("a password that is asked for and not given is told as that", async () => {
+  const { url, close } = await asksForPassword();
+  try {
+    await expect(openPostgresLedger({ url })).rejects.toMatchObject({
+      code: "ledger_unavailable",
+      message: expect.stringContaining("asks for a password, and none is given"),
+      hint: expect.stringContaining("PGPASSWORD"),
+    });
+  } finally {
+    close();
+  }
+});
 
 describe("addresses", () => {
   it("are taken apart, and shown without their password", () => {

@@ -80,6 +80,13 @@ function wordsFor(code: string, error: unknown): Words | null {
       hint: "Set up TLS on the server, or add sslmode=disable to the URL if nobody else can listen on the way there.",
       category: "critical",
     };
+  if (/client password must be a/.test(String(error)))
+    return {
+      code: "ledger_unavailable",
+      text: "asks for a password, and none is given",
+      hint: "Set PGPASSWORD, or write it into ~/.pgpass or the URL.",
+      category: "critical",
+    };
   if (/CERT|UNABLE_TO_|ERR_TLS/.test(code))
     return {
       code: "ledger_unavailable",
