@@ -145,26 +145,25 @@ async function runOrResume(options: Options): Promise<number> {
       }),
     ],
   });
-  let stopped = false;
-  const stop = () => {
-    stopped = true;
-    void tenuto.close();
-  };
+  const interrupted = Promise.withResolvers<null>();
+  const stop = () => interrupted.resolve(null);
   process.once("SIGINT", stop);
   process.once("SIGTERM", stop);
   try {
     const run =
       options.resume === undefined ? await startRun(tenuto, options) : await tenuto.client.attach(options.resume);
     say(`${options.resume === undefined ? "Started" : "Going on with"} run ${run.id}`);
-    const { state, output, error } = await run.wait();
+    // A run that is waited for does not end by closing the engine: whoever interrupts it wants to go on later.
+    const ended = await Promise.race([run.wait(), interrupted.promise]);
+    if (ended === null) {
+      say(`Interrupted; go on with --resume ${run.id}`);
+      return 130;
+    }
+    const { state, output, error } = ended;
     process.stdout.write(`${JSON.stringify({ run: run.id, state, output })}\n`);
     if (state === "completed") return 0;
     await showErrors(tenuto, run.id, error?.message ?? state);
     return 1;
-  } catch (error) {
-    if (!stopped) throw error;
-    say("Interrupted; go on with --resume and the run's id.");
-    return 130;
   } finally {
     await tenuto.close();
   }
@@ -184,16 +183,30 @@ async function startRun(tenuto: Tenuto, options: Options) {
 
 async function showErrors(tenuto: Tenuto, run: string, first: string): Promise<void> {
   say(`Run ${run} did not complete: ${first}`);
-  const failed = (await tenuto.client.jobs(run)).filter(({ state }) => state === "failed");
-  for (const { id, error } of failed.slice(0, MAX_ERRORS_SHOWN)) say(`  ${id}: ${errorText(error)}`);
-  if (failed.length > MAX_ERRORS_SHOWN) say(`  and ${failed.length - MAX_ERRORS_SHOWN} more`);
+  const errors = await errorsOf(tenuto, run);
+  for (const error of errors.slice(0, MAX_ERRORS_SHOWN)) say(`  ${error}`);
+  if (errors.length > MAX_ERRORS_SHOWN) say(`  and ${errors.length - MAX_ERRORS_SHOWN} more`);
   say(`  npx tenuto runs show ${run}    what happened, job by job`);
 }
 
+/** Of failed jobs; of their items where a run was halted, since then no job has failed: a key was refused, say. */
+async function errorsOf(tenuto: Tenuto, run: string): Promise<string[]> {
+  const jobs = await tenuto.client.jobs(run);
+  const failed = jobs.filter(({ state }) => state === "failed").map(({ id, error }) => `${id}: ${errorText(error)}`);
+  if (failed.length > 0) return failed;
+  const errors: string[] = [];
+  for (const { id, kind } of jobs) {
+    if (kind !== "fanout") continue;
+    const items = await tenuto.client.items(run, id, { states: ["failed"], limit: MAX_ERRORS_SHOWN + 1 });
+    for (const { ordinal, error } of items) errors.push(`${id}, item ${ordinal}: ${errorText(error)}`);
+  }
+  return errors;
+}
+
 function errorText(error: unknown): string {
-  const stored =
-    typeof error === "string" ? (JSON.parse(error) as { message?: string }) : (error as { message?: string } | null);
-  return stored?.message ?? "no error was recorded";
+  const stored = typeof error === "string" ? JSON.parse(error) : error;
+  const { message = "no error was recorded", hint } = (stored ?? {}) as { message?: string; hint?: string };
+  return hint ? `${message}\n    ${hint}` : message;
 }
 
 function say(text: string): void {

@@ -29,8 +29,19 @@ describe("firmographics", () => {
     [null, null, null],
     [Number.NaN, null, null],
     [-5, null, null],
+    ["-5", null, null],
+    ["$-1B", null, null],
+    ["-$2M", null, null],
   ])("%s", (value, min, max) => {
     expect(rangeOf(value)).toEqual({ min, max });
+  });
+
+  test("no company has more people or money than there is", () => {
+    expect(firmographicsOf({ employees: 1e308, revenue: "$9000000B", founded: 99_999 })).toBeNull();
+    expect(firmographicsOf({ employees: 2_100_000, revenue: "$700B" })).toMatchObject({
+      employee_count_min: 2_100_000,
+      revenue_min_usd: 7e11,
+    });
   });
 
   test("years and LinkedIn pages are read from what providers call them", () => {

@@ -31,7 +31,7 @@ const SCALES: Readonly<Record<string, number>> = {
 /** "$10M-$50M", "50 million", "$1.2B+", 5000000, "51-200", "10,001+", "1 to 10" as a range; nulls where nothing is recognised. */
 export function rangeOf(value: unknown): Range {
   if (typeof value === "number") return Number.isFinite(value) && value >= 0 ? { min: value, max: value } : NOTHING;
-  if (typeof value !== "string") return NOTHING;
+  if (typeof value !== "string" || /^\s*[$€£]?\s*[-\u2212]\s*[$€£]?\s*\d/.test(value)) return NOTHING;
   const found = [...value.matchAll(/(\d[\d,]*(?:\.\d+)?)\s*(thousand|million|billion|mio|mm|bn|[kmb])?(?![\p{L}])/giu)];
   const [first, second] = found;
   if (first === undefined) return NOTHING;
@@ -89,10 +89,10 @@ export function firmographicsOf(parts: {
   const employees = rangeOf(parts.employees);
   const revenue = rangeOf(parts.revenue);
   const all: Firmographics = {
-    employee_count_min: whole(employees.min),
-    employee_count_max: whole(employees.max),
-    revenue_min_usd: whole(revenue.min),
-    revenue_max_usd: whole(revenue.max),
+    employee_count_min: upTo(MOST_EMPLOYEES, employees.min),
+    employee_count_max: upTo(MOST_EMPLOYEES, employees.max),
+    revenue_min_usd: upTo(MOST_REVENUE, revenue.min),
+    revenue_max_usd: upTo(MOST_REVENUE, revenue.max),
     year_founded: yearOf(parts.founded),
     naics_code: naicsOf(parts.naics),
     industry: textOf(parts.industry),
@@ -101,8 +101,12 @@ export function firmographicsOf(parts: {
   return Object.values(all).every((value) => value === null) ? null : all;
 }
 
-function whole(value: number | null): number | null {
-  return value === null ? null : Math.round(value);
+/** Several times what the largest company has; more is a fault of the provider. */
+const MOST_EMPLOYEES = 20_000_000;
+const MOST_REVENUE = 10_000_000_000_000;
+
+function upTo(most: number, value: number | null): number | null {
+  return value === null || value > most ? null : Math.round(value);
 }
 
 function naicsOf(value: unknown): string | null {
