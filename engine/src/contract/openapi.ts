@@ -107,10 +107,11 @@ export function openApi(version: string): Schema {
             },
           }),
       responses: {
-        ...(operation.idempotent === true ? { 200: answerOf(operation, components) } : {}),
-        [operation.status]: answerOf(operation, components),
         ...Object.fromEntries(
           Object.entries(PROBLEMS).map(([status, description]) => [status, { description, ...problem }]),
+        ),
+        ...Object.fromEntries(
+          [operation.status, ...(operation.also ?? [])].map((status) => [status, answerOf(operation, components)]),
         ),
       },
       ...(operation.role === "open" ? { security: [] } : {}),

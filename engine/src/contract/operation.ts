@@ -18,6 +18,8 @@ export interface Operation {
   /** Makes another run than that of its path: not for tokens that are good for one run. */
   makesRun?: boolean;
   status: number;
+  /** Further statuses with the same answer. */
+  also?: number[];
   /** JSON of the answer; without it `media`. */
   answer?: z.ZodType;
   media?: string;

@@ -39,6 +39,7 @@ add("runs", "operator", "startRun", "POST /api/runs", {
   body: runs.StartRun,
   makesRun: true,
   idempotent: true,
+  also: [200],
   status: 201,
   answer: runs.Started,
 });
@@ -70,6 +71,7 @@ add("runs", "operator", "rerunRun", `POST ${R}/rerun`, {
   body: runs.RerunRun,
   makesRun: true,
   idempotent: true,
+  also: [200],
   status: 201,
   answer: runs.Started,
 });
@@ -77,6 +79,7 @@ add("runs", "operator", "rollbackRun", `POST ${R}/rollback`, {
   summary: "A run that undoes what this one did",
   body: runs.RollbackRun,
   makesRun: true,
+  also: [200],
   status: 201,
   answer: runs.Started,
 });
@@ -332,6 +335,7 @@ add("webhooks", "open", "receiveHook", "POST /hooks/{hook}", {
   summary: "A signed message starts a run",
   body: JsonValue,
   status: 202,
+  also: [200],
   answer: runs.Started,
 });
 
@@ -354,6 +358,7 @@ add("compatibility", "operator", "compatStart", `POST ${C}/{pipeline}/start`, {
   body: compat.Start,
   makesRun: true,
   idempotent: true,
+  also: [200],
   status: 201,
   answer: compat.Pipeline,
 });
@@ -379,6 +384,7 @@ add("compatibility", "viewer", "compatLog", `GET ${C}/{run}/log/since`, {
 add("server", "open", "health", "GET /healthz", { summary: "The process is there", answer: server.Health });
 add("server", "viewer", "readiness", "GET /readyz", {
   summary: "The ledger can be written, the disk has room",
+  also: [503],
   answer: server.Readiness,
 });
 add("server", "viewer", "metrics", "GET /metrics", { summary: "Figures for Prometheus", media: "text/plain" });

@@ -59,6 +59,7 @@ export const NewToken = z
     name: text(100).min(1),
     role: Roles,
     run: Name.optional().meta({ description: "Good for this run only." }),
+    job: JobId.optional().meta({ description: "Of that run: good as long as the attempt that is at work now." }),
     expiresInSeconds: z.int().min(1).max(31_536_000).optional().meta({ description: "Default: 90 days." }),
   })
   .meta({ id: "NewToken" });

@@ -93,12 +93,15 @@ function checkStartOptions(options: StartOptions): void {
 }
 
 /** What two starts under one idempotency key must have in common, in one form whatever the order in which it was said. */
-function requestText(name: string, values: Json, { exclude, labels, priority }: StartOptions): string {
+function requestText(name: string, values: Json, options: StartOptions): string {
+  const { exclude, labels, priority, dryRun, rerun } = options;
   const parts = [name, canonicalJson(values)];
   const [stages, jobs] = [[...(exclude?.stages ?? [])].sort(), [...(exclude?.jobs ?? [])].sort()];
   if (stages.length + jobs.length > 0) parts.push(JSON.stringify([stages, jobs]));
   if (labels !== undefined) parts.push(`labels ${canonicalJson(labels)}`);
   if (priority !== undefined) parts.push(`priority ${priority}`);
+  if (dryRun === true) parts.push("dry run");
+  if (rerun !== undefined) parts.push(`rerun ${canonicalJson(rerun as unknown as Json)}`);
   return parts.join("\n");
 }
 

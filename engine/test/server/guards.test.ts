@@ -240,6 +240,44 @@ it("S-07, S-19: logs and reports come in a sandbox; over TLS a cookie is bound t
   expect(sessionCookie("text", 60, false)).not.toMatch(/__Host-|Secure/);
 });
 
+it("S-37: a token that was made for a job ends with the attempt that was at work", async () => {
+  const api = await place.api();
+  const run = await place.tenuto.start("held");
+  const mint = (body: object) => api.call("mintToken", { body: { name: "job", role: "viewer", ...body } });
+  while ((await place.tenuto.client.job(run.id, "hold")).state !== "running");
+  expect((await mint({ job: "hold" })).status).toBe(422);
+  expect((await mint({ run: run.id, job: "none" })).status).toBe(404);
+  const { status, body } = await mint({ run: run.id, job: "hold" });
+  expect(status).toBe(201);
+  const headers = { authorization: `Bearer ${body.token}` };
+  const ask = async (path: string) => (await raw("GET", path, headers, undefined, portOf(place))).status;
+  expect([await ask(`/api/runs/${run.id}`), await ask("/api/runs")]).toEqual([200, 403]);
+  await run.cancel();
+  await run.wait();
+  expect(await ask(`/api/runs/${run.id}`)).toBe(401);
+  expect((await mint({ run: run.id, job: "hold" })).status).toBe(409);
+});
+
+it("a key stands for one request: a rerun, another rerun and a dry run are others than the start", async () => {
+  const api = await place.api();
+  const start = (body: object, key: string) => api.call("startRun", { body, headers: { "idempotency-key": key } });
+  const rerun = (run: string, body: object, key: string) =>
+    api.call("rerunRun", { params: { run }, body, headers: { "idempotency-key": key } });
+  const { body: first } = await start({ pipeline: "hello" }, "start");
+  await (await place.tenuto.client.attach(first.id)).wait();
+  expect((await rerun(first.id, {}, "start")).body.code).toBe("idempotency_mismatch");
+  const { body: again } = await rerun(first.id, { from: "after" }, "again");
+  const answers = [{ from: "after" }, { from: "echo" }, {}].map((body) => rerun(first.id, body, "again"));
+  expect((await Promise.all(answers)).map(({ status, body }) => body.id ?? status)).toEqual([again.id, 422, 422]);
+  const jobs = [{ id: "a", agent: "text/shout", input: { text: "x" }, effects: "outside" }];
+  const document = { name: "out", kind: "graph", stages: [{ name: "s", jobs }] };
+  expect((await api.call("putTemplate", { params: { name: "out" }, body: { document } })).status).toBe(200);
+  expect((await start({ template: "out", dryRun: true }, "out")).status).toBe(201);
+  expect((await start({ template: "out" }, "out")).body.code).toBe("idempotency_mismatch");
+  // A number means a version of a template, whatever pipelines are called.
+  expect((await start({ pipeline: "hello", templateVersion: 1 }, "numbered")).status).toBe(404);
+});
+
 it("a rerun leaves out what its origin has left out", async () => {
   const api = await place.api("operator");
   const { body: origin } = await api.call("startRun", { body: { pipeline: "hello", exclude: { jobs: ["echo"] } } });

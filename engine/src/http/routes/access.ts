@@ -4,12 +4,13 @@ import { openApi } from "../../contract/index.ts";
 import { isLive, type TokenRow } from "../../core/access.ts";
 import { auditFault, putMark } from "../../core/audit.ts";
 import { TenutoError } from "../../core/errors.ts";
-import type { Call, Handlers, Services } from "../call.ts";
+import { type Call, type Handlers, runNamed, type Services } from "../call.ts";
 import { sessionCookie } from "../gate.ts";
 import { HttpProblem } from "../problems.ts";
 import { time } from "../shapes.ts";
 import { statesIn } from "../states.ts";
 import { SESSION_MS } from "../tokens.ts";
+import { jobOf } from "./jobs.ts";
 
 const tokenShape = (row: TokenRow, now: number) => ({
   id: row.id,
@@ -106,6 +107,15 @@ async function openSession({ services, body }: Call) {
   };
 }
 
+/** The attempt of a job that is at work: what a token for it ends with. */
+async function leaseOf(services: Services, run: string | null, id: string) {
+  if (run === null) throw new HttpProblem(422, "invalid_input", "body.run: say of which run the job is");
+  const { seq, state, epoch } = await jobOf(services, await runNamed(services, run), id);
+  if (state !== "running")
+    throw new TenutoError("illegal_transition", `job ${id} of run ${run} is ${state}, not running`);
+  return { job: seq, epoch };
+}
+
 export const accessHandlers: Handlers = {
   openSession,
   showSession: async ({ services, principal }) => ({ json: sessionShape(services, principal) }),
@@ -117,11 +127,11 @@ export const accessHandlers: Handlers = {
     const now = services.now();
     return { json: { items: (await services.ledger.tokens(now)).map((row) => tokenShape(row, now)) } };
   },
-  mintToken: async ({ services, body, principal }) => {
-    const { name, role, run = null, expiresInSeconds } = body;
+  mintToken: async ({ services, body }) => {
+    const { name, role, run = null, job, expiresInSeconds } = body;
     const forMs = expiresInSeconds === undefined ? {} : { forMs: expiresInSeconds * 1_000 };
-    const { row, text } = await services.access.mint({ name, role, run, parent: null, ...forMs });
-    void principal;
+    const lease = job === undefined ? {} : await leaseOf(services, run, job);
+    const { row, text } = await services.access.mint({ name, role, run, parent: null, ...lease, ...forMs });
     return { json: { ...tokenShape(row, services.now()), token: text }, status: 201 };
   },
   rotateToken: async ({ services, params }) => {

@@ -43,7 +43,8 @@ export async function pipelineNamed(
   given: { pipeline?: string; template?: string; templateVersion?: number },
 ): Promise<KnownPipeline> {
   const { pipeline, template, templateVersion } = given;
-  if (template === undefined && pipeline !== undefined) {
+  // With a number it is a version of a template that is meant.
+  if (template === undefined && templateVersion === undefined && pipeline !== undefined) {
     const own = backend.engine.definitions.list().find((one) => one.document.name === pipeline);
     if (own !== undefined) return own;
   }
