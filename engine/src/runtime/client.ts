@@ -98,10 +98,13 @@ function requestText(name: string, values: Json, options: StartOptions): string 
   const parts = [name, canonicalJson(values)];
   const [stages, jobs] = [[...(exclude?.stages ?? [])].sort(), [...(exclude?.jobs ?? [])].sort()];
   if (stages.length + jobs.length > 0) parts.push(JSON.stringify([stages, jobs]));
-  if (labels !== undefined) parts.push(`labels ${canonicalJson(labels)}`);
-  if (priority !== undefined) parts.push(`priority ${priority}`);
-  if (dryRun === true) parts.push("dry run");
-  if (rerun !== undefined) parts.push(`rerun ${canonicalJson(rerun as unknown as Json)}`);
+  const asked = {
+    labels: labels && canonicalJson(labels),
+    priority,
+    dryRun,
+    rerun: rerun && canonicalJson({ ...rerun }),
+  };
+  for (const [what, how] of Object.entries(asked)) if (how) parts.push(`${what} ${how}`);
   return parts.join("\n");
 }
 
