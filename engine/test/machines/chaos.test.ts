@@ -31,7 +31,8 @@ describe("chaos", () => {
   afterAll(async () => {
     await cluster?.close();
     await server?.stop();
-  }, 60_000);
+    // A server that has written gigabytes takes its time to put them away.
+  }, 300_000);
 
   test(`R-49: workers and server killed while ${RUNS * JOBS_PER_RUN} jobs run`, {
     timeout: 120_000 + RUNS * 2_000,
