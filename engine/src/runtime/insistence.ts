@@ -10,6 +10,7 @@ import type { Parts } from "./parts.ts";
 
 /** While the ledger can't be written, claims pause and reports are tried again this often. */
 export const TROUBLE_RETRY_MS = 1_000;
+const TELL_AGAIN_MS = 10_000;
 
 export class Insistence {
   private readonly parts: Parts;
@@ -17,6 +18,7 @@ export class Insistence {
   /** True while the last attempt to write has failed. */
   troubled = false;
   private over = false;
+  private told: { message: string; at: number } | null = null;
 
   constructor(parts: Parts, tell: (error: unknown) => void) {
     this.parts = parts;
@@ -39,11 +41,19 @@ export class Insistence {
         if (this.over || !(error instanceof TenutoError)) throw error;
         if (!passes(error)) throw error;
         this.troubled = true;
-        this.tell(error);
+        this.tellOnce(error);
         inTrouble();
         await sleep(this.parts.clock, TROUBLE_RETRY_MS);
       }
     }
+  }
+
+  /** Each of many reports meets the same trouble, once a second. */
+  private tellOnce(error: TenutoError): void {
+    const now = this.parts.clock.now();
+    if (this.told !== null && this.told.message === error.message && now - this.told.at < TELL_AGAIN_MS) return;
+    this.told = { message: error.message, at: now };
+    this.tell(error);
   }
 
   /** A fault outside of the attempt's own work must not leave the job in the hands of a worker that does nothing. */

@@ -66,6 +66,21 @@ interface Words {
 }
 
 function wordsFor(code: string, error: unknown): Words | null {
+  if (code === "53100" || code === "58030")
+    return {
+      code: "disk_full",
+      text: "cannot be written",
+      hint: "Free space on the database server's disk; work goes on by itself afterwards.",
+      category: "critical",
+    };
+  // Also as the cause of a connection that was not to be had.
+  if (code === "53300" || codeOf((error as Error | null)?.cause) === "53300")
+    return {
+      code: "ledger_unavailable",
+      text: "has no connection left",
+      hint: "Each worker needs about ten: raise max_connections, or put PgBouncer in transaction mode between.",
+      category: "retryable",
+    };
   if (error instanceof LostConnection || mayConnectLater(error))
     return {
       code: "ledger_unavailable",
@@ -92,13 +107,6 @@ function wordsFor(code: string, error: unknown): Words | null {
       code: "ledger_unavailable",
       text: "has a certificate that is not trusted",
       hint: "Give the file of who has signed it as sslrootcert in the URL.",
-      category: "critical",
-    };
-  if (code === "53100" || code === "58030")
-    return {
-      code: "disk_full",
-      text: "cannot be written",
-      hint: "Free space on the database server's disk; work goes on by itself afterwards.",
       category: "critical",
     };
   if (code.startsWith("XX"))
