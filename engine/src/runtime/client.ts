@@ -21,6 +21,7 @@ import { checkDryRun } from "./dry-run.ts";
 import { importRun, type RunToImport } from "./import.ts";
 import { referencedHashes } from "./offer.ts";
 import type { KnownPipeline, Params, Parts } from "./parts.ts";
+import { requestText } from "./request.ts";
 import { type RerunRequest, rerunStart } from "./rerun.ts";
 import { choiceOf, type RetryRequest } from "./retry.ts";
 import { type RollbackStatus, rollbackStatus, type StartedRollback, startRollback } from "./rollback.ts";
@@ -90,22 +91,6 @@ function checkStartOptions(options: StartOptions): void {
   for (const names of [options.exclude?.stages ?? [], options.exclude?.jobs ?? []])
     if (!Array.isArray(names) || !names.every((name) => typeof name === "string"))
       refuse("exclude must hold lists of names: { stages: [ … ], jobs: [ … ] }");
-}
-
-/** What two starts under one idempotency key must have in common, in one form whatever the order in which it was said. */
-function requestText(name: string, values: Json, options: StartOptions): string {
-  const { exclude, labels, priority, dryRun, rerun } = options;
-  const parts = [name, canonicalJson(values)];
-  const [stages, jobs] = [[...(exclude?.stages ?? [])].sort(), [...(exclude?.jobs ?? [])].sort()];
-  if (stages.length + jobs.length > 0) parts.push(JSON.stringify([stages, jobs]));
-  const asked = {
-    labels: labels && canonicalJson(labels),
-    priority,
-    dryRun,
-    rerun: rerun && canonicalJson({ ...rerun }),
-  };
-  for (const [what, how] of Object.entries(asked)) if (how) parts.push(`${what} ${how}`);
-  return parts.join("\n");
 }
 
 export class Client {
