@@ -42,6 +42,17 @@ function cleanRobots(text: string): { lines: string[]; sitemaps: string[] } {
       : read;
   const lines: string[] = [];
   const sitemaps: string[] = [];
+  const add = (delays: string[]) => {
+    // Of two wishes in one group the slower one counts.
+    const from = lines.findLastIndex((known) => known.startsWith("User-agent")) + 1;
+    const before = lines.findIndex((known, at) => at >= from && known.startsWith("Crawl-delay"));
+    const slower = (left: string, right: string) =>
+      Number.parseFloat(left.slice(12)) - Number.parseFloat(right.slice(12)) || 0;
+    for (const delay of delays) {
+      if (before < 0) lines.push(delay);
+      else if (slower(delay, lines[before]!) > 0) lines[before] = delay;
+    }
+  };
   for (const line of whole.replace(/^\ufeff/, "").split(/\r\n|\r|\n/)) {
     const match = DIRECTIVE.exec(line.replace(/#.*$/, ""));
     if (match === null) continue;
@@ -50,8 +61,8 @@ function cleanRobots(text: string): { lines: string[]; sitemaps: string[] } {
     const name = word.toLowerCase();
     if (name.startsWith("user")) lines.push(`User-agent: ${value}`);
     else if (name === "allow") lines.push(`Allow: ${plainEscapes(value)}`);
-    else if (name.startsWith("crawl")) lines.push(`Crawl-delay: ${Number.parseFloat(value)}`);
-    else if (name === "request-rate") lines.push(...delayOf(value));
+    else if (name.startsWith("crawl")) add([`Crawl-delay: ${Number.parseFloat(value)}`]);
+    else if (name === "request-rate") add(delayOf(value));
     else if (name.startsWith("site")) sitemaps.push(value);
     else lines.push(`Disallow: ${plainEscapes(value)}`);
   }

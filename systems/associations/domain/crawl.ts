@@ -39,6 +39,8 @@ export interface Crawl {
 }
 
 const MAX_BARREN_PAGES = 3;
+/** Parts of a directory without anybody, in a row. */
+const MAX_EMPTY_PARTS = 12;
 
 /** A walk that begins at the entry page. */
 export function startCrawl({ entryUrl, pagination, maxPages }: CrawlOptions): Crawl {
@@ -48,6 +50,7 @@ export function startCrawl({ entryUrl, pagination, maxPages }: CrawlOptions): Cr
   const letters: string[] = [];
   let pages = 0;
   let barrenLetters = 0;
+  let emptyLetters = 0;
   let part = startPart(entryUrl);
 
   const nextOf = (page: VisitedPage): string | null => {
@@ -69,8 +72,12 @@ export function startCrawl({ entryUrl, pagination, maxPages }: CrawlOptions): Cr
 
   /** The end of this part; the next letter, if there is one and letters still bring members. */
   const endPart = (fresh: string[], stop: StopReason): Visit => {
-    barrenLetters = part.fresh > 0 || part.landing ? 0 : barrenLetters + 1;
-    const next = barrenLetters > MAX_BARREN_PAGES ? undefined : letters.find((url) => !asked.has(urlKey(url)));
+    if (part.fresh > 0 || part.landing) [barrenLetters, emptyLetters] = [0, 0];
+    // Nothing under a letter says less than what is known already.
+    else if (part.firstCount === 0) emptyLetters++;
+    else barrenLetters++;
+    const enough = barrenLetters > MAX_BARREN_PAGES || emptyLetters > MAX_EMPTY_PARTS;
+    const next = enough ? undefined : letters.find((url) => !asked.has(urlKey(url)));
     if (next === undefined || pages >= maxPages)
       return { fresh, next: null, stop: next === undefined ? stop : "max_pages" };
     asked.add(urlKey(next));

@@ -73,7 +73,7 @@ function extractMember(
   // The name from the directory counts only where this page knows it too: an error page does not.
   const known = listed !== null && knows(page, listed);
   const hints: Hints = {
-    content: contentOfMember(page, main, foreign),
+    content: contentOfMember(page, main, { foreign, named: known ? String(listed.company_name) : null }),
     // Where the page is headed by it, beside the name of the site.
     name: known && headedBy(page, String(listed.company_name)) ? String(listed.company_name) : null,
     lastName: known ? String(listed.company_name) : null,

@@ -21,7 +21,7 @@ import { regionOfPage } from "./regions.ts";
 import type { Field, Schema } from "./schema.ts";
 import { select } from "./selectors.ts";
 import { jsonLdFor, jsonPath, microdata } from "./structured.ts";
-import { isSocial, sameSite } from "./url.ts";
+import { isSocial, leadsOut, sameSite, wrappedUrl } from "./url.ts";
 
 export type Fields = Record<string, Value | null>;
 
@@ -224,7 +224,11 @@ function* externalLinks(page: Page, scope: Scope): Generator<string> {
   // The whole record may be one link.
   const links = [...(isNode(scope, "a[href]") ? scope.toArray() : []), ...findNodes(scope, "a[href]")];
   for (const node of links) {
-    const url = URL.parse(page.$(node).attr("href") ?? "", page.base);
+    const linked = URL.parse(page.$(node).attr("href") ?? "", page.base);
+    const url =
+      linked !== null && sameSite(linked.href, page.url) && leadsOut(linked.href)
+        ? URL.parse(wrappedUrl(linked.href)!)
+        : linked;
     if (url === null || !/^https?:$/.test(url.protocol) || sameSite(url.href, page.url) || isSocial(url.href)) continue;
     const text = cleanText(page.$(node).text()).toLowerCase();
     if (NO_WEBSITE.test(text)) continue;

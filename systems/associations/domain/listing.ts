@@ -13,6 +13,7 @@ import { readPart } from "./general/segments.ts";
 import { memberLinks } from "./member-links.ts";
 import type { Page } from "./page.ts";
 import type { Controls } from "./pagination.ts";
+import { readControls } from "./pagination.ts";
 import type { Schema } from "./schema.ts";
 import { urlKey } from "./url.ts";
 
@@ -50,7 +51,7 @@ export function chooseListing(page: Page, { schema, selector, allows }: ListingO
   if (selector !== null) return { mode: "detail", by: "selector", shape: null, list: null };
   const list = readList(page, schema, null, { trusting: true });
   if (schema.ownList && list !== null) return { mode: "list", by: "structure", shape: list.shape, list };
-  const links = memberLinks(page).filter(allows);
+  const links = memberLinks(page, { exclude: readControls(page).letters }).filter(allows);
   const entries = list?.entries.length ?? 0;
   const profiles = profilesOf(list).filter(allows);
   if (list !== null && profiles.length >= entries * 0.6 && profiles.length * 1.2 >= alike(links, profiles))

@@ -5,7 +5,7 @@
  * listing (one for each entry); the first link of each table row. Links of weaker evidence count only where they are the more numerous.
  */
 import type { Page, Scope } from "./page.ts";
-import { canonicalUrl, isSocial, sameSite, urlKey } from "./url.ts";
+import { canonicalUrl, isSocial, leadsOut, sameSite, urlKey } from "./url.ts";
 
 export interface MemberLinkOptions {
   /** CSS selector of the links, where the rules do not do; nothing else is taken then. */
@@ -72,7 +72,7 @@ export function eligibleLink(page: Page, href: string | null): string | null {
   if (url === null || !sameSite(url, page.url) || isSocial(url) || urlKey(url) === urlKey(page.url)) return null;
   const { pathname } = new URL(url);
   const excluded = EXCLUDED_PATH.test(pathname) || EXCLUDED_FILE.test(pathname) || PAGING_PATH.test(pathname);
-  return pathname === "/" || excluded || isPaging(url, page.url) ? null : url;
+  return pathname === "/" || excluded || isPaging(url, page.url) || leadsOut(url) ? null : url;
 }
 
 function strongest([strong = [], contained = [], rows = []]: string[][]): string[] {
@@ -87,7 +87,7 @@ function eligible(page: Page, link: Scope, excluded: ReadonlySet<string>): strin
   const { pathname } = new URL(url);
   if (pathname === "/" || EXCLUDED_PATH.test(pathname) || EXCLUDED_FILE.test(pathname) || PAGING_PATH.test(pathname))
     return null;
-  if (isPaging(url, page.url) || link.closest(FRAME).length > 0) return null;
+  if (isPaging(url, page.url) || leadsOut(url) || link.closest(FRAME).length > 0) return null;
   return url;
 }
 

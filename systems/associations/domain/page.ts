@@ -40,7 +40,7 @@ export function parsePage(source: PageSource): Page {
   for (const node of unread) $(node).remove();
   for (const node of unscripted) unwrapUnscripted($, node);
   // Lines of preformatted text are lines like others.
-  for (const node of preformatted) $(node).html(($(node).html() ?? "").trim().replace(/\r?\n/g, "<br>"));
+  for (const node of preformatted) $(node).html(preformattedHtml(($(node).html() ?? "").replace(/^\n+|\s+$/g, "")));
   const base = resolveUrl($("base[href]").first().attr("href"), source.url) ?? source.url;
   return {
     url: source.url,
@@ -52,6 +52,17 @@ export function parsePage(source: PageSource): Page {
     json: json?.value,
     scripts,
   };
+}
+
+/** Columns that spaces divide are a table; other lines are lines. */
+function preformattedHtml(html: string): string {
+  const lines = html.split(/\r?\n/);
+  const columns = lines.map((line) => line.trim().split(/\t+| {2,}/));
+  const full = lines.filter((line) => line.trim() !== "");
+  const divided = columns.filter((cells) => cells.length > 1).length;
+  if (full.length < 3 || divided < full.length * 0.7 || /<(?!\/?(?:b|i|a|strong|em|font|span|u)\b)/i.test(html))
+    return html.trim().replace(/\r?\n/g, "<br>");
+  return `<table>${columns.map((cells) => `<tr>${cells.map((cell) => `<td>${cell}</td>`).join("")}</tr>`).join("")}</table>`;
 }
 
 /** What stands here instead of a page that scripts make, and not merely a request to turn them on. */

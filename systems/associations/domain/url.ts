@@ -97,3 +97,9 @@ export function wrappedUrl(url: string): string | null {
   }
   return null;
 }
+
+/** A link of this site that only counts those who leave it (`/out?url=https%3A%2F%2F…`). */
+export function leadsOut(url: string): boolean {
+  const wrapped = wrappedUrl(url);
+  return wrapped !== null && !sameSite(wrapped, url) && !isSocial(wrapped);
+}

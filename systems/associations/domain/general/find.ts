@@ -220,7 +220,22 @@ function withoutStrays(
   facts: BlockFacts[],
   universal: readonly Reach[] = usualFacts(facts),
 ): BlockFacts[] {
-  if (universal.length === 0) return facts;
+  const listed = withoutTitles(facts);
+  return universal.length === 0 ? listed : withoutPoor(reading, listed, universal);
+}
+
+/** Rows of one cell above or between rows of many are titles. */
+function withoutTitles(facts: BlockFacts[]): BlockFacts[] {
+  const cells = (one: BlockFacts) =>
+    one.block.nodes.length === 1 && one.block.nodes[0].name === "tr"
+      ? one.block.nodes[0].children.filter(({ name }: any) => name === "td" || name === "th")
+      : [];
+  const wide = facts.filter((one) => cells(one).length > 1).length;
+  if (wide < facts.length * 0.8) return facts;
+  return facts.filter((one) => reaches(one) || cells(one).length !== 1 || !(Number(cells(one)[0].attribs.colspan) > 1));
+}
+
+function withoutPoor(reading: Reading, facts: BlockFacts[], universal: readonly Reach[]): BlockFacts[] {
   const paths = facts.map((one) => textPaths(reading, one));
   const usual = new Map<string, number>();
   for (const path of paths.flatMap((own) => [...own])) usual.set(path, (usual.get(path) ?? 0) + 1);

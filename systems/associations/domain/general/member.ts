@@ -10,10 +10,17 @@ const OTHERS =
   /^(related|similar|other|more|nearby|recent|featured|latest|you (may|might)|see also|people also|next|previous|back to)\b/i;
 
 /** The fields in the part of the page that is about the member: from its heading to where other things begin. */
-export function contentOfMember(page: Page, main: Scope, foreign: readonly string[]): ContentFields {
+export function contentOfMember(
+  page: Page,
+  main: Scope,
+  { foreign, named }: { foreign: readonly string[]; named: string | null },
+): ContentFields {
   const reading = readPart(page, main);
   const { segments } = reading;
-  const heading = segments.findIndex(({ element }) => /^h[12]$/.test(element?.name ?? ""));
+  const own = segments.findIndex(
+    ({ element, text }) => /^h[1-4]$/.test(element?.name ?? "") && text.toLowerCase() === named?.toLowerCase(),
+  );
+  const heading = own >= 0 ? own : segments.findIndex(({ element }) => /^h[12]$/.test(element?.name ?? ""));
   const others = segments.findIndex(
     ({ element, text }, at) => at > Math.max(heading, 0) && /^h[1-6]$/.test(element?.name ?? "") && OTHERS.test(text),
   );

@@ -7,7 +7,7 @@
 import type { Page, Scope } from "../page.ts";
 import { cleanText } from "../page.ts";
 import { regionOfPage } from "../regions.ts";
-import { isSocial, resolveUrl, sameSite } from "../url.ts";
+import { isSocial, leadsOut, resolveUrl, sameSite } from "../url.ts";
 import type { Kind } from "./kinds.ts";
 import { kindOf, takeApart } from "./kinds.ts";
 
@@ -209,6 +209,6 @@ export function linkKind(page: Page, href: string | null): LinkKind {
   if (/^(tel|callto|sms):/i.test(href)) return "tel";
   const url = resolveUrl(href, page.base);
   if (url === null) return "none";
-  if (sameSite(url, page.url)) return "inside";
+  if (sameSite(url, page.url)) return leadsOut(url) ? "outside" : "inside";
   return isSocial(url) ? "social" : "outside";
 }
