@@ -18,6 +18,7 @@ import { pdfParser } from "./jobs/extraction/pdf_parser.ts";
 import type { SelectorWriterOptions } from "./jobs/extraction/selector_writer.ts";
 import { selectorChecker, selectorSample, selectorWriter } from "./jobs/extraction/selector_writer.ts";
 import { expectedMembers } from "./jobs/gate/expected_members.ts";
+import type { AssociationRunnerOptions } from "./jobs/orchestration/association.ts";
 import { associationRunner } from "./jobs/orchestration/association.ts";
 import { planner } from "./jobs/orchestration/planner.ts";
 import { recordsWriter } from "./jobs/output/records_writer.ts";
@@ -73,7 +74,11 @@ export const manyParams = z.object({
 });
 
 /** The agents of this system. */
-export function associationsAgents(services: Services = realServices, ratePerSecond = 0.5) {
+export function associationsAgents(
+  services: Services = realServices,
+  ratePerSecond = 0.5,
+  runner: AssociationRunnerOptions = {},
+) {
   return [
     defineAgent(siteMapper(services)),
     defineAgent(linkCrawler(services)),
@@ -84,7 +89,7 @@ export function associationsAgents(services: Services = realServices, ratePerSec
     defineAgent(expectedMembers()),
     defineAgent(summary()),
     defineAgent(planner()),
-    defineAgent(associationRunner(ratePerSecond)),
+    defineAgent(associationRunner(ratePerSecond, runner)),
     ...enrichmentAgents(services),
     ...validationAgents(services),
   ];
@@ -103,7 +108,7 @@ function frame({ ratePerSecond = 0.5, services = realServices, selectors }: Asso
     // Waiting for a slow site's limiter counts as work; the request itself has its own, short limit.
     defaults: { timeoutSeconds: 3600 },
     agents: [
-      ...associationsAgents(services, ratePerSecond),
+      ...associationsAgents(services, ratePerSecond, { selectors: selectors !== undefined }),
       ...(selectors === undefined
         ? []
         : [defineAgent(selectorSample()), selectorWriter(selectors), defineAgent(selectorChecker())]),

@@ -11,7 +11,7 @@ import { BUILDS, listedMembers, shownPhone } from "../fixtures/directories.ts";
 import { randomness } from "../fixtures/members.ts";
 import { pdfOf } from "../fixtures/pdf-file.ts";
 import type { AssociationsOptions } from "../pipeline.ts";
-import { associationsPipeline } from "../pipeline.ts";
+import { associationsPipeline, associationsPipelines } from "../pipeline.ts";
 import { startModel } from "./model-server.ts";
 
 const cleanups: (() => unknown)[] = [];
@@ -117,4 +117,47 @@ test("selectors that do not hold are dropped, and the directory is read by its s
   expect([end.state, jobs.get("check_selectors")?.state]).toEqual(["completed", "skipped"]);
   expect(records.map(({ company_name }) => company_name)).toEqual(MEMBERS.map(({ company_name }) => company_name));
   expect(existsSync(join(configDir, "schemas/new.yaml"))).toBe(false);
+});
+
+test("in a run over several associations each directory without a schema gets its selectors, or is read without", async () => {
+  const model = await startModel(GOOD);
+  cleanups.push(model.close);
+  const other = BUILDS["table with headings"]!(MEMBERS, randomness(2)).html;
+  const page = (body: string) => ({ type: "text/html", body });
+  const url = await serve({ "/list": page(PAGE), "/other": page(other), "/own": page(PAGE) });
+  const folder = await mkdtemp(join(tmpdir(), "selectors-"));
+  cleanups.push(() => rm(folder, { recursive: true }));
+  const [configDir, dataDir] = [join(folder, "config"), join(folder, "data")];
+  await mkdir(join(configDir, "schemas"), { recursive: true });
+  const entry = (path: string) => ({ name: path, url, directory_url: url + path });
+  const entries = { AAA: entry("/list"), BBB: entry("/other"), CCC: { ...entry("/own"), schema: "ours" } };
+  await writeFile(join(configDir, "associations.yaml"), JSON.stringify(entries));
+  await writeFile(
+    join(configDir, "schemas/ours.yaml"),
+    JSON.stringify({ ...GOOD, fields: { ...GOOD.fields, company_name: { selectors: ["h4"], required: true } } }),
+  );
+  const selectors = { model: { id: "openai-compatible/stand-in", baseURL: model.baseURL } };
+  const pipelines = [...associationsPipelines({ ratePerSecond: 1000, selectors })];
+  const tenuto = await openTenuto({ home: join(folder, "home"), pipelines });
+  cleanups.push(() => tenuto.close());
+  const run = await tenuto.start("associations-many", { associations: Object.keys(entries), configDir, dataDir });
+  expect(await run.wait()).toMatchObject({ state: "completed" });
+  const states = Object.fromEntries((await tenuto.client.jobs(run.id)).map(({ id, state }) => [id, state]));
+  expect(states).toMatchObject({
+    "association/0/check_selectors": "completed",
+    "association/1/check_selectors": "skipped",
+  });
+  expect(Object.keys(states)).not.toContain("association/2/sample");
+  const schemas: string[] = [];
+  for (const code of Object.keys(entries)) {
+    const { records } = await readJsonl(join(dataDir, `raw/${code}/records.jsonl`));
+    expect(records).toHaveLength(MEMBERS.length);
+    schemas.push(records[0].provenance.schema);
+  }
+  expect(schemas).toEqual(["aaa", "default", "ours"]);
+  expect([existsSync(join(configDir, "schemas/aaa.yaml")), existsSync(join(configDir, "schemas/bbb.yaml"))]).toEqual([
+    true,
+    false,
+  ]);
+  expect(model.asked).toHaveLength(2);
 });

@@ -37,36 +37,56 @@ interface Step {
   timeoutSeconds?: number;
   summary?: string;
   gate?: { agent: string };
+  /** An attempt: what goes wrong with it is said, and the association goes on. */
+  allowFailure?: boolean;
 }
 
-export function associationRunner(ratePerSecond: number) {
+export interface AssociationRunnerOptions {
+  /** A model proposes selectors for directories that have no schema of their own. */
+  selectors?: boolean;
+}
+
+export function associationRunner(ratePerSecond: number, options: AssociationRunnerOptions = {}) {
   return {
     name: "orchestration/association",
     description: "Extracts and enriches one association of several",
     version: "1",
     input: associationInput,
     output: associationOutput,
-    run: (input: Input, ctx: Context) => runAssociation(input, ctx, ratePerSecond),
+    run: (input: Input, ctx: Context) => runAssociation(input, ctx, stepsOf(input, ratePerSecond, options)),
   };
+}
+
+function stepsOf({ mode }: Input, ratePerSecond: number, options: AssociationRunnerOptions): Step[] {
+  const extraction = [
+    ...discoveryJobs(ratePerSecond, options),
+    ...extractionJobs(ratePerSecond),
+    ...outputJobs(),
+  ] as Step[];
+  return [...(mode === "enrich" ? [] : extraction), ...(mode === "extract" ? [] : (enrichStage() as Step[]))];
 }
 
 async function runAssociation(
   input: Input,
   ctx: Context,
-  ratePerSecond: number,
+  steps: readonly Step[],
 ): Promise<z.infer<typeof associationOutput>> {
-  const extracts = input.mode !== "enrich";
-  const enriches = input.mode !== "extract";
-  const steps: Step[] = [
-    ...(extracts ? [...discoveryJobs(ratePerSecond), ...extractionJobs(ratePerSecond), ...outputJobs()] : []),
-    ...(enriches ? enrichStage() : []),
-  ];
   const values = {
     params: { baseUrl: "", directoryUrl: "", schema: "", maxPages: 0, ...input },
     jobs: {} as Record<string, { output: any }>,
   };
   const findings: Verdict["findings"] = [];
+  // The steps of an attempt build on each other: after the first that fails the others are left out.
+  let attempting = true;
   for (const step of steps) {
+    if (step.allowFailure === true) {
+      // As in the graph: only where the association has no schema of its own.
+      attempting &&= values.jobs.map?.output.schema === "default";
+      const tried: ChildOutcome<any> | null = attempting ? await ctx.spawn(step.id, specOf(step, values)) : null;
+      attempting = tried?.state === "completed";
+      values.jobs[step.id] = { output: attempting ? tried?.output : null };
+      continue;
+    }
     const outcome = await ctx.spawn<any>(step.id, specOf(step, values));
     if (outcome.state === "skipped") ctx.skip(`${input.association}: ${step.id} was skipped`);
     values.jobs[step.id] = { output: outcome.output };
@@ -81,7 +101,7 @@ async function runAssociation(
 }
 
 function specOf(step: Step, values: object): SpawnSpec {
-  const { agent, forEach, onExhausted, timeoutSeconds, summary } = step;
+  const { agent, forEach, onExhausted, timeoutSeconds, summary, allowFailure } = step;
   const policy = {
     ...(onExhausted === undefined ? {} : { onExhausted }),
     ...(timeoutSeconds === undefined ? {} : { timeoutSeconds }),
@@ -90,6 +110,7 @@ function specOf(step: Step, values: object): SpawnSpec {
     agent,
     input: expand(step.input ?? null, values) as any,
     policy,
+    ...(allowFailure === undefined ? {} : { allowFailure }),
     ...(summary === undefined ? {} : { summary: String(expandItems(summary, values)) }),
     ...(forEach === undefined
       ? {}
