@@ -206,13 +206,9 @@ describe("CSV", () => {
   });
 
   test("what a spreadsheet would run is only text", () => {
-    expect(["=1+1", "@SUM(A1)", "+cmd|x", "-2+3+cmd", "\tx"].map(csvCell)).toEqual([
-      "'=1+1",
-      "'@SUM(A1)",
-      "'+cmd|x",
-      "'-2+3+cmd",
-      "'\tx",
-    ]);
+    expect(["=1+1", "@SUM(A1)", "+cmd|x", "-2+3+cmd", "\tx", "\uff1d1+1", "\u0000=1", "\u00a0=1"].map(csvCell)).toEqual(
+      ["'=1+1", "'@SUM(A1)", "'+cmd|x", "'-2+3+cmd", "'\tx", "'\uff1d1+1", "'=1", "'\u00a0=1"],
+    );
     expect(csvCell("+1 616 555 0147")).toBe("+1 616 555 0147");
   });
 

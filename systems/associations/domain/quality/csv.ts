@@ -1,8 +1,8 @@
 /**
  * Records as CSV (RFC 4180) for spreadsheets.
  *
- * Text that a spreadsheet would run as a formula (it begins with = + - @ or a control sign) is preceded by an apostrophe: the text came from
- * web pages of strangers. Phones in international form keep their plus, as digits cannot be a formula that reaches out.
+ * Text that a spreadsheet would run as a formula (it begins with = + - @, also full-width or behind spaces) is preceded by an apostrophe: the
+ * text came from web pages of strangers. Control signs but tabs and line ends are left out. Phones in international form keep their plus, as digits cannot be a formula that reaches out.
  */
 
 /** Columns of the export, in order. */
@@ -55,13 +55,15 @@ export function csvLine(record: Row): string {
 export function csvCell(value: unknown): string {
   if (value === null || value === undefined) return "";
   if (typeof value === "number" || typeof value === "boolean") return String(value);
-  const text = defused(typeof value === "string" ? value : JSON.stringify(value));
+  const text = defused((typeof value === "string" ? value : JSON.stringify(value)).replace(CONTROL_SIGNS, ""));
   return /[",\r\n]|^\s|\s$/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
+const CONTROL_SIGNS = /(?![\t\n\r])\p{Cc}/gu;
+
 function defused(text: string): string {
   if (/^\+?[\d\s().-]+$/.test(text) && /\d/.test(text)) return text;
-  return /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
+  return /^(?:[\t\r]|\s*[=+\-@\uff1d\uff0b\uff0d\uff20])/.test(text) ? `'${text}` : text;
 }
 
 function cellOf(record: Row, column: (typeof CSV_COLUMNS)[number]): unknown {
