@@ -109,6 +109,8 @@ export class Webhooks {
   private readonly onFault: (error: unknown) => void;
   private readonly allowPrivate: boolean;
   private present: Notifiers | null = null;
+  /** Those that were there before, with what is still on its way. */
+  private readonly former = new Set<Promise<void>>();
   private last: Promise<void> = Promise.resolve();
   private stopped = false;
 
@@ -133,12 +135,20 @@ export class Webhooks {
   async stop(): Promise<void> {
     this.stopped = true;
     await this.last;
-    await this.present?.stop();
+    await Promise.allSettled([this.present?.stop(), ...this.former]);
+  }
+
+  /** What a former one has claimed it sends to its end; nobody waits for that. */
+  private retire(): void {
+    const stopped = (this.present?.stop() ?? Promise.resolve()).catch(this.onFault).finally(() => {
+      this.former.delete(stopped);
+    });
+    this.former.add(stopped);
+    this.present = null;
   }
 
   private async begin(): Promise<void> {
-    await this.present?.stop();
-    this.present = null;
+    this.retire();
     if (this.stopped) return;
     const { parts } = this.tenuto.engine;
     const rows = (await parts.ledger.webhooks()).filter((row) => row.enabled === 1);

@@ -29,7 +29,9 @@ const PAGE = 1_000;
 /** All runs are looked at this often, and ends then this far back. */
 const WHOLE_EVERY_MS = 600_000;
 const OVERLAP_MS = 3_600_000;
+/** Messages on their way to one notifier and to all at once: who does not answer holds up nobody else. */
 const SENDERS = 4;
+const MOST_SENDERS = 64;
 const KNOWN_KEPT = 20_000;
 /** How long a stop waits for what is on its way. */
 const STOP_MS = 5_000;
@@ -48,6 +50,8 @@ export class Notifiers implements Service {
   private newest: RunSeq = 0;
   private wholeAt: number | null = null;
   private sending = new Set<Promise<void>>();
+  /** How many of them go to which notifier. */
+  private readonly busy = new Map<string, number>();
   private recording = new Set<Promise<void>>();
   private timer: { at: number; cancel(): void } | null = null;
   private looking: Promise<void> | null = null;
@@ -142,9 +146,11 @@ export class Notifiers implements Service {
     const open = await this.lookAtChanges();
     await this.recordApprovals();
     let wait = await this.recordProgress(open, now);
-    const { due, nextAt } = await this.parts.ledger.dueDeliveries([...this.since.keys()], now, SENDERS * 4);
-    for (const id of due) this.send(id);
-    if (nextAt !== null) wait = Math.min(wait, Math.max(0, nextAt - now));
+    for (const name of this.since.keys()) {
+      const { due, nextAt } = await this.parts.ledger.dueDeliveries([name], now, SENDERS * 4);
+      for (const id of due) this.send(name, id);
+      if (nextAt !== null) wait = Math.min(wait, Math.max(0, nextAt - now));
+    }
     return wait;
   }
 
@@ -271,9 +277,12 @@ export class Notifiers implements Service {
     this.known.add(id);
   }
 
-  private send(id: string): void {
-    if (this.sending.size >= SENDERS) return;
-    this.keep(this.sendOne(id), this.sending);
+  private send(name: string, id: string): void {
+    const busy = this.busy.get(name) ?? 0;
+    if (busy >= SENDERS || this.sending.size >= MOST_SENDERS) return;
+    this.busy.set(name, busy + 1);
+    const over = () => void this.busy.set(name, (this.busy.get(name) ?? 1) - 1);
+    this.keep(this.sendOne(id).finally(over), this.sending);
   }
 
   /** Work that nobody waits for but a stop; afterwards there may be more to do. */

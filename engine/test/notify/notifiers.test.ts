@@ -82,6 +82,21 @@ const settled = (tenuto: Tenuto, state: string, count = 1) =>
   });
 
 describe("what is told", () => {
+  it("to those who answer, while others do not", async () => {
+    const { spec, count } = await receiver();
+    const silent = createServer(() => {});
+    await new Promise<void>((done) => silent.listen(0, "127.0.0.1", done));
+    const url = `http://127.0.0.1:${(silent.address() as AddressInfo).port}/`;
+    const mute: NotifierSpec = { name: "mute", webhook: { url, allowPrivate: true } };
+    const tenuto = await place(PIPELINES).open({ notifiers: [mute, spec] });
+    const runs = await Promise.all(Array.from({ length: 20 }, () => tenuto.start("good")));
+    await Promise.all(runs.map((run) => run.wait()));
+    expect(new Set((await count(20)).map((message) => message.run.id)).size).toBe(20);
+    // What is on its way to it need not be waited for.
+    silent.close();
+    silent.closeAllConnections();
+  });
+
   it("how runs ended, with what to do", async () => {
     const { spec, count } = await receiver();
     const tenuto = await place(PIPELINES).open({ notifiers: [spec] });

@@ -2,7 +2,8 @@
 import { createHmac } from "node:crypto";
 import { createServer, type IncomingHttpHeaders } from "node:http";
 import type { AddressInfo } from "node:net";
-import { afterAll, beforeAll, expect, it, onTestFinished } from "vitest";
+import { afterAll, beforeAll, expect, it, onTestFinished, vi } from "vitest";
+import { Notifiers } from "../../src/runtime/notifier.ts";
 import { seen } from "../seen.ts";
 import { type Api, openPlace, type Place } from "./serving.ts";
 
@@ -121,6 +122,26 @@ it("S-22: messages are signed, recorded, sent once, and sent again when asked fo
   } finally {
     await close();
   }
+});
+
+it("changing webhooks does not wait for what is on its way to slow receivers", async () => {
+  const { stop } = Notifiers.prototype;
+  let release = () => {};
+  const gate = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const slow = vi.spyOn(Notifiers.prototype, "stop").mockImplementation(async function (this: Notifiers) {
+    await gate;
+    await stop.call(this);
+  });
+  const body = { url: "http://127.0.0.1:9/", occasions: ["completed"] };
+  for (const webhook of ["one", "two", "one"])
+    expect((await api.call("putWebhook", { params: { webhook }, body })).status).toBe(200);
+  for (const webhook of ["one", "two"])
+    expect((await api.call("removeWebhook", { params: { webhook } })).status).toBe(204);
+  expect(slow.mock.calls.length).toBeGreaterThan(2);
+  slow.mockRestore();
+  release();
 });
 
 it("S-22: forged, old and repeated messages start nothing", async () => {
