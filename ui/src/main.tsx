@@ -9,7 +9,7 @@ import { RouterProvider } from "@tanstack/react-router";
 import { createRoot } from "react-dom/client";
 import { call, ProblemError } from "./api/client.ts";
 import { client, counts, runs, session } from "./api/queries.ts";
-import { router } from "./routes.tsx";
+import { loadScreens, router } from "./routes.tsx";
 import { filterOf } from "./screens/runs.tsx";
 import { sayLogin } from "./shell/login.tsx";
 import { parseSearch } from "./url.tsx";
@@ -39,3 +39,10 @@ createRoot(document.getElementById("root") as HTMLElement).render(
     <RouterProvider router={router} />
   </QueryClientProvider>,
 );
+
+const QUIET_MS = 2_000;
+setTimeout(() => {
+  // Not every browser says when it has nothing to do.
+  if ("requestIdleCallback" in globalThis) requestIdleCallback(() => void loadScreens());
+  else void loadScreens();
+}, QUIET_MS);

@@ -1,4 +1,7 @@
-/** Which address shows which screen. Screens are loaded when they are opened. */
+/**
+ * Which address shows which screen. The first one is loaded alone; the others follow once the page is quiet, so that they
+ * open while the server is away.
+ */
 import {
   createRootRoute,
   createRoute,
@@ -26,8 +29,17 @@ const root = createRootRoute({
 
 const page = (path: string, component: RouteComponent) => createRoute({ getParentRoute: () => root, path, component });
 
-const lazy = <T extends Record<string, unknown>>(load: () => Promise<T>, name: keyof T & string) =>
-  lazyRouteComponent(load as () => Promise<Record<string, RouteComponent>>, name) as RouteComponent;
+const loaders: (() => Promise<unknown>)[] = [() => import("./graph/graph.tsx")];
+
+const lazy = <T extends Record<string, unknown>>(load: () => Promise<T>, name: keyof T & string) => {
+  loaders.push(load);
+  return lazyRouteComponent(load as () => Promise<Record<string, RouteComponent>>, name) as RouteComponent;
+};
+
+/** One after the other. What can't be loaded now is asked for again when it is opened. */
+export async function loadScreens(): Promise<void> {
+  for (const load of loaders) await load().catch(() => undefined);
+}
 
 const tree = root.addChildren([
   page("/", RunsScreen),

@@ -56,8 +56,10 @@ describe.skipIf(place === null)("dashboard", { timeout: TIMEOUT }, () => {
     const first = await server.run("release", { params: { tag: "one" } });
     const second = await server.run("release", { params: { tag: "two" } });
     for (const run of [first, second]) await settled(server, run, ["waiting"]);
-    await open("/approvals");
-    await page.getByRole("link", { name: /Release one/ }).click();
+    await open("/");
+    const asking = page.getByRole("row").filter({ has: page.getByText(first, { exact: true }) });
+    await asking.getByRole("link", { name: "waits for you" }).click();
+    await page.getByRole("heading", { name: "Release one to production" }).waitFor();
     await button("Edit").click();
     const text = page.getByLabel("What is decided on");
     await text.fill((await text.inputValue()).replace('"low"', '"looked at"'));
@@ -80,11 +82,20 @@ describe.skipIf(place === null)("dashboard", { timeout: TIMEOUT }, () => {
     const run = await server.run("migration");
     await open(`/runs/${run}?job=tables&tab=log`);
     await page.getByText("still at it, 1", { exact: true }).waitFor();
+    await page.waitForFunction(() =>
+      performance.getEntriesByType("resource").some(({ name }) => /assets\/workers-/.test(name)),
+    );
     await server.kill();
     await page.getByText("Connection lost").waitFor();
     expect(await page.locator(".content").evaluate((node) => getComputedStyle(node).filter)).toContain("grayscale");
+    // Other screens open while it is away, and the way back is open too.
+    await page.getByRole("link", { name: "Workers" }).click();
+    await page.getByRole("heading", { name: "Workers and limits" }).waitFor();
+    await page.goBack();
+    await page.getByRole("heading", { level: 1 }).getByText("running").waitFor();
     await server.start();
     await page.getByText("Live", { exact: true }).waitFor();
+    await page.getByText("still at it, 1", { exact: true }).first().waitFor();
     await server.api(`/api/runs/${run}/cancel`, {});
     await page.getByRole("heading", { level: 1 }).getByText("cancelled").waitFor();
   });

@@ -100,11 +100,20 @@ describe.skipIf(place === null)("keys", { timeout: TIMEOUT }, () => {
     await settled(ui.server, run, ["completed"]);
   });
 
-  it("g r on a failed run leaves it as it is", async () => {
+  it("keeps the focus where it was, and g r on a failed run leaves it as it is", async () => {
     const run = await ui.server.run("nightly-report");
     await settled(ui.server, run, ["failed"]);
     await ui.open(`/runs/${run}`);
-    await ui.button("Retry failed").waitFor();
+    // Who leaves a question is where it was asked; a box of the graph is opened with Enter.
+    await ui.button("Retry failed").press("Enter");
+    const focused = () => ui.page.evaluate(() => document.activeElement?.textContent?.trim());
+    await expect.poll(focused).toBe("Leave it");
+    await ui.page.keyboard.press("Enter");
+    await ui.page.getByRole("dialog").waitFor({ state: "detached" });
+    expect(await focused()).toBe("Retry failed");
+    await ui.page.keyboard.press("2");
+    await ui.page.locator(".react-flow__node-job", { hasText: "dates" }).press("Enter");
+    await ui.page.waitForURL(/job=dates/);
     await ui.page.keyboard.press("g");
     await ui.page.keyboard.press("r");
     await ui.page.waitForURL(`${ui.server.url}/`);

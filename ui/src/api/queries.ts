@@ -148,6 +148,14 @@ export const approvals = (state: string, runId?: string) =>
         address("/api/approvals", { state: state === "all" ? undefined : state, run: runId, limit: 500 }),
       ),
   });
+/** Which runs wait for a person: enough of them for what a screen shows. */
+export const asked = queryOptions({
+  queryKey: ["approvals", "asked"],
+  queryFn: async () => {
+    const { items } = await call<api.Page<api.Approval>>("/api/approvals?state=open&limit=100");
+    return items.map(({ run: of, id }) => [of, id] as const);
+  },
+});
 /** One approval, decided or not. */
 export const approval = (id: string) =>
   queryOptions({

@@ -206,6 +206,13 @@ function Flow({ graph, chosen, choose }: ViewProps) {
       else void flow.fitView({ maxZoom: 1, minZoom, padding: 0.06 });
     });
   }, [placed, flow]);
+  const open = (node: Node) => {
+    if (node.type !== "job") return;
+    const [first, ...rest] = (node.data as JobData).nodes;
+    if (first === undefined) return;
+    if (rest.length === 0) choose(first.id);
+    else set({ view: "table", find: first.parent === null ? first.agent : `${first.parent}/` }, { push: true });
+  };
   if (graph.nodes.length === 0) return <Empty title="This run has no jobs yet." />;
   if (placed === null) return <Loading />;
   return (
@@ -229,7 +236,15 @@ function Flow({ graph, chosen, choose }: ViewProps) {
           Critical path
         </label>
       </JobFilters>
-      <section className="graph" aria-label="Graph; the same jobs are in the table">
+      <section
+        className="graph"
+        aria-label="Graph; the same jobs are in the table"
+        onKeyDown={(event) => {
+          const id = (event.target as HTMLElement).closest<HTMLElement>(".react-flow__node")?.dataset["id"];
+          const node = event.key === "Enter" ? nodes.find((one) => one.id === id) : undefined;
+          if (node !== undefined) open(node);
+        }}
+      >
         <ReactFlow
           nodes={nodes}
           nodeTypes={TYPES}
@@ -240,13 +255,7 @@ function Flow({ graph, chosen, choose }: ViewProps) {
           minZoom={0.05}
           maxZoom={1.5}
           proOptions={{ hideAttribution: true }}
-          onNodeClick={(_, node) => {
-            if (node.type !== "job") return;
-            const [first, ...rest] = (node.data as JobData).nodes;
-            if (first === undefined) return;
-            if (rest.length === 0) choose(first.id);
-            else set({ view: "table", find: first.parent === null ? first.agent : `${first.parent}/` }, { push: true });
-          }}
+          onNodeClick={(_, node) => open(node)}
         >
           <Lines placed={placed} critical={critical} />
           {placed.nodes.length > 20 && (

@@ -1,5 +1,5 @@
 /** A question before something is done, and its answer from the server. */
-import { type ReactNode, useEffect, useId, useRef, useState } from "react";
+import { type ReactNode, useId, useLayoutEffect, useRef, useState } from "react";
 import { Fault } from "./screen.tsx";
 
 interface DialogProps {
@@ -12,9 +12,19 @@ interface DialogProps {
 export function Dialog({ title, close, children, wide = false }: DialogProps) {
   const ref = useRef<HTMLDialogElement>(null);
   const id = useId();
-  useEffect(() => {
+  useLayoutEffect(() => {
+    const opener = document.activeElement;
     const dialog = ref.current;
     if (dialog !== null && !dialog.open) dialog.showModal();
+    // A field that is to be filled, or the button that changes nothing.
+    dialog
+      ?.querySelector<HTMLElement>(".dialog-body :is(input, textarea, select), .dialog-foot button")
+      ?.focus({ preventScroll: true });
+    // However it is left: who works with keys goes on where the question was asked.
+    return () => {
+      dialog?.close();
+      if (opener instanceof HTMLElement && opener.isConnected) opener.focus();
+    };
   }, []);
   return (
     <dialog ref={ref} onClose={close} aria-labelledby={id} className={wide ? "wide" : ""}>

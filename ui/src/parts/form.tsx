@@ -176,35 +176,48 @@ function Control({ schema, value, required, change, id, type }: FieldProps & { i
         onChange={(event) => change(event.target.value || undefined)}
       />
     );
-  return <JsonField id={id} value={value} required={required} change={change} />;
+  const types = schema.anyOf?.map((one) => one.type);
+  const orText = types?.includes("string") === true;
+  // A number where only texts and lists are taken is a text.
+  const taken = (typed: unknown) => !orText || typeof typed === "object" || types?.includes(typeof typed) === true;
+  return <JsonField id={id} value={value} required={required} orText={orText} taken={taken} change={change} />;
 }
 
 function JsonField({
   id,
   value,
   required,
+  orText,
+  taken,
   change,
 }: {
   id: string;
   value: unknown;
   required: boolean;
+  /** What is no JSON is a text. */
+  orText: boolean;
+  taken: (value: unknown) => boolean;
   change: (value: unknown) => void;
 }) {
   return (
     <textarea
       id={id}
-      rows={3}
+      rows={orText ? 1 : 3}
       className="mono"
       spellCheck={false}
       required={required}
-      placeholder="JSON"
-      defaultValue={value === undefined ? "" : JSON.stringify(value, null, 2)}
+      placeholder={orText ? "Text, or JSON" : "JSON"}
+      defaultValue={
+        value === undefined ? "" : orText && typeof value === "string" ? value : JSON.stringify(value, null, 2)
+      }
       onChange={(event) => {
         const { target } = event;
         try {
-          change(target.value.trim() === "" ? undefined : JSON.parse(target.value));
+          const typed: unknown = target.value.trim() === "" ? undefined : JSON.parse(target.value);
+          change(typed === undefined || taken(typed) ? typed : target.value);
           target.setCustomValidity("");
         } catch (error) {
+          if (orText) return change(target.value);
           target.setCustomValidity(error instanceof Error ? error.message : "not JSON");
         }
       }}

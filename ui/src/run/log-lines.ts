@@ -6,7 +6,7 @@
  */
 import { useCallback, useEffect, useRef, useState } from "react";
 import { address, call, type LogLine, type LogPage, runPath } from "../api/client.ts";
-import { live } from "../api/live.ts";
+import { live, useConnection } from "../api/live.ts";
 
 const PAGE = 1_000;
 const MOST = 50_000;
@@ -72,6 +72,8 @@ export function useLogLines(asked: LogAsked, follow: boolean): LogState {
   const [busy, setBusy] = useState(false);
   const present = useRef(state);
   const turn = useRef(0);
+  const [tries, tryAgain] = useState(0);
+  const connection = useConnection();
   const at = useRef<AbortController>(null);
   const become = useCallback((next: Window) => {
     present.current = next;
@@ -124,6 +126,7 @@ export function useLogLines(asked: LogAsked, follow: boolean): LogState {
     [ask, read, become],
   );
 
+  // biome-ignore lint/correctness/useExhaustiveDependencies: read anew when it is tried again
   useEffect(() => {
     turn.current += 1;
     at.current?.abort();
@@ -138,7 +141,14 @@ export function useLogLines(asked: LogAsked, follow: boolean): LogState {
         if (page.items.length === 0 && page.first > 1) earlier();
       });
     return () => at.current?.abort();
-  }, [since, ask, read, become, earlier, later]);
+  }, [since, ask, read, become, earlier, later, tries]);
+
+  // What could not be read while the server was away is read when it is back; an error that it gives is not asked for again.
+  useEffect(() => {
+    if (connection !== "live" || present.current.error === null) return;
+    if (present.current.lines.length === 0) tryAgain((count) => count + 1);
+    else later();
+  }, [connection, later]);
 
   const ready = !state.loading && !state.below && state.live && follow;
   useEffect(() => {

@@ -1,6 +1,6 @@
 /** One job beside the view it was chosen in: first why it is as it is, then its error, then everything else. */
 import { useQuery } from "@tanstack/react-query";
-import { useState } from "react";
+import { useLayoutEffect, useState } from "react";
 import { address, type Job, jobPath, type Run, runPath, type StoredError, textOf } from "../api/client.ts";
 import { graph, job as jobQuery } from "../api/queries.ts";
 import { Ansi } from "../parts/ansi.tsx";
@@ -35,6 +35,14 @@ interface PanelProps {
 export function Panel({ run, id, close, choose }: PanelProps) {
   const query = useQuery(jobQuery(run.id, id));
   const { data: job, error } = query;
+  useLayoutEffect(
+    () => () => {
+      // Closed from within: the focus goes back to the jobs beside it.
+      if (document.querySelector("#panel :focus") !== null)
+        document.querySelector<HTMLElement>(".split-main [tabindex='0']")?.focus();
+    },
+    [],
+  );
   return (
     <aside className="panel" id="panel" aria-label={`Job ${id}`}>
       <header className="panel-head">

@@ -3,7 +3,7 @@ import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { useEffect, useMemo, useRef, useState } from "react";
 import type { RunCounts, RunListed, RunState, RunSummary } from "../api/client.ts";
-import { brief, counts, run as oneRun, type RunFilter, runs } from "../api/queries.ts";
+import { asked, brief, counts, run as oneRun, type RunFilter, runs } from "../api/queries.ts";
 import { StartOne, useHelpers } from "../parts/nobody.tsx";
 import { Fault, Head, Loading, useTitle } from "../parts/screen.tsx";
 import { Mark, State } from "../parts/state.tsx";
@@ -47,6 +47,8 @@ export function RunsScreen() {
   const may = useMay("operator");
   const count = useQuery(counts).data;
   const { nobody } = useHelpers((count?.running ?? 0) + (count?.pending ?? 0) > 0);
+  const waiting = useQuery({ ...asked, enabled: (count?.openApprovals ?? 0) > 0 }).data;
+  const approvals = useMemo(() => new Map(waiting), [waiting]);
   const isFiltered = Object.values(filter).some((value) => value !== undefined);
   return (
     <div className="screen fill">
@@ -72,6 +74,7 @@ export function RunsScreen() {
         <RunRows
           rows={rows}
           nobody={nobody}
+          approvals={approvals}
           selected={selected}
           select={setSelected}
           more={list.hasNextPage && !list.isFetchingNextPage ? () => void list.fetchNextPage() : null}
@@ -159,12 +162,14 @@ function Chip({ state, count, pressed, toggle }: ChipProps) {
 interface RowsProps {
   rows: readonly RunListed[];
   nobody: boolean;
+  /** Runs that a person is to decide about, with the approval. */
+  approvals: ReadonlyMap<string, string>;
   selected: ReadonlySet<string>;
   select: (ids: ReadonlySet<string>) => void;
   more: (() => void) | null;
 }
 
-function RunRows({ rows, nobody, selected, select, more }: RowsProps) {
+function RunRows({ rows, nobody, approvals, selected, select, more }: RowsProps) {
   const box = useRef<HTMLDivElement>(null);
   const narrow = useNarrow();
   const { density } = useLook();
@@ -227,6 +232,7 @@ function RunRows({ rows, nobody, selected, select, more }: RowsProps) {
             top={start}
             height={height}
             nobody={nobody}
+            approval={approvals.get((rows[index] as RunListed).id)}
             current={index === at}
             selected={selected.has((rows[index] as RunSummary).id)}
             toggle={toggle}
@@ -243,12 +249,13 @@ interface RowProps {
   top: number;
   height: number;
   nobody: boolean;
+  approval: string | undefined;
   current: boolean;
   selected: boolean;
   toggle: (id: string) => void;
 }
 
-function RunRow({ run, index, top, height, nobody, current, selected, toggle }: RowProps) {
+function RunRow({ run, index, top, height, nobody, approval, current, selected, toggle }: RowProps) {
   const labels = Object.entries(run.labels);
   return (
     <div
@@ -270,6 +277,11 @@ function RunRow({ run, index, top, height, nobody, current, selected, toggle }: 
           {run.id}
         </A>
         {nobody && run.state === "running" && <span className="tag warn-tag">no worker</span>}
+        {approval !== undefined && run.endedAt === null && (
+          <A to="/approvals" search={{ id: approval }} className="tag warn-tag">
+            waits for you
+          </A>
+        )}
         {run.dryRun && <span className="tag">dry run</span>}
         {run.relation !== null && <span className="tag">{run.relation}</span>}
         {labels.slice(0, 3).map(([name, value]) => (

@@ -1,7 +1,7 @@
 /** The frame of all screens: rail, top line, connection, palette. */
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { Outlet } from "@tanstack/react-router";
-import { useEffect, useLayoutEffect, useState } from "react";
+import { Outlet, useRouterState } from "@tanstack/react-router";
+import { useEffect, useLayoutEffect, useRef, useState } from "react";
 import { ProblemError, whenLoggedOut } from "../api/client.ts";
 import { live, useConnection } from "../api/live.ts";
 import { counts, session } from "../api/queries.ts";
@@ -13,12 +13,17 @@ import { Login } from "./login.tsx";
 import { Palette } from "./palette.tsx";
 import { Shortcuts } from "./shortcuts.tsx";
 
+const ASK_MS = 3_000;
+
 export function Frame() {
-  const who = useQuery(session);
+  const connection = useConnection();
+  // A stream that is refused does not say why: whether the session has ended is asked for until it is back.
+  const who = useQuery({ ...session, refetchInterval: connection === "lost" ? ASK_MS : false });
   const client = useQueryClient();
   // Who I am is asked again; the refusal of that shows the login.
   useEffect(() => whenLoggedOut(() => void client.refetchQueries({ queryKey: session.queryKey })), [client]);
-  if (who.error instanceof ProblemError && who.error.problem.status === 401) return <Login />;
+  if (who.error instanceof ProblemError && who.error.problem.status === 401)
+    return <Login ended={who.data !== undefined} />;
   if (who.data === undefined)
     return (
       <main className="login">
@@ -65,6 +70,7 @@ function Inside() {
     "?": () => setHelp(true),
     ...Object.fromEntries(PLACES.map(({ key, to }) => [key, () => go(to)])),
   });
+  useFocusKept();
   useLayoutEffect(() => {
     const onKey = (event: KeyboardEvent) => {
       if (event.key.toLowerCase() !== "k" || !(event.ctrlKey || event.metaKey)) return;
@@ -82,7 +88,7 @@ function Inside() {
       <Rail approvals={count.data?.openApprovals ?? 0} />
       <div className="page">
         <Top openPalette={() => setPalette(true)} />
-        <main id="content" className="content" aria-busy={connection === "lost"}>
+        <main id="content" className="content" tabIndex={-1} aria-busy={connection === "lost"}>
           <Outlet />
         </main>
       </div>
@@ -90,6 +96,18 @@ function Inside() {
       {help && <Shortcuts close={() => setHelp(false)} places={PLACES} />}
     </div>
   );
+}
+
+/** What had the focus has gone with its screen: keys and screen readers go on at the beginning of the new one. */
+function useFocusKept(): void {
+  const shown = useRouterState({ select: (state) => state.resolvedLocation?.pathname });
+  const first = useRef(true);
+  useEffect(() => {
+    if (shown === undefined) return;
+    if (first.current) first.current = false;
+    else if (document.activeElement === document.body)
+      document.getElementById("content")?.focus({ preventScroll: true });
+  }, [shown]);
 }
 
 function Rail({ approvals }: { approvals: number }) {

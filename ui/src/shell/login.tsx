@@ -16,7 +16,7 @@ function tokenIn(text: string): string {
   return at < 0 ? trimmed : trimmed.slice(at + 1);
 }
 
-export function Login() {
+export function Login({ ended }: { ended: boolean }) {
   const [text, setText] = useState("");
   const [error, setError] = useState<unknown>(null);
   const open = async () => {
@@ -38,7 +38,13 @@ export function Login() {
       {refused !== undefined && error === null && (
         <p role="alert">That link was used already, or has run out. Make another one:</p>
       )}
-      {refused === undefined && <p>Open the link that the server printed, or make another one:</p>}
+      {refused === undefined && (
+        <p>
+          {ended
+            ? "Your session has ended. Make another link:"
+            : "Open the link that the server printed, or make another one:"}
+        </p>
+      )}
       <pre className="text">tenuto tokens link</pre>
       <form
         onSubmit={(event) => {
