@@ -5,7 +5,8 @@
  * 2. Trouble that may pass (429, 5xx, no answer) is tried again after 1, 5 and 25 seconds, or when the provider says; then it is
  *    this company's answer: "failed".
  * 3. A provider is left out for the rest of the batch, and said to be, when its quota or budget is used up, when its account may not do
- *    this, or after three companies in a row failed. A refused key (401) stops the run instead: a person must act.
+ *    this, after three companies in a row failed, or after six requests in a row: the fifth has opened its breaker, the sixth was the
+ *    trial a minute later. A refused key (401) stops the run instead: a person must act.
  * 4. One company is asked about once in a batch.
  * 5. A provider that failed a batch is met with little patience in the next ones of that run: one company, one try. With its first good
  *    answer it has its credit back. So a dead provider costs a minute a batch, and a pause of it only the batches meanwhile.
@@ -15,7 +16,7 @@ import { TenutoError } from "tenuto";
 import { z } from "zod";
 import type { RequestOptions } from "../adapters/providers/request.ts";
 import type { Access, Environment, ProviderName } from "../adapters/providers/settings.ts";
-import { accessTo, limiterOf } from "../adapters/providers/settings.ts";
+import { accessTo, BREAKER, limiterOf } from "../adapters/providers/settings.ts";
 import { ProviderKeyError, ProviderRefusedError } from "../domain/enrichment/provider-errors.ts";
 import { PageError } from "../domain/errors.ts";
 
@@ -39,15 +40,38 @@ export type ProviderStats = z.infer<typeof providerStatsSchema>;
 
 const MAX_RETRIES = 3;
 const FAILURES_IN_A_ROW = 3;
+/** One more than open the breaker; every further one would cost another minute. */
+const TROUBLES_IN_A_ROW = BREAKER.failures + 1;
 /** Longer waits than this are not worth holding a batch for. */
 const LONGEST_WAIT_MS = 300_000;
 
-/** Providers that failed a batch, by run; per environment, which a process has one of. Lost with the process, which costs only time. */
-const failedBefore = new WeakMap<Environment, Set<string>>();
+/** What the batches of a run know of a provider together. */
+interface Standing {
+  /** It failed a batch. */
+  failed: boolean;
+  /** Requests in a row that came to nothing. */
+  troubles: number;
+}
 
-type Stored<T> =
-  | { data: T | null }
-  | { trouble: { code: string; message: string; retryAfterMs: number | null; retryable: boolean } };
+/** By run and provider; per environment, which a process has one of. Lost with the process, which costs only time. */
+const standings = new WeakMap<Environment, Map<string, Standing>>();
+
+function standingOf(env: Environment, key: string): Standing {
+  const all = standings.get(env) ?? new Map<string, Standing>();
+  standings.set(env, all);
+  const standing = all.get(key) ?? { failed: false, troubles: 0 };
+  all.set(key, standing);
+  return standing;
+}
+
+interface Trouble {
+  code: string;
+  message: string;
+  retryAfterMs: number | null;
+  retryable: boolean;
+}
+
+type Stored<T> = { data: T | null } | { trouble: Trouble };
 
 export class ProviderSession {
   readonly stats: ProviderStats = { asked: 0, found: 0, failed: 0, retried: 0, spent: 0, left_out: null };
@@ -55,15 +79,14 @@ export class ProviderSession {
   private readonly ctx: Context;
   private readonly access: Access | null;
   private readonly answers = new Map<string, Promise<Answer<unknown>>>();
-  private readonly failed: Set<string>;
+  private readonly standing: Standing;
   private failures = 0;
   private troubled = false;
 
   constructor(ctx: Context, name: ProviderName, env: Environment) {
     this.ctx = ctx;
     this.name = name;
-    this.failed = failedBefore.get(env) ?? new Set();
-    failedBefore.set(env, this.failed);
+    this.standing = standingOf(env, `${ctx.runId} ${name}`);
     const access = accessTo(name, env);
     this.access = "reason" in access ? null : access;
     if ("reason" in access) this.leaveOut(access.reason, "info");
@@ -111,7 +134,8 @@ export class ProviderSession {
         this.leaveOut(`${trouble.message}; it asks for ${Math.round(waitMs / 1000)} s of patience`, "warn");
         return { state: "failed", reason: trouble.code };
       }
-      if (!trouble.retryable || !this.patient || attempt >= MAX_RETRIES) return this.fail(trouble);
+      if (isTrouble(trouble) && ++this.standing.troubles >= TROUBLES_IN_A_ROW) return this.giveUp(trouble);
+      if (!trouble.retryable || this.standing.failed || attempt >= MAX_RETRIES) return this.fail(trouble);
       this.stats.retried++;
       await this.ctx.sleep(["wait", this.name, identity, attempt], waitMs);
     }
@@ -136,7 +160,7 @@ export class ProviderSession {
         if (!(error instanceof PageError) || error instanceof ProviderKeyError || error instanceof ProviderRefusedError)
           throw error;
         const retryable = error.category === "retryable";
-        if (retryable) await this.tell(false);
+        if (isTrouble(error)) await this.tell(false);
         const { code, message, retryAfterMs = null } = error;
         return { trouble: { code, message, retryAfterMs, retryable } };
       }
@@ -150,29 +174,29 @@ export class ProviderSession {
     await this.ctx.outcome(limiterOf(this.name), ok);
   }
 
-  private get patient(): boolean {
-    return !this.failed.has(this.credit);
-  }
-
-  private get credit(): string {
-    return `${this.ctx.runId} ${this.name}`;
-  }
-
   private count<T>(data: T | null): Answer<T> {
     this.failures = 0;
-    this.failed.delete(this.credit);
+    this.standing.failed = false;
+    this.standing.troubles = 0;
     if (data === null) return { state: "unknown" };
     this.stats.found++;
     return { state: "found", data };
   }
 
-  private fail({ code, message }: { code: string; message: string }): Answer<never> {
+  private fail({ code, message }: Trouble): Answer<never> {
     this.stats.failed++;
     this.ctx.log.warn(message, { provider: this.name, code });
-    if (++this.failures >= (this.patient ? FAILURES_IN_A_ROW : 1)) {
-      this.failed.add(this.credit);
+    if (++this.failures >= (this.standing.failed ? 1 : FAILURES_IN_A_ROW)) {
+      this.standing.failed = true;
       this.leaveOut(`${this.failures} failures in a row, the last: ${message}`, "warn");
     }
+    return { state: "failed", reason: code };
+  }
+
+  private giveUp({ code, message }: Trouble): Answer<never> {
+    this.stats.failed++;
+    this.standing.failed = true;
+    this.leaveOut(`${this.standing.troubles} requests in a row failed, the last: ${message}`, "warn");
     return { state: "failed", reason: code };
   }
 
@@ -187,6 +211,11 @@ export class ProviderSession {
     this.stats.left_out = reason;
     this.ctx.log[level](`${this.name} is left out: ${reason}`, { provider: this.name });
   }
+}
+
+/** A provider that asks for patience (429) is well. */
+function isTrouble({ code, ...rest }: { code: string; category?: string; retryable?: boolean }): boolean {
+  return code !== "rate_limited" && (rest.retryable ?? rest.category === "retryable");
 }
 
 /** One session for each provider named, in order. */

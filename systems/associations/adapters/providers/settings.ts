@@ -92,6 +92,9 @@ export interface ProviderLimiter {
   breaker: { failures: number; openSeconds: number };
 }
 
+/** After so many requests that came to nothing a provider is asked again in a minute, once. */
+export const BREAKER = { failures: 5, openSeconds: 60 } as const;
+
 /** The limiters `provider-<name>`, one for each provider, with other figures where given. */
 export function providerLimiters(
   changes: Partial<
@@ -107,7 +110,7 @@ export function providerLimiters(
           rate,
           quota: { day: requestsPerDay },
           budget: { month: budgetPerMonth },
-          breaker: { failures: 5, openSeconds: 60 },
+          breaker: BREAKER,
         },
       ];
     }),
