@@ -78,7 +78,7 @@ export class Worker implements AttemptHost {
     await this.register();
     const { ledger } = this.parts;
     this.unsubscribe = [
-      ledger.onBeforeCommit(() => this.claimTicket()),
+      ledger.onBeforeCommit((reserved) => this.claimTicket(reserved)),
       ledger.onCommit((hints) => this.committed(hints)),
       ledger.onForeignWrite(() => {
         this.claimAgain();
@@ -159,8 +159,8 @@ export class Worker implements AttemptHost {
     };
   }
 
-  private claimTicket(): ClaimTicket | null {
-    const slots = this.freeSlots - this.claimsUnderWay;
+  private claimTicket(reserved = 0): ClaimTicket | null {
+    const slots = this.freeSlots - this.claimsUnderWay - reserved;
     if (this.stopping || this.insistence.troubled || slots <= 0 || this.keeper === null) return null;
     this.claimsUnderWay += slots;
     const { boot } = this;

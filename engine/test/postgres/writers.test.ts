@@ -104,7 +104,7 @@ async function together(seed: number): Promise<void> {
   const clock = new FakeClock();
   const { url } = test;
   const ledgers: PostgresLedger[] = [];
-  for (let n = 0; n < LEDGERS; n++) ledgers.push(await openPostgresLedger({ url, clock }));
+  for (let n = 0; n < LEDGERS; n++) ledgers.push(await openPostgresLedger({ url, clock, ahead: n === 0 ? 32 : 1 }));
   const ends: string[] = [];
   const hands = ledgers.map((ledger, n) => new Hand(new World(ledger, clock), seededEntropy(seed * 7 + n), ends));
   for (const hand of hands) await hand.begin();
@@ -142,7 +142,7 @@ describe.skipIf(server === null)(`PostgreSQL: ${LEDGERS} writers at once`, () =>
 
   it("of decisions of one approval in several processes one is taken", { timeout: 60_000 }, async () => {
     const clock = new FakeClock();
-    const ledgers = await Promise.all([1, 2, 3].map(() => openPostgresLedger({ url: test.url, clock })));
+    const ledgers = await Promise.all([1, 2, 3].map(() => openPostgresLedger({ url: test.url, clock, ahead: 1 })));
     const world = new World(ledgers[0] as PostgresLedger, clock);
     const boot = await world.boot();
     for (let n = 0; n < 10; n++) {
@@ -174,7 +174,7 @@ describe.skipIf(server === null)(`PostgreSQL: ${LEDGERS} writers at once`, () =>
     timeout: 60_000,
   }, async () => {
     const clock = new FakeClock();
-    const [first, second] = await Promise.all([1, 2].map(() => openPostgresLedger({ url: test.url, clock })));
+    const [first, second] = await Promise.all([1, 2].map(() => openPostgresLedger({ url: test.url, clock, ahead: 1 })));
     const [one, other] = [new World(first as PostgresLedger, clock), new World(second as PostgresLedger, clock)];
     const firstBoot = await one.boot();
     clock.advance(1);
@@ -205,7 +205,7 @@ describe.skipIf(server === null)(`PostgreSQL: ${LEDGERS} writers at once`, () =>
     timeout: 60_000,
   }, async () => {
     const clock = new FakeClock();
-    const ledgers = await Promise.all([1, 2, 3].map(() => openPostgresLedger({ url: test.url, clock })));
+    const ledgers = await Promise.all([1, 2, 3].map(() => openPostgresLedger({ url: test.url, clock, ahead: 1 })));
     await (ledgers[0] as PostgresLedger).putDefinition("v1", "test", "{}");
     for (let n = 0; n < 10; n++) {
       const request = () => startOf("a", { idempotencyKey: `k${n}`, requestHash: "h" });
@@ -220,7 +220,7 @@ describe.skipIf(server === null)(`PostgreSQL: ${LEDGERS} writers at once`, () =>
 
   it("runs of one concurrency key, started everywhere: one after the other", { timeout: 60_000 }, async () => {
     const clock = new FakeClock();
-    const ledgers = await Promise.all([1, 2, 3].map(() => openPostgresLedger({ url: test.url, clock })));
+    const ledgers = await Promise.all([1, 2, 3].map(() => openPostgresLedger({ url: test.url, clock, ahead: 1 })));
     const worlds = ledgers.map((ledger) => new World(ledger, clock));
     const concurrency = { key: "test/k", onConflict: "queue" as const };
     await Promise.all(worlds.flatMap((world) => [1, 2, 3].map(() => world.start("a", { concurrency }))));
@@ -239,6 +239,32 @@ describe.skipIf(server === null)(`PostgreSQL: ${LEDGERS} writers at once`, () =>
     expect((await dump()).runs.every((run) => run.state === "completed")).toBe(true);
     for (const ledger of ledgers) await ledger.close();
   });
+});
+
+describe.skipIf(server === null)("PostgreSQL: two commits under way", () => {
+  it("a commit that fails takes along what was decided on top of it, and both are decided again", async () => {
+    const clock = new FakeClock();
+    const ledgers = await Promise.all([1, 2].map(() => openPostgresLedger({ url: test.url, clock, ahead: 1 })));
+    const [one, other] = ledgers.map((ledger) => new World(ledger, clock)) as [World, World];
+    const boot = await one.boot();
+    for (let n = 0; n < 20; n++) {
+      const runs = await Promise.all(Array.from({ length: 8 }, () => one.start("a b(a)")));
+      const held = await one.claim(boot, 8);
+      // The other one changes a run that the first one believes to know: of eight ends those of the first half fail.
+      const { seq } = runs[n % 8] as { seq: number };
+      expect(await other.cancel(seq)).toBe(true);
+      await Promise.all(held.map((job) => one.complete(job)));
+      expect(await one.states(seq)).toBe("a:completed b:cancelled(run_cancelled)");
+      for (const run of runs) if (run.seq !== seq) expect(await one.states(run.seq)).toBe("a:completed b:ready");
+      await Promise.all((await one.claim(boot, 8)).map((job) => one.complete(job)));
+    }
+    await one.finish(boot);
+    const after = await dump();
+    expect(after.runs.filter((run) => run.state === "completed")).toHaveLength(140);
+    expect(after.runs.filter((run) => run.state === "cancelled")).toHaveLength(20);
+    expect(checkInvariants(after)).toEqual([]);
+    for (const ledger of ledgers) await ledger.close();
+  }, 60_000);
 });
 
 /** Between a ledger and the server; swallows the next answer, with the connection, when it is told to. */
@@ -286,7 +312,7 @@ describe.skipIf(server === null)("PostgreSQL: lost answers", () => {
   it("a commit whose answer is lost counts once", { timeout: 60_000 }, async () => {
     const clock = new FakeClock();
     const swallower = new Swallower(test.url);
-    const ledger = await openPostgresLedger({ url: await swallower.url(), clock, writers: 1, readers: 1 });
+    const ledger = await openPostgresLedger({ url: await swallower.url(), clock, writers: 1, readers: 1, ahead: 1 });
     const world = new World(ledger, clock);
     await ledger.putDefinition("v1", "test", "{}");
     const boot = await world.boot();
@@ -300,11 +326,20 @@ describe.skipIf(server === null)("PostgreSQL: lost answers", () => {
       swallower.swallowing = true;
       await Promise.all(held.map((one) => world.complete(one)));
     }
+    // Several at once go as two commits: the first, the second or both may have happened.
+    for (let n = 0; n < 10; n++) {
+      swallower.swallowing = true;
+      await Promise.all(Array.from({ length: 6 }, () => world.start("a")));
+      const held = await world.claim(boot);
+      swallower.swallowing = true;
+      await Promise.all(held.map((one) => world.complete(one)));
+    }
     await world.finish(boot);
     swallower.swallowing = false;
-    expect(swallower.swallowed).toBeGreaterThan(15);
+    expect(swallower.swallowed).toBeGreaterThan(30);
     const after = await dump();
-    expect(after.runs.map((run) => run.state)).toEqual(Array(11).fill("completed"));
+    expect(after.runs.map((run) => run.state)).toEqual(Array(71).fill("completed"));
+    expect(after.jobs.filter((job) => job.attempt !== 1)).toEqual([]);
     expect(checkInvariants(after)).toEqual([]);
     await ledger.close();
     swallower.close();

@@ -3,8 +3,11 @@
  * fails if any run is not as it was known. Where something is missing, or after such a failure, it is decided under locks: a
  * transaction fetches what each pass found missing, until nothing is.
  *
+ * What has been sent counts as known, so that the next batch may be decided and sent while the server is at work on this one.
+ *
  * Invariants: (1) what is answered was decided on rows that were locked, or proved to be unchanged, by the transaction that
- * committed it; (2) a commit whose answer was lost is looked for by its token before anything is decided again.
+ * committed it; (2) a commit whose answer was lost is looked for by its token before anything is decided again; (3) a commit
+ * happens only if the one that was sent before it has: each sets its token where it finds that of the one before.
  */
 import { RowCache } from "../../core/row-cache.ts";
 import { Unit } from "../../core/unit.ts";
@@ -25,6 +28,11 @@ export interface PostgresBatch extends Omit<Batch, "memory"> {
   /** Claims that take only what this process knows of. */
   travelling: ReadonlySet<ClaimRequest>;
   failpoint(point: string): void;
+  /** Whether others are under way; and when they have been answered. */
+  ahead: boolean;
+  before: Promise<void>;
+  /** Whether this batch counts as known, so that the next one may be decided. */
+  assumed(yes: boolean): void;
 }
 
 /** Rounds of fetching after which something is wrong with the rules, not with the rows. */
@@ -40,10 +48,22 @@ interface Pass {
   decided: Decided;
 }
 
-/** What a commit would have written, to be taken over if it turns out to have happened. */
-interface Pending {
+/** A commit that has been sent, or is about to be. */
+interface Flight {
+  batch: PostgresBatch;
   pass: Pass;
+  /** What it writes as its token, and what it must find. */
   token: number;
+  tokenBefore: number | null;
+  /** Runs that were only looked at, or changed without a lock. */
+  used: readonly number[];
+  reply: Promise<unknown>;
+  /** What it was decided on has not happened. */
+  doomed: boolean;
+  /** It is doomed, but whether it has happened was found out, or is known: what comes behind a failure never happens. */
+  happened: boolean | null;
+  /** What was sent behind it, once it has failed. */
+  behind: Flight[];
 }
 
 export interface CommitterParts {
@@ -67,7 +87,8 @@ export class Committer {
   private readonly onCommit: (unit: Unit) => void;
   private token: number | null = null;
   private fence = 0;
-  private pending: Pending | null = null;
+  /** Sent, not answered, in this order. */
+  private readonly flights: Flight[] = [];
   /** Runs that others have just changed under us, and until when that is expected again. */
   private readonly contended = new Map<number, number>();
 
@@ -89,24 +110,101 @@ export class Committer {
 
   /** Decides and commits, again after conflicts. @throws what the database says, if that will not change by itself */
   async commit(batch: PostgresBatch, deadline: number): Promise<Committed> {
+    let flight = this.sendAhead(batch);
+    if (flight === null) await batch.before;
     let locked = false;
     for (let attempt = 1; ; attempt++) {
-      this.pending = null;
       try {
-        await this.register(batch.now());
-        return await this.attempt(batch, locked);
+        if (flight === null) {
+          await this.register(batch.now());
+          flight = await this.attempt(batch, locked);
+        }
+        return await this.land(flight);
       } catch (error) {
-        const pending = this.pending as Pending | null;
         this.numbers.failed();
-        if (error instanceof LostConnection && error.sent && pending !== null) {
-          if (await this.happened(pending, batch.now())) return this.take(batch, pending.pass);
-        } else if (!this.mayPass(error)) throw error;
         this.queue.invalidate();
+        const lost = flight;
+        flight = null;
+        if (lost?.doomed === true) {
+          if (lost.happened ?? (await this.happened(lost, batch.now()))) return this.done(lost);
+          attempt = 0;
+          continue;
+        }
+        if (lost !== null && isLost(error)) {
+          if (await this.happened(lost, batch.now())) return this.done(lost);
+        } else if (!this.mayPass(error)) throw error;
         if (attempt >= MAX_ATTEMPTS || performance.now() > deadline) throw error;
         locked = true;
         if (attempt > 1) await pause(Math.random() * PAUSE_MS * Math.min(attempt, 20));
       }
     }
+  }
+
+  /** Decides on top of what is under way, and sends. Null if there is nothing, or something has to be fetched first. */
+  private sendAhead(batch: PostgresBatch): Flight | null {
+    if (!batch.ahead || this.token === null || this.flights.length === 0) return null;
+    const source = new PostgresSource(this.known, this.queue, batch.travelling);
+    try {
+      const pass = this.pass(source, batch);
+      if (pass === null) return null;
+      this.askAgain(source, pass.unit);
+      return source.needs.size > 0 ? null : this.send(batch, source, pass);
+    } catch {
+      // What is wrong with it is told when it is its turn.
+      return null;
+    }
+  }
+
+  /** Sends what was decided on known rows. From now on it counts as known. */
+  private send(batch: PostgresBatch, source: PostgresSource, pass: Pass): Flight {
+    const flight = this.flightOf(batch, pass, [...source.used]);
+    const statements = this.statements(flight, source.used);
+    if (statements.length > 0) {
+      batch.failpoint("commit");
+      flight.reply = this.database.follow(statements);
+    }
+    // What is wrong with it is seen when it is waited for.
+    flight.reply.catch(() => {});
+    this.flights.push(flight);
+    this.assume(flight);
+    batch.assumed(true);
+    return flight;
+  }
+
+  /** Waits for the answer, and for those of all that were sent before. */
+  private async land(flight: Flight): Promise<Committed> {
+    try {
+      await flight.reply;
+      flight.batch.failpoint("committed");
+    } catch (error) {
+      if (!flight.doomed) this.fail(flight, error);
+      // What comes behind a commit that failed fails as well, but may still be under way.
+      await Promise.allSettled(flight.behind.map(({ reply }) => reply));
+      await flight.batch.before;
+      throw error;
+    }
+    await flight.batch.before;
+    if (flight.doomed) throw new Error("what this was decided on has not happened");
+    const at = this.flights.indexOf(flight);
+    if (at >= 0) this.flights.splice(at, 1);
+    return this.done(flight);
+  }
+
+  /** Forgets all that was taken for known since this commit was decided. */
+  private fail(flight: Flight, error: unknown): void {
+    if (codeOf(error) === "22P02" && MARKS.exec(String(error))?.[1] === "changed")
+      // Any of these may have changed; which one is found out under locks.
+      for (const run of flight.used) this.contended.set(run, performance.now() + CONTENDED_MS);
+    const at = this.flights.indexOf(flight);
+    const [, ...behind] = at < 0 ? [flight] : this.flights.splice(at);
+    flight.behind = behind;
+    for (const lost of [flight, ...behind]) {
+      lost.doomed = lost !== flight;
+      if (!isLost(error)) lost.happened = false;
+      lost.batch.assumed(false);
+      for (const run of lost.pass.unit.runs.keys()) this.known.forget(run);
+    }
+    this.token = flight.tokenBefore;
   }
 
   /** Whether deciding anew may help; forgets what has turned out to be out of date. */
@@ -134,14 +232,16 @@ export class Committer {
     this.fence = row?.fence ?? 0;
   }
 
-  /** Whether the commit whose answer was lost has happened. Afterwards it can't happen any more. */
-  private async happened(pending: Pending, now: number): Promise<boolean> {
+  /** Whether the commit whose answer was lost has happened. Afterwards it can't happen any more, nor can those behind it. */
+  private async happened(flight: Flight, now: number): Promise<boolean> {
     const rows = await this.database.put<{ token: number; fence: number }>(SQL.fence, [this.writer, now]);
     this.remember(rows);
-    return this.token === pending.token;
+    const { token } = this;
+    for (const behind of flight.behind) behind.happened = token !== null && token >= behind.token;
+    return token !== null && token >= flight.token;
   }
 
-  private async attempt(batch: PostgresBatch, locked: boolean): Promise<Committed> {
+  private async attempt(batch: PostgresBatch, locked: boolean): Promise<Flight> {
     const source = new PostgresSource(this.known, this.queue, batch.travelling);
     for (let round = 0; round < MAX_ROUNDS; round++) {
       const pass = this.pass(source, batch);
@@ -150,7 +250,7 @@ export class Committer {
         continue;
       }
       if (pass !== null) this.askAgain(source, pass.unit);
-      if (source.needs.size === 0 && !locked && pass !== null) return await this.commitKnown(batch, source, pass);
+      if (source.needs.size === 0 && !locked && pass !== null) return this.send(batch, source, pass);
       if (locked || !source.needs.free) return await this.commitLocked(batch, source);
       await fetchFree(this.database, source.needs);
     }
@@ -186,45 +286,37 @@ export class Committer {
       if (row !== null && isContended(row.job)) source.needs.windows.set(key, { job: row.job, start: row.start });
   }
 
-  private async commitKnown(batch: PostgresBatch, source: PostgresSource, pass: Pass): Promise<Committed> {
-    const statements = this.statements(batch, pass, source.used);
-    const used = [...source.used];
-    if (statements.length > 0) {
-      try {
-        batch.failpoint("commit");
-        await this.database.pipeline(statements);
-        batch.failpoint("committed");
-      } catch (error) {
-        // Any of these may have changed; which one is found out under locks.
-        if (codeOf(error) === "22P02" && MARKS.exec(String(error))?.[1] === "changed")
-          for (const run of used) this.contended.set(run, performance.now() + CONTENDED_MS);
-        throw error;
-      }
-    }
-    return this.take(batch, pass);
-  }
-
-  private async commitLocked(batch: PostgresBatch, source: PostgresSource): Promise<Committed> {
-    const pass = await this.database.transaction(async (session) => {
-      const held = new Held();
-      let { needs } = source;
-      for (const run of source.used) needs.runs.add(run);
-      source.within(held);
-      for (let round = 0; round < MAX_ROUNDS; round++) {
-        await this.fetch(session, needs, held);
-        const found = this.pass(source, batch);
-        if (found !== null) {
-          const statements = this.statements(batch, found, new Set());
-          batch.failpoint("commit");
-          await session.finish(statements);
-          batch.failpoint("committed");
-          return found;
+  private async commitLocked(batch: PostgresBatch, source: PostgresSource): Promise<Flight> {
+    const made: { flight?: Flight } = {};
+    try {
+      await this.database.transaction(async (session) => {
+        const held = new Held();
+        let { needs } = source;
+        for (const run of source.used) needs.runs.add(run);
+        source.within(held);
+        for (let round = 0; round < MAX_ROUNDS; round++) {
+          await this.fetch(session, needs, held);
+          const found = this.pass(source, batch);
+          if (found !== null) {
+            made.flight = this.flightOf(batch, found, []);
+            const statements = this.statements(made.flight, new Set());
+            batch.failpoint("commit");
+            await session.finish(statements);
+            return;
+          }
+          needs = source.needs;
         }
-        needs = source.needs;
-      }
-      throw new Error("deciding never finds all that it asks for");
-    });
-    return this.take(batch, pass);
+        throw new Error("deciding never finds all that it asks for");
+      });
+    } catch (error) {
+      if (made.flight === undefined) throw error;
+      made.flight.reply = Promise.reject(error);
+      made.flight.reply.catch(() => {});
+      return made.flight;
+    }
+    const flight = made.flight as Flight;
+    this.assume(flight);
+    return flight;
   }
 
   private async fetch(session: Session, needs: Needs, held: Held): Promise<void> {
@@ -232,7 +324,16 @@ export class Committer {
     if (this.numbers.lacking) await this.numbers.fetch(session, true);
   }
 
-  private statements(batch: PostgresBatch, { unit, decided }: Pass, used: ReadonlySet<number>): Statement[] {
+  private flightOf(batch: PostgresBatch, pass: Pass, used: readonly number[]): Flight {
+    const { token } = this;
+    const untold = { reply: Promise.resolve(), doomed: false, happened: null, behind: [] };
+    return { batch, pass, used, token: token ?? 0, tokenBefore: token, ...untold };
+  }
+
+  /** None if there is nothing to be written. */
+  private statements(flight: Flight, used: ReadonlySet<number>): Statement[] {
+    const { batch, pass } = flight;
+    const { unit, decided } = pass;
     batch.failpoint("save");
     // The row of numbers first: whoever waits for it has not inserted anything yet.
     const rows = [...this.numbers.statement(), ...saveStatements({ unit, decided, known: this.known, used })];
@@ -243,26 +344,33 @@ export class Committer {
     }
     if (boots.size > 0) rows.push({ name: "alive_boots", sql: SQL.aliveBoots, values: [[...boots], boots.size] });
     if (rows.length === 0) return rows;
-    const token = (this.token ?? 0) + 1;
-    this.pending = { pass: { unit, decided }, token };
-    const values = [this.writer, token, unit.at, this.token, this.fence];
+    flight.token += 1;
+    const values = [this.writer, flight.token, unit.at, flight.tokenBefore, this.fence];
     return [{ name: "set_token", sql: SQL.setToken, values }, ...rows];
   }
 
-  /** The commit has happened: what it left is what this process knows now. */
-  private take(batch: PostgresBatch, { unit, decided }: Pass): Committed {
-    if (this.pending !== null) this.token = this.pending.token;
-    this.pending = null;
+  /** What the commit leaves is what this process knows from now on. */
+  private assume({ batch, pass, token }: Flight): void {
+    const { unit, decided } = pass;
+    this.token = token;
     this.numbers.committed();
     this.known.adopt(unit, new Set(unit.writes.runs.map(({ row }) => row.seq)));
     for (const job of unit.jobs.values()) this.queue.note(job);
-    this.onCommit(unit);
     for (const [index, request] of batch.claims.entries())
       if (Array.isArray(decided.claimed[index])) this.alive.add(request.boot);
+  }
+
+  /** The commit has happened. */
+  private done({ batch, pass }: Flight): Committed {
+    const { unit, decided } = pass;
+    this.onCommit(unit);
     const unfinished = decided.postponed || (batch.resume !== false && decided.resumed.length > 0);
     return { ...decided, hints: unit.hints, unfinished };
   }
 }
+
+/** Nobody knows whether it has happened. */
+const isLost = (error: unknown): boolean => error instanceof LostConnection && error.sent;
 
 function pause(ms: number): Promise<void> {
   return new Promise((next) => setTimeout(next, ms));

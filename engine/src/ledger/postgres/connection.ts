@@ -34,6 +34,11 @@ export interface Database extends Session {
   read<T>(sql: string, values?: readonly unknown[], name?: string): Promise<T[]>;
   /** Rows of one statement that may be made twice: asked again when the connection is lost. */
   put<T>(sql: string, values?: readonly unknown[]): Promise<T[]>;
+  /**
+   * Like `pipeline`, on the connection on which earlier calls of this kind are still under way, if there are any: the server
+   * takes them one after the other. At most two at a time.
+   */
+  follow(statements: readonly Statement[]): Promise<unknown[][]>;
   /** BEGIN travels with the first statements, COMMIT with the last if `finish` is used. A throw rolls back. */
   transaction<R>(work: (session: Transaction) => Promise<R>): Promise<R>;
   /** Reads that all see the same moment. */
@@ -136,6 +141,8 @@ class PostgresDatabase implements Database {
   private readonly reading: Pool;
   private readonly answerMs: number;
   private readonly listeners = new Set<{ close(): Promise<void> }>();
+  /** The connection of calls that follow each other, while any is under way. */
+  private lane: { wired: Promise<Wired>; users: number } | null = null;
 
   constructor(options: DatabaseOptions) {
     const { writers = 2, readers = 4, waitMs = 60_000, answerMs = 60_000 } = options;
@@ -151,6 +158,22 @@ class PostgresDatabase implements Database {
     this.reading = readers === 0 ? this.writing : of(readers);
   }
 
+  private async inLane<R>(work: (wired: Wired) => Promise<R>): Promise<R> {
+    // Whoever waits for a connection gets one before those that follow each other without end.
+    if (this.lane === null || this.writing.isWanted) this.lane = { wired: this.writing.take(), users: 0 };
+    const { lane } = this;
+    lane.users += 1;
+    try {
+      return await work(await lane.wired);
+    } finally {
+      lane.users -= 1;
+      if (lane.users === 0) {
+        if (this.lane === lane) this.lane = null;
+        lane.wired.then((wired) => this.writing.give(wired)).catch(() => {});
+      }
+    }
+  }
+
   private async on<R>(pool: Pool, work: (wired: Wired) => Promise<R>): Promise<R> {
     const wired = await pool.take();
     try {
@@ -162,17 +185,27 @@ class PostgresDatabase implements Database {
 
   /** One implicit transaction. Asked again where nothing can have been committed. */
   private async alone(pool: Pool, statements: readonly Statement[], repeatable: boolean): Promise<Reply[]> {
+    return await this.again(repeatable, () => this.on(pool, (wired) => this.send(wired, statements)));
+  }
+
+  private async send(wired: Wired, statements: readonly Statement[]): Promise<Reply[]> {
+    if (wired.travels === null) return await wired.send(statements, this.answerMs);
+    return (await wired.send([wired.travels, ...statements], this.answerMs)).slice(1);
+  }
+
+  private async again<R>(repeatable: boolean, work: () => Promise<R>): Promise<R> {
     for (let attempt = 0; ; attempt++) {
       try {
-        return await this.on(pool, async (wired) => {
-          if (wired.travels === null) return await wired.send(statements, this.answerMs);
-          return (await wired.send([wired.travels, ...statements], this.answerMs)).slice(1);
-        });
+        return await work();
       } catch (error) {
         const again = isStalePlan(error) || (error instanceof LostConnection && (repeatable || !error.sent));
         if (!again || attempt >= 10) throw error;
       }
     }
+  }
+
+  async follow(statements: readonly Statement[]): Promise<unknown[][]> {
+    return rowsOf(await this.again(false, () => this.inLane((wired) => this.send(wired, statements))));
   }
 
   async query<T>(sql: string, values: readonly unknown[] = []): Promise<T[]> {

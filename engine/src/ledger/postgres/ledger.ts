@@ -1,9 +1,10 @@
 /**
  * The PostgreSQL ledger: collects the changes of one turn of the event loop, and all that arrive while a commit is under way,
- * commits them together, answers after the commit.
+ * commits them together, answers after the commit. Where there are many, they go as two batches, so that one is decided and
+ * its jobs work while the server is busy with the other.
  *
- * Invariants: (1) an answer comes after its commit; (2) this process has one commit under way at a time; (3) a batch that
- * cannot be saved is taken apart, so that one impossible change fails alone.
+ * Invariants: (1) an answer comes after its commit, and after the answers of all batches before; (2) this process has at most
+ * two commits under way; (3) a batch that cannot be saved is taken apart, so that one impossible change fails alone.
  */
 import { randomBytes } from "node:crypto";
 import { TenutoError } from "../../core/errors.ts";
@@ -17,11 +18,11 @@ import { Committer } from "./commit.ts";
 import type { Database } from "./connection.ts";
 import { gatherFeed } from "./feed.ts";
 import { ForeignWrites } from "./foreign.ts";
+import { saveGuarded } from "./guarded.ts";
 import { KnownRows } from "./known.ts";
 import { NumberStock } from "./numbers.ts";
 import { QueueMemory } from "./queue.ts";
 import { PostgresRows } from "./rows.ts";
-import { PUT_STEP_GUARDED } from "./save.ts";
 import { SQL } from "./sql.ts";
 import { LostConnection, storageError } from "./storage-error.ts";
 
@@ -32,6 +33,8 @@ export interface PostgresOptions {
   lockWaitMs?: number;
   /** Told of failures that no change waits for, of a claim for example; the same one at most every ten seconds. */
   onFailure?: (error: Error) => void;
+  /** From so many changes on they are decided while a commit is under way. Default 32. */
+  ahead?: number;
   /** Test hook, called at each point where a crash must be survivable. */
   failpoint?: (point: string) => void;
 }
@@ -47,9 +50,29 @@ interface Ticket extends ClaimTicket {
   travels: boolean;
 }
 
+/** A batch on its way. */
+interface Flight {
+  /** It has been answered. */
+  done: Promise<void>;
+  /** It has been sent, and the next one may be decided as if it had been committed. */
+  assumed: boolean;
+}
+
+interface Work {
+  changes: Change[];
+  tickets?: Ticket[];
+  resume?: boolean | number;
+  assumed?: (yes: boolean) => void;
+  /** When the batch before has been answered. */
+  before?: Promise<void> | null;
+}
+
 /** Changes after which a job may be claimable; the others are many and small. */
 const MAY_READY: ReadonlySet<string> = new Set(["start", "run", "job", "spawn", "reopen"]);
 const MAX_BATCH = 2_000;
+const AHEAD = 32;
+/** Changes of one batch while there are more: deciding them takes about as long as a commit. */
+const AHEAD_MOST = 256;
 const RESUME_AGAIN_MS = 1_000;
 const FAILURE_EVERY_MS = 10_000;
 const GATHER_EVERY = 4_096;
@@ -60,7 +83,7 @@ export abstract class PostgresWriter extends PostgresRows {
   protected readonly options: PostgresOptions;
   private queue: Entry[] = [];
   private claims: { request: ClaimRequest; resolve(claimed: Claimed[]): void; reject(error: unknown): void }[] = [];
-  private readonly hooks = new Set<() => ClaimTicket | null>();
+  private readonly hooks = new Set<(reserved?: number) => ClaimTicket | null>();
   private readonly listeners = new Set<(hints: Hints) => void>();
   private readonly foreign = new Set<() => void>();
   private readonly foreignWrites: ForeignWrites;
@@ -68,7 +91,7 @@ export abstract class PostgresWriter extends PostgresRows {
   private readonly databaseClock: DatabaseClock;
   private readonly writer = randomBytes(9).toString("base64url");
   private scheduled: NodeJS.Immediate | null = null;
-  private pumping: Promise<void> | null = null;
+  private readonly flights: Flight[] = [];
   private unfinished = false;
   private commits = 0;
   private resumeTimer: NodeJS.Timeout | null = null;
@@ -124,7 +147,7 @@ export abstract class PostgresWriter extends PostgresRows {
     });
   }
 
-  onBeforeCommit(hook: () => ClaimTicket | null): () => void {
+  onBeforeCommit(hook: (reserved?: number) => ClaimTicket | null): () => void {
     this.hooks.add(hook);
     return () => this.hooks.delete(hook);
   }
@@ -156,66 +179,85 @@ export abstract class PostgresWriter extends PostgresRows {
     this.committer.forget();
   }
 
+  /** Whoever was answered may have something to add until the next turn of the event loop. */
   private schedule(): void {
-    if (this.scheduled !== null || this.pumping !== null) return;
+    if (this.scheduled !== null || !this.mayStart) return;
     this.scheduled = setImmediate(() => {
       this.scheduled = null;
-      this.pumping = this.pump().finally(() => {
-        this.pumping = null;
-        if (this.hasWork && !this.closed) this.schedule();
-      });
+      if (!this.mayStart) return;
+      this.start();
+      this.schedule();
     });
   }
 
   private get hasWork(): boolean {
-    return this.queue.length > 0 || this.claims.length > 0 || (this.unfinished && this.resumeTimer === null);
+    return this.queue.length > 0 || this.claims.length > 0 || this.mayResume;
   }
 
-  private async pump(): Promise<void> {
-    while (this.hasWork) {
-      await this.flush();
-      // Whoever was answered may have something to add.
-      await new Promise((next) => setImmediate(next));
-    }
+  private get mayResume(): boolean {
+    return this.unfinished && this.resumeTimer === null;
   }
 
-  private async flush(): Promise<void> {
-    const entries = this.queue.splice(0, MAX_BATCH);
+  private get mayStart(): boolean {
+    const [flight] = this.flights;
+    if (flight === undefined) return this.hasWork;
+    return this.flights.length === 1 && flight.assumed && this.queue.length >= this.ahead && this.mayGoAhead;
+  }
+
+  private get ahead(): number {
+    return this.options.ahead ?? AHEAD;
+  }
+
+  /** Points of a test come one after the other. */
+  private get mayGoAhead(): boolean {
+    return this.options.failpoint === undefined && !this.mayResume;
+  }
+
+  /** What is taken now; half of many, so that the others follow while the commit is under way. */
+  private get batchSize(): number {
+    const waiting = this.queue.length;
+    if (!this.mayGoAhead || waiting < 2 * this.ahead) return MAX_BATCH;
+    return Math.min(AHEAD_MOST, this.flights.length > 0 ? waiting : Math.ceil(waiting / 2));
+  }
+
+  private start(): void {
+    const before = this.flights[0]?.done ?? null;
+    const entries = this.queue.splice(0, this.batchSize);
     const tickets = this.collectTickets(entries);
-    const resume = this.unfinished && this.resumeTimer === null;
-    if (tickets.length === 0 && entries.length === 1 && !resume && (await this.saveGuarded(entries[0]!))) return;
-    const result = await this.transact(
-      entries.map((entry) => entry.change),
-      tickets,
-      resume,
-    );
+    const flight: Flight = { done: Promise.resolve(), assumed: false };
+    flight.done = this.flush(flight, entries, tickets, before).finally(() => {
+      this.flights.splice(this.flights.indexOf(flight), 1);
+      if (!this.closed) this.schedule();
+    });
+    this.flights.push(flight);
+  }
+
+  private async flush(
+    flight: Flight,
+    entries: Entry[],
+    tickets: Ticket[],
+    before: Promise<void> | null,
+  ): Promise<void> {
+    const resume = before === null && this.mayResume;
+    const isAlone = before === null && tickets.length === 0 && entries.length === 1 && !resume;
+    if (isAlone && this.options.failpoint === undefined) {
+      const [entry] = entries as [Entry];
+      if (await saveGuarded(this.database, entry.change)) return entry.resolve(undefined);
+    }
+    const assumed = (yes: boolean) => {
+      flight.assumed = yes;
+      if (yes) this.schedule();
+    };
+    const changes = entries.map((entry) => entry.change);
+    const result = await this.transact({ changes, tickets, resume, assumed, before });
     if (result instanceof Error) {
+      await before;
       await this.failBatch(entries, tickets, result, resume);
       if (resume) await this.resumeOneByOne();
     } else this.answer(entries, tickets, result);
   }
 
-  /**
-   * A step that comes alone is saved by one statement, guarded by the lease, without a transaction around it. False if it
-   * has to go the usual way, which says how the lease was lost.
-   */
-  private async saveGuarded(entry: Entry): Promise<boolean> {
-    const step = entry.change.guardedStep;
-    if (step === undefined || this.options.failpoint !== undefined) return false;
-    const { lease, row } = step;
-    const { job, item, key, inputHash, output, startedAt, endedAt } = row;
-    const values = [job, item, key, inputHash, output, startedAt, endedAt, lease.epoch, lease.boot];
-    try {
-      const [rows] = await this.database.pipeline([{ name: "put_step_guarded", sql: PUT_STEP_GUARDED, values }]);
-      if (rows?.length !== 1) return false;
-    } catch {
-      return false;
-    }
-    entry.resolve(undefined);
-    return true;
-  }
-
-  private collectTickets(entries: readonly Entry[]): Ticket[] {
+  private collectTickets(entries: Entry[]): Ticket[] {
     const tickets: Ticket[] = this.claims.splice(0).map((claim) => ({
       request: claim.request,
       done: claim.resolve,
@@ -223,15 +265,19 @@ export abstract class PostgresWriter extends PostgresRows {
       travels: false,
     }));
     if (tickets.length > 0 || !entries.some((entry) => MAY_READY.has(entry.change.select.kind))) return tickets;
+    // Slots of jobs that are reported by the next batch are for what that one makes ready.
+    let reserved = 0;
+    for (const { change } of this.queue) if (change.select.kind === "job") reserved += 1;
     for (const hook of this.hooks) {
-      const ticket = hook();
+      const ticket = hook(reserved);
       // Who asks before a commit hears of a refusal with the next claim of its own.
       if (ticket !== null) tickets.push({ ...ticket, refuse: () => ticket.done([]), travels: true });
     }
     return tickets;
   }
 
-  private async transact(changes: Change[], tickets: Ticket[], resume: boolean | number): Promise<Committed | Error> {
+  private async transact(work: Work): Promise<Committed | Error> {
+    const { changes, tickets = [], resume = false, assumed = () => {}, before = null } = work;
     const deadline = performance.now() + (this.options.lockWaitMs ?? 60_000);
     const batch = {
       changes,
@@ -240,6 +286,9 @@ export abstract class PostgresWriter extends PostgresRows {
       now: () => this.now(),
       travelling: new Set(tickets.filter((ticket) => ticket.travels).map((ticket) => ticket.request)),
       failpoint: this.options.failpoint ?? (() => {}),
+      ahead: before !== null,
+      before: before ?? Promise.resolve(),
+      assumed,
     };
     try {
       const committed = await this.committer.commit(batch, deadline);
@@ -282,7 +331,7 @@ export abstract class PostgresWriter extends PostgresRows {
       return;
     }
     for (const entry of entries) {
-      const result = await this.transact([entry.change], [], false);
+      const result = await this.transact({ changes: [entry.change] });
       if (result instanceof Error) entry.reject(result);
       else this.answer([entry], [], result);
     }
@@ -300,7 +349,7 @@ export abstract class PostgresWriter extends PostgresRows {
       PROPAGATION_BATCH,
     );
     for (const { seq } of rows) {
-      const result = await this.transact([], [], seq);
+      const result = await this.transact({ changes: [], resume: seq });
       if (result instanceof Error) this.reportFailure(result);
     }
     this.unfinished = true;
@@ -317,8 +366,8 @@ export abstract class PostgresWriter extends PostgresRows {
 
   /** Commits what has been handed in; nothing is taken in any more. */
   protected async drain(): Promise<void> {
-    while (this.scheduled !== null || this.pumping !== null)
-      await (this.pumping ?? new Promise((next) => setImmediate(next)));
+    while (this.scheduled !== null || this.flights.length > 0)
+      await (this.flights.at(-1)?.done ?? new Promise((next) => setImmediate(next)));
     this.closed = true;
     if (this.resumeTimer !== null) clearTimeout(this.resumeTimer);
     this.databaseClock.stop();

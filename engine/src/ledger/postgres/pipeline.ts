@@ -39,6 +39,8 @@ const NO_COLUMNS: Columns = { names: [], decoders: [] };
 export class Prepared {
   /** What each gives; null while nobody knows whether it was parsed. */
   readonly known = new Map<string, Columns | null>();
+  /** Names whose parsing is under way. */
+  readonly coming = new Set<string>();
 }
 
 /** Rows of one statement, and how many rows it has changed or given. */
@@ -56,6 +58,11 @@ export class Pipeline {
   private rows: Record<string, unknown>[] = [];
   private columns: Columns | null = null;
   private failed = false;
+  isSent = false;
+  private refused: Error | null = null;
+  /** Names that this one parses, and places of statements that go without theirs since an earlier one parses it. */
+  private readonly parses = new Set<string>();
+  private readonly nameless = new Set<number>();
   /** `pg` sets a callback on what it is given. */
   callback = (): void => {};
 
@@ -69,22 +76,29 @@ export class Pipeline {
     this.settle = settle;
   }
 
-  /** An error for what cannot be sent; nothing has been sent then. */
+  /** Called by `pg` when it is this one's turn to be answered. An error for what cannot be sent; nothing has been sent then. */
   submit(wire: Wire): Error | null {
+    if (!this.isSent) this.send(wire);
+    return this.refused;
+  }
+
+  /** Sends at once; the answers come when all that was sent before has been answered. */
+  send(wire: Wire): void {
+    this.isSent = true;
     let encoded: (string | Buffer | null)[][];
     try {
       encoded = this.statements.map(({ values = [] }) => values.map(encode));
     } catch (error) {
-      return error as Error;
+      this.refused = error as Error;
+      return;
     }
-    const parsed = new Set<string>();
     wire.stream.cork?.();
     try {
       for (const [at, { sql, name = "" }] of this.statements.entries()) {
         const known = name === "" ? undefined : this.prepared.known.get(name);
-        if (known === undefined || known === null) this.parse(wire, sql, name, known === null, parsed);
-        wire.bind({ statement: name, values: encoded[at] as (string | Buffer | null)[] });
-        if (known === undefined || known === null) wire.describe({ type: "P" });
+        const sentAs = known == null ? this.parse(wire, at, sql, name, known === null) : name;
+        wire.bind({ statement: sentAs, values: encoded[at] as (string | Buffer | null)[] });
+        if (known == null) wire.describe({ type: "P" });
         else this.described.set(at, known);
         wire.execute({});
       }
@@ -92,14 +106,25 @@ export class Pipeline {
     } finally {
       wire.stream.uncork?.();
     }
-    return null;
   }
 
-  private parse(wire: Wire, text: string, name: string, unsure: boolean, parsed: Set<string>): void {
-    if (parsed.has(name) && name !== "") return;
-    if (unsure) wire.close({ type: "S", name });
-    wire.parse({ text, name });
-    parsed.add(name);
+  /** The name under which it is to be bound. */
+  private parse(wire: Wire, at: number, text: string, name: string, unsure: boolean): string {
+    if (name !== "" && this.parses.has(name)) return name;
+    const isComing = this.prepared.coming.has(name);
+    const sentAs = isComing ? "" : name;
+    if (isComing) this.nameless.add(at);
+    else if (name !== "") {
+      if (unsure) wire.close({ type: "S", name });
+      this.parses.add(name);
+      this.prepared.coming.add(name);
+    }
+    wire.parse({ text, name: sentAs });
+    return sentAs;
+  }
+
+  private end(): void {
+    for (const name of this.parses) this.prepared.coming.delete(name);
   }
 
   handleRowDescription({ fields }: { fields: { name: string; dataTypeID: number }[] }): void {
@@ -120,8 +145,10 @@ export class Pipeline {
   }
 
   handleCommandComplete({ text }: { text: string }): void {
-    const { name, sql } = this.statements[this.replies.length] as Statement;
-    if (name !== undefined) this.prepared.known.set(name, this.columns ?? this.prepared.known.get(name) ?? NO_COLUMNS);
+    const at = this.replies.length;
+    const { name, sql } = this.statements[at] as Statement;
+    if (name !== undefined && !this.nameless.has(at))
+      this.prepared.known.set(name, this.columns ?? this.prepared.known.get(name) ?? NO_COLUMNS);
     if (text === "ROLLBACK" && sql === "COMMIT")
       return this.handleError(
         Object.assign(new Error("a transaction in which a statement had failed cannot be committed"), {
@@ -142,12 +169,14 @@ export class Pipeline {
   handleError(error: Error): void {
     if (this.failed) return;
     this.failed = true;
+    this.end();
     for (const { name } of this.statements.slice(this.replies.length))
       if (name !== undefined) this.prepared.known.set(name, null);
     this.settle(error, []);
   }
 
   handleReadyForQuery(): void {
+    this.end();
     if (!this.failed) this.settle(null, this.replies);
   }
 }

@@ -8,7 +8,7 @@ import type { Duplex } from "node:stream";
 import type { Client, Submittable } from "pg";
 import { TenutoError } from "../../core/errors.ts";
 import type { Address } from "./address.ts";
-import { Pipeline, Prepared, type Reply, type Statement } from "./pipeline.ts";
+import { Pipeline, Prepared, type Reply, type Statement, type Wire } from "./pipeline.ts";
 import { codeOf, endsConnection, isStalePlan, LostConnection, mayConnectLater } from "./storage-error.ts";
 
 /** Settings of a connection; through a pooler they travel with each transaction instead. */
@@ -39,7 +39,9 @@ export class Wired {
   travels: Statement | null = null;
   named = true;
   lost: Error | null = null;
-  private waiting: ((error: Error) => void) | null = null;
+  /** Whoever waits for an answer, in the order in which they come. */
+  private readonly waiting = new Set<(error: Error) => void>();
+  private last: Pipeline | null = null;
 
   constructor(client: Client) {
     this.client = client;
@@ -49,17 +51,17 @@ export class Wired {
 
   lose(error: Error): void {
     this.lost ??= error;
-    this.waiting?.(error);
+    for (const fail of [...this.waiting]) fail(error);
   }
 
-  /** All statements behind one Sync. @throws what the server says, or LostConnection */
+  /** All statements behind one Sync, sent at once even if an answer is still awaited. @throws what the server says, or LostConnection */
   send(statements: readonly Statement[], answerMs: number): Promise<Reply[]> {
     if (this.lost !== null) return Promise.reject(new LostConnection(this.lost.message, false, this.lost));
     return new Promise((resolve, reject) => {
       let timer: NodeJS.Timeout | undefined;
       const settle = (error: Error | null, replies: Reply[]) => {
         clearTimeout(timer);
-        this.waiting = null;
+        this.waiting.delete(fail);
         if (error === null) return resolve(replies);
         if (isStalePlan(error)) this.prepared.known.clear();
         if (codeOf(error) === "26000" || codeOf(error) === "42P05") this.named = false;
@@ -68,20 +70,26 @@ export class Wired {
         // A standby refuses before it does anything.
         reject(fatal ? new LostConnection(error.message, codeOf(error) !== "25006", error) : error);
       };
-      this.waiting = (error) => settle(error, []);
+      const fail = (error: Error) => settle(error, []);
+      const { last } = this;
+      const follows = this.waiting.size > 0 && last?.isSent === true && this.travels === null;
+      this.waiting.add(fail);
       const patient = statements.some((statement) => statement.patient);
-      if (Number.isFinite(answerMs) && !patient) timer = this.watch(answerMs);
+      if (Number.isFinite(answerMs) && !patient) timer = this.watch(answerMs, fail);
       const wanted = this.named ? statements : statements.map(({ sql, values }) => ({ sql, values: values ?? [] }));
-      this.client.query(new Pipeline(wanted, this.prepared, settle) as unknown as Submittable);
+      const pipeline = new Pipeline(wanted, this.prepared, settle);
+      this.last = pipeline;
+      // `pg` would send it when the one before has been answered, which is what a pooler is used to.
+      if (follows) pipeline.send(this.client.connection as unknown as Wire);
+      this.client.query(pipeline as unknown as Submittable);
     });
   }
 
   /** Gives the event loop a turn to take an answer in that has come while it was busy. */
-  private watch(answerMs: number): NodeJS.Timeout {
+  private watch(answerMs: number, fail: (error: Error) => void): NodeJS.Timeout {
     return setTimeout(() => {
-      const waiting = this.waiting;
       setImmediate(() => {
-        if (waiting === null || this.waiting !== waiting) return;
+        if (!this.waiting.has(fail)) return;
         this.lose(new Error(`the server has not answered for ${answerMs} ms`));
         this.client.connection.stream.destroy();
       });
@@ -127,6 +135,11 @@ export class Pool {
       this.refill();
       throw error;
     }
+  }
+
+  /** Somebody waits for a connection. */
+  get isWanted(): boolean {
+    return this.waiting.length > 0;
   }
 
   private use(wired: Wired): Wired {

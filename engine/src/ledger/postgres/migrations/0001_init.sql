@@ -42,23 +42,24 @@ CREATE TABLE boot (
   offers text
 ) WITH (fillfactor = 50);
 
+-- The server reads a CHECK anew with each statement that writes to its table: few and short ones are quick.
 CREATE TABLE run (
   seq bigint PRIMARY KEY,
   id text COLLATE "C" NOT NULL UNIQUE,
   pipeline text COLLATE "C" NOT NULL,
   -- The one reference: a definition that is pruned must not be missed by a run that starts at the same moment.
   version text COLLATE "C" NOT NULL REFERENCES definition (version),
-  state text COLLATE "C" NOT NULL CHECK (state = 'pending' OR state = 'running' OR state = 'waiting' OR state = 'completed' OR state = 'failed' OR state = 'cancelled'),
+  state text COLLATE "C" NOT NULL,
   priority text COLLATE "C" NOT NULL CHECK (priority = 'high' OR priority = 'normal' OR priority = 'low'),
   stage_count integer NOT NULL,
   job_count integer NOT NULL,
   open_jobs integer NOT NULL,
   live_jobs integer NOT NULL,
-  waiting_jobs integer NOT NULL CHECK (waiting_jobs >= 0),
-  failed_jobs integer NOT NULL CHECK (failed_jobs >= 0),
-  spawned_jobs integer NOT NULL CHECK (spawned_jobs >= 0 AND spawned_jobs <= 10000),
+  waiting_jobs integer NOT NULL,
+  failed_jobs integer NOT NULL,
+  spawned_jobs integer NOT NULL,
   first_job bigint NOT NULL,
-  propagating integer NOT NULL CHECK (propagating >= 0),
+  propagating integer NOT NULL,
   event_seq integer NOT NULL,
   concurrency_key text COLLATE "C",
   created_at bigint NOT NULL,
@@ -75,11 +76,10 @@ CREATE TABLE run (
   -- The state of a run that ended otherwise than well.
   outcome text COLLATE "C" GENERATED ALWAYS AS (CASE WHEN state = 'failed' OR state = 'cancelled' THEN state END) STORED,
   row_version bigint NOT NULL,
-  CHECK (open_jobs >= 0 AND open_jobs <= job_count),
-  CHECK (live_jobs >= 0 AND live_jobs + waiting_jobs <= open_jobs),
-  CHECK ((state = 'completed' OR state = 'failed' OR state = 'cancelled') = (ended_at IS NOT NULL)),
-  CHECK (NOT (state = 'completed' OR state = 'failed' OR state = 'cancelled') OR open_jobs = 0),
-  CHECK (state <> 'completed' OR failed_jobs = 0)
+  CONSTRAINT run_counters CHECK (least(open_jobs, live_jobs, waiting_jobs, failed_jobs, spawned_jobs, propagating) >= 0
+    AND open_jobs <= job_count AND live_jobs + waiting_jobs <= open_jobs AND spawned_jobs <= 10000),
+  CONSTRAINT run_state CHECK (CASE WHEN ended_at IS NULL THEN state = 'pending' OR state = 'running' OR state = 'waiting'
+    ELSE open_jobs = 0 AND (state = 'failed' OR state = 'cancelled' OR (state = 'completed' AND failed_jobs = 0)) END)
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05);
 CREATE UNIQUE INDEX run_idempotency ON run (idempotency_key) WHERE idempotency_key IS NOT NULL;
 CREATE INDEX run_concurrency ON run (concurrency_key, seq) WHERE concurrency_key IS NOT NULL AND ended_at IS NULL;
@@ -100,14 +100,15 @@ CREATE TABLE stage (
   name text NOT NULL,
   first_job bigint NOT NULL,
   declared integer NOT NULL,
-  total integer NOT NULL CHECK (total >= declared),
-  settled integer NOT NULL CHECK (settled >= 0 AND settled <= total),
-  completed integer NOT NULL CHECK (completed >= 0),
-  failed integer NOT NULL CHECK (failed >= 0),
-  skipped integer NOT NULL CHECK (skipped >= 0),
-  cancelled integer NOT NULL CHECK (cancelled >= 0),
+  total integer NOT NULL,
+  settled integer NOT NULL,
+  completed integer NOT NULL,
+  failed integer NOT NULL,
+  skipped integer NOT NULL,
+  cancelled integer NOT NULL,
   tainted smallint NOT NULL CHECK (tainted = 0 OR tainted = 1),
-  PRIMARY KEY (run, ordinal)
+  PRIMARY KEY (run, ordinal),
+  CONSTRAINT stage_counters CHECK (least(settled, completed, failed, skipped, cancelled) >= 0 AND settled <= total AND total >= declared)
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02);
 
 CREATE TABLE job (
@@ -117,25 +118,25 @@ CREATE TABLE job (
   stage integer NOT NULL,
   kind text COLLATE "C" NOT NULL CHECK (kind = 'single' OR kind = 'fanout' OR kind = 'map'),
   agent text COLLATE "C" NOT NULL,
-  state text COLLATE "C" NOT NULL CHECK (state = 'pending' OR state = 'ready' OR state = 'running' OR state = 'waiting' OR state = 'completed' OR state = 'failed' OR state = 'skipped' OR state = 'cancelled'),
+  state text COLLATE "C" NOT NULL,
   priority text COLLATE "C" NOT NULL CHECK (priority = 'high' OR priority = 'normal' OR priority = 'low'),
-  allow_failure smallint NOT NULL CHECK (allow_failure = 0 OR allow_failure = 1),
-  blockers integer NOT NULL CHECK (blockers >= 0),
-  barrier smallint NOT NULL CHECK (barrier = 0 OR barrier = 1),
-  has_dependents smallint NOT NULL CHECK (has_dependents = 0 OR has_dependents = 1),
+  allow_failure smallint NOT NULL,
+  blockers integer NOT NULL,
+  barrier smallint NOT NULL,
+  has_dependents smallint NOT NULL,
   parent bigint,
-  depth integer NOT NULL DEFAULT 0 CHECK (depth >= 0 AND depth <= 32),
-  children integer NOT NULL DEFAULT 0 CHECK (children >= 0 AND children <= 1000),
+  depth integer NOT NULL DEFAULT 0,
+  children integer NOT NULL DEFAULT 0,
   open_children integer NOT NULL DEFAULT 0,
-  approvals integer NOT NULL DEFAULT 0 CHECK (approvals >= 0),
-  claimable smallint NOT NULL CHECK (claimable = 0 OR claimable = 1),
+  approvals integer NOT NULL DEFAULT 0,
+  claimable smallint NOT NULL,
   rank bigint NOT NULL,
   due_at bigint,
-  attempt integer NOT NULL DEFAULT 0 CHECK (attempt >= 0),
-  failures integer NOT NULL DEFAULT 0 CHECK (failures >= 0),
-  crashes integer NOT NULL DEFAULT 0 CHECK (crashes >= 0),
-  holding smallint NOT NULL DEFAULT 0 CHECK (holding = 0 OR holding = 1),
-  epoch integer NOT NULL DEFAULT 0 CHECK (epoch >= 0),
+  attempt integer NOT NULL DEFAULT 0,
+  failures integer NOT NULL DEFAULT 0,
+  crashes integer NOT NULL DEFAULT 0,
+  holding smallint NOT NULL DEFAULT 0,
+  epoch integer NOT NULL DEFAULT 0,
   boot bigint,
   attempt_boot bigint,
   ready_at bigint,
@@ -147,12 +148,16 @@ CREATE TABLE job (
   output text,
   error text,
   row_version bigint NOT NULL DEFAULT 0,
-  CHECK (open_children >= 0 AND open_children <= children),
-  CHECK ((state = 'running') = (boot IS NOT NULL)),
-  CHECK (state <> 'running' OR attempt_boot = boot),
-  CHECK ((state = 'completed' OR state = 'failed' OR state = 'skipped' OR state = 'cancelled') = (ended_at IS NOT NULL)),
-  CHECK (claimable = 0 OR (state = 'ready' AND due_at IS NULL) OR (state = 'waiting' AND kind = 'fanout')),
-  CHECK (due_at IS NULL OR (state = 'ready' OR state = 'waiting'))
+  CONSTRAINT job_flags CHECK (least(allow_failure, barrier, has_dependents, claimable, holding) >= 0
+    AND greatest(allow_failure, barrier, has_dependents, claimable, holding) <= 1),
+  CONSTRAINT job_counters CHECK (least(blockers, depth, children, open_children, approvals, attempt, failures, crashes, epoch) >= 0
+    AND depth <= 32 AND children <= 1000 AND open_children <= children),
+  CONSTRAINT job_state CHECK (CASE
+    WHEN ended_at IS NOT NULL THEN boot IS NULL AND claimable = 0 AND due_at IS NULL
+      AND (state = 'completed' OR state = 'failed' OR state = 'skipped' OR state = 'cancelled')
+    WHEN boot IS NOT NULL THEN state = 'running' AND attempt_boot = boot AND claimable = 0 AND due_at IS NULL
+    ELSE (state = 'ready' AND (claimable = 0 OR due_at IS NULL)) OR (state = 'waiting' AND (claimable = 0 OR kind = 'fanout'))
+      OR (state = 'pending' AND claimable = 0 AND due_at IS NULL) END)
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05);
 -- Declared jobs of a run are numbered without a gap from its first_job on.
 CREATE INDEX job_spawned ON job (run) WHERE parent IS NOT NULL;
