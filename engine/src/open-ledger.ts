@@ -49,10 +49,12 @@ export async function openLedger(
   clock: Clock | undefined,
   system: Clock,
   onFailure: (error: unknown) => void,
+  waitMs?: number,
 ): Promise<Ledger> {
   if (!isPostgres(database)) return openSqliteLedger({ path: database, clock: clock ?? system, onFailure });
   const { openPostgresLedger } = await import("./ledger/postgres/index.ts");
-  return await openPostgresLedger({ url: database, ...(clock === undefined ? {} : { clock }), onFailure });
+  const more = { ...(clock === undefined ? {} : { clock }), ...(waitMs === undefined ? {} : { waitMs }) };
+  return await openPostgresLedger({ url: database, ...more, onFailure });
 }
 
 /** The clock of who works on this ledger: its time, the system's timers. */

@@ -59,6 +59,11 @@ export interface OpenOptions {
    * Default `TENUTO_ARTIFACT_STORE`, else the database.
    */
   artifacts?: string;
+  /**
+   * With a ledger on PostgreSQL: how long a question waits for a connection, each of up to ten times. Default 60,000, so that
+   * work outlasts a server that is away for some minutes.
+   */
+  waitMs?: number;
   /** With a ledger on PostgreSQL: what copies of artifacts may take on this machine. Default 10 GiB. */
   cacheBytes?: number;
   pipelines?: readonly Pipeline<any>[];
@@ -150,7 +155,7 @@ export async function openTenuto(options: OpenOptions = {}): Promise<Tenuto> {
     options.onFault ?? ((error: unknown) => console.error(error instanceof Error ? `tenuto: ${error.message}` : error));
   refuseKernelFolders(home);
   mkdirSync(home, { recursive: true });
-  const ledger = options.ledger ?? (await openLedger(database, options.clock, systemClock, onFault));
+  const ledger = options.ledger ?? (await openLedger(database, options.clock, systemClock, onFault, options.waitMs));
   const clock = clockOf(ledger, database, options.clock, systemClock);
   let shared: Shared | null = null;
   try {

@@ -175,11 +175,15 @@ function unknownPipeline(project: Project, given: string): TenutoError {
 export interface HowToOpen extends Pick<OpenOptions, "concurrency" | "takes"> {
   /** Refuse to make a ledger. Default true. */
   mustExist?: boolean;
+  /** Whether a person waits for the answer, who wants to know soon that the server is away. Default false. */
+  soon?: boolean;
 }
+
+const SOON_MS = 2_000;
 
 /** The engine on this place, without a worker; `tenuto.work()` starts one. @throws not_found where nothing ever ran */
 export async function openPlace(place: Place & Partial<Loaded>, cli: Cli, how: HowToOpen = {}): Promise<Tenuto> {
-  const { mustExist = true, ...options } = how;
+  const { mustExist = true, soon = false, ...options } = how;
   if (mustExist && !(await ledgerExists(place.database))) {
     assertMayRead(place);
     throw new TenutoError("not_found", `there is no ledger at ${shownDatabase(cli, place.database)}`, {
@@ -191,6 +195,7 @@ export async function openPlace(place: Place & Partial<Loaded>, cli: Cli, how: H
   const { retentionDays } = place.config;
   return await openTenuto({
     ...options,
+    ...(soon ? { waitMs: SOON_MS } : {}),
     ...(concurrency === undefined ? {} : { concurrency }),
     ...(retentionDays === undefined ? {} : { retentionMs: retentionDays * 86_400_000 }),
     home: place.home,
@@ -223,7 +228,7 @@ function assertMayRead({ home, database }: Place): void {
 /** The ledger of this place for reading, closed when `use` is done. */
 export async function withLedger<T>(cli: Cli, use: (tenuto: Tenuto, place: Place) => Promise<T>): Promise<T> {
   const place = await findPlace(cli).catch((error) => placeInSpite(cli, error));
-  const tenuto = await openPlace(place, cli);
+  const tenuto = await openPlace(place, cli, { soon: true });
   try {
     return await use(tenuto, place);
   } finally {

@@ -15,7 +15,7 @@ export async function chooseTemplate(
   const pipeline = await storedPipeline(cli, project, name, number);
   if (pipeline !== null) return { project: { ...project, pipelines: others }, pipeline };
   // Says which there are.
-  const tenuto = await openPlace(project, cli);
+  const tenuto = await openPlace(project, cli, { soon: true });
   try {
     await tenuto.templates.show(name);
   } finally {
@@ -27,7 +27,7 @@ export async function chooseTemplate(
 /** The ledger with the pipelines of the configuration, for commands that write what names them. */
 export async function withProject<T>(cli: Cli, use: (tenuto: Tenuto, project: Project) => Promise<T>): Promise<T> {
   const project = await loadProject(cli);
-  const tenuto = await openPlace(project, cli, { mustExist: false });
+  const tenuto = await openPlace(project, cli, { mustExist: false, soon: true });
   try {
     return await use(tenuto, project);
   } finally {

@@ -30,7 +30,7 @@ export async function securityChecks(cli: Cli, place: Place): Promise<Check[]> {
   const checks: Check[] = [...filesCheck(cli, place), environmentCheck(cli), databaseCheck(place)];
   if (existsSync(place.home)) checks.push(await secretsCheck(cli, place), ...(await serverChecks(place)));
   if (isPostgres(place.database) || existsSync(place.database)) {
-    const tenuto = await openPlace(place, cli);
+    const tenuto = await openPlace(place, cli, { soon: true });
     try {
       checks.push(await tokensCheck(tenuto), await auditCheck(tenuto), await webhooksCheck(tenuto));
     } finally {

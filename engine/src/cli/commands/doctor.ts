@@ -139,7 +139,7 @@ function diskCheck(place: Place): Check {
 }
 
 async function insideChecks(cli: Cli, place: Place): Promise<Check[]> {
-  const tenuto = await openPlace(place, cli);
+  const tenuto = await openPlace(place, cli, { soon: true });
   try {
     const { ledger } = tenuto.engine.parts;
     const info = await ledger.info();

@@ -66,7 +66,11 @@ export async function runPipeline(
   if (options.detach !== true) checkAgents(project, rest);
   const concurrency =
     options.concurrency === undefined ? {} : { concurrency: parseCount(options.concurrency, "--concurrency") };
-  const tenuto = await openPlace(project, cli, { mustExist: false, ...concurrency });
+  const tenuto = await openPlace(project, cli, {
+    mustExist: false,
+    soon: options.detach === true,
+    ...concurrency,
+  });
   try {
     const handle = await tenuto.start(pipeline, params, startOptions(options));
     rememberSource(project.home, pipeline);

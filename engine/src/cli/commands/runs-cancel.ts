@@ -15,7 +15,7 @@ export async function runsCancel(
   id: string,
   options: { reason?: string; detach?: boolean },
 ): Promise<number> {
-  const tenuto = await openPlace(await findPlace(cli), cli, { takes: () => false });
+  const tenuto = await openPlace(await findPlace(cli), cli, { takes: () => false, soon: true });
   try {
     const run = await tenuto.client.run(id);
     const fresh = await tenuto.client.cancel(run.id, options.reason);
