@@ -81,6 +81,7 @@ export class ProviderSession {
   private readonly answers = new Map<string, Promise<Answer<unknown>>>();
   private readonly standing: Standing;
   private failures = 0;
+  private turn: Promise<void> = Promise.resolve();
   private troubled = false;
 
   constructor(ctx: Context, name: ProviderName, env: Environment) {
@@ -114,16 +115,21 @@ export class ProviderSession {
   ): Promise<Answer<T>> {
     for (let attempt = 0; ; attempt++) {
       const { access } = this;
-      if (access === null || !this.usable) return { state: "left_out", reason: this.stats.left_out ?? "no access" };
-      let stored: Stored<T>;
+      let stored: Stored<T> | null;
       try {
-        stored = await this.stepOf(identity, attempt, access, request);
+        stored = await this.inTurn(async () => {
+          if (access === null || !this.usable) return null;
+          const result = await this.stepOf(identity, attempt, access, request);
+          if ("trouble" in result && isTrouble(result.trouble)) this.standing.troubles++;
+          return result;
+        });
       } catch (error) {
         const reason = this.reasonToLeaveOut(error);
         if (reason === null) throw error;
         this.leaveOut(reason, "warn");
         return { state: "left_out", reason };
       }
+      if (access === null || stored === null) return { state: "left_out", reason: this.stats.left_out ?? "no access" };
       // Counted here rather than in the step: answers from before a crash were asked for and paid as well.
       this.stats.asked++;
       this.stats.spent = Number((this.stats.spent + access.settings.cost).toFixed(6));
@@ -134,10 +140,24 @@ export class ProviderSession {
         this.leaveOut(`${trouble.message}; it asks for ${Math.round(waitMs / 1000)} s of patience`, "warn");
         return { state: "failed", reason: trouble.code };
       }
-      if (isTrouble(trouble) && ++this.standing.troubles >= TROUBLES_IN_A_ROW) return this.giveUp(trouble);
+      if (isTrouble(trouble) && this.standing.troubles >= TROUBLES_IN_A_ROW) return this.giveUp(trouble);
       if (!trouble.retryable || this.standing.failed || attempt >= MAX_RETRIES) return this.fail(trouble);
       this.stats.retried++;
       await this.ctx.sleep(["wait", this.name, identity, attempt], waitMs);
+    }
+  }
+
+  /** While a provider is in trouble, requests go out one after the other: all would wait at its breaker, a minute for each. */
+  private async inTurn<T>(work: () => Promise<T>): Promise<T> {
+    if (this.standing.troubles === 0) return await work();
+    const before = this.turn;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.turn = promise;
+    try {
+      await before;
+      return await work();
+    } finally {
+      resolve();
     }
   }
 
