@@ -265,6 +265,7 @@ describe("firmographic", () => {
     ["bytes", { body: Buffer.from([0xff, 0xfe, 0x00, 0x01]) }],
     ["a number", { body: "42" }],
     ["too much", { body: `{"x":"${"y".repeat(5_000_000)}"}` }],
+    ["a way elsewhere, for the key as well,", { status: 302, headers: { location: "/elsewhere" } }],
   ])("%s is nonsense: the record stays as it is, without a retry", async (_, answer) => {
     const server = await serve(() => answer);
     const { ctx, told } = providerContext();
@@ -276,6 +277,7 @@ describe("firmographic", () => {
     expect(result.records).toMatchObject([{ company_name: "Company 0" }, { company_name: "Company 1" }]);
     expect(result.providers.clearbit).toMatchObject({ found: 0, failed: 2 });
     expect(told.waits).toEqual([]);
+    expect(server.asked.map(({ path }) => path)).not.toContain("/elsewhere");
   });
 
   test("fields of odd types are not known, and what is not known overwrites nothing", async () => {
