@@ -302,21 +302,25 @@ function Copies({ approval, path, reason, edited }: CopiesProps) {
   const other = value === undefined ? "" : ` --edit ${argument(JSON.stringify(value))}`;
   return (
     <div className="meta">
-      <span>Approve:</span>
-      <CopyAs
-        cli={`tenuto approve ${argument(approval.id)} --hash ${approval.hash}${said}${other}`}
-        path={path}
-        send={{
-          method: "POST",
-          body: { decision: "approve", ...body, ...(value === undefined ? {} : { edited: value }) },
-        }}
-      />
-      <span>Reject:</span>
-      <CopyAs
-        cli={`tenuto reject ${argument(approval.id)}${said}`}
-        path={path}
-        send={{ method: "POST", body: { decision: "reject", ...body } }}
-      />
+      <span>
+        Approve:
+        <CopyAs
+          cli={`tenuto approve ${argument(approval.id)} --hash ${approval.hash}${said}${other}`}
+          path={path}
+          send={{
+            method: "POST",
+            body: { decision: "approve", ...body, ...(value === undefined ? {} : { edited: value }) },
+          }}
+        />
+      </span>
+      <span>
+        Reject:
+        <CopyAs
+          cli={`tenuto reject ${argument(approval.id)}${said}`}
+          path={path}
+          send={{ method: "POST", body: { decision: "reject", ...body } }}
+        />
+      </span>
     </div>
   );
 }

@@ -53,11 +53,14 @@ function Shown({ sha, all }: { sha: string; all: Artifact[] }) {
               </A>{" "}
               of <A to={`/runs/${one.run}`}>{one.run}</A>
             </span>
-            <CopyAs
-              cli={`tenuto artifacts verify ${argument(one.run)}`}
-              path={`/api/artifacts/${sha}/verify`}
-              send={{ method: "POST" }}
-            />
+            <span>
+              Verify:
+              <CopyAs
+                cli={`tenuto artifacts verify ${argument(one.run)}`}
+                path={`/api/artifacts/${sha}/verify`}
+                send={{ method: "POST" }}
+              />
+            </span>
           </div>
         }
       >

@@ -122,7 +122,7 @@ function One({ one }: { one: Schedule }) {
       )}
       {one.lastError !== null && one.lastError !== undefined && <Json value={one.lastError} label="Last error" />}
       <p className="meta">
-        <span>{one.enabled ? "Disable" : "Enable"}:</span>
+        {one.enabled ? "Disable:" : "Enable:"}
         <CopyAs
           cli={`tenuto schedules ${one.enabled ? "disable" : "enable"} ${argument(one.name)}`}
           path={`${path}/${one.enabled ? "disable" : "enable"}`}
