@@ -48,13 +48,11 @@ it("S-02: two hosts are none, and a target that names a host is refused", async 
 });
 
 it("S-08: whoever tries tokens is stopped, and others from there are not", async () => {
-  const statuses: number[] = [];
-  for (let n = 0; n < 100; n++)
-    statuses.push(
-      (await raw("GET", "/api/session", { authorization: `Bearer t${n}` }, undefined, portOf(place))).status,
-    );
-  expect(statuses[0]).toBe(401);
-  expect(statuses.at(-1)).toBe(429);
+  const attempt = (n: number) =>
+    raw("GET", "/api/session", { authorization: `Bearer t${n}` }, undefined, portOf(place));
+  expect((await attempt(0)).status).toBe(401);
+  const statuses = (await Promise.all(Array.from({ length: 200 }, (_, n) => attempt(n)))).map(({ status }) => status);
+  expect(new Set(statuses)).toEqual(new Set([401, 429]));
   expect((await raw("GET", "/api/session", bearer(place), undefined, portOf(place))).status).toBe(200);
 });
 
@@ -169,10 +167,10 @@ it("R-37: whoever has seen lines that are not there is told so, instead of heari
 });
 
 it("R-36: who does not read is sent no more than the queue holds and one frame, and is let go", async () => {
-  const QUEUE = 65_536;
+  const QUEUE = 16_384;
   const FRAME = 256 * 1_024;
   const other = await openPlace({ limits: { heartbeatMs: 50, stuckMs: 100, queueBytes: QUEUE } });
-  const run = await other.tenuto.start("chatty", { lines: 20_000 });
+  const run = await other.tenuto.start("chatty", { lines: 6_000 });
   await run.wait();
   const { hub, access } = other.server.services;
   const principal = (await access.who(other.tokens.viewer, false))!;
@@ -186,7 +184,7 @@ it("R-36: who does not read is sent no more than the queue holds and one frame, 
           total += fields.length;
           waiting = read(waiting + fields.length);
           last = cursor;
-          if (last === "20000") listener.close(1000, "all is there");
+          if (last === "6000") listener.close(1000, "all is there");
         },
         say: () => {},
         buffered: () => waiting,
@@ -198,8 +196,8 @@ it("R-36: who does not read is sent no more than the queue holds and one frame, 
     return closed;
   };
   const quick = await follow(() => 0);
-  expect(quick).toMatchObject({ code: 1000, last: "20000" });
-  expect(quick.total).toBeGreaterThan(4 * (QUEUE + FRAME));
+  expect(quick).toMatchObject({ code: 1000, last: "6000" });
+  expect(quick.total).toBeGreaterThan(2 * (QUEUE + FRAME));
   const stuck = await follow((waiting) => waiting);
   expect(stuck.code).toBe(4409);
   expect(stuck.waiting).toBeGreaterThan(QUEUE);
