@@ -64,6 +64,14 @@ describe("lines of a graph", () => {
     expect(drawn(stages(false), ["a>c", "b>c"])).toEqual(["a>c", "b>c"]);
   });
 
+  it("finds the ways where hundreds wait for hundreds", () => {
+    const many = (stage: number) =>
+      Array.from({ length: 500 }, (_, i) => node(`${stage}-${i}`, stage, { barrier: stage > 0 }));
+    const last = node("last", 3);
+    const edges = [0, 1, 2].flatMap((stage) => many(stage).map(({ id }) => `${id}>last`));
+    expect(drawn([...many(0), ...many(1), ...many(2), last], edges).length).toBe(500);
+  });
+
   it("keeps both ways around, and lines of a circle of groups", () => {
     const nodes = ["a", "b", "c", "d"].map((id) => node(id, 0));
     expect(drawn(nodes, ["a>b", "a>c", "b>d", "c>d"])).toEqual(["a>b", "a>c", "b>d", "c>d"]);

@@ -15,6 +15,8 @@ export interface Link {
 
 /** Of more lines than this all are drawn: to look for ways around each would take too long. */
 const MOST = 2_000;
+/** No id of a job begins so. */
+const END = "\n";
 
 /** What a job waits for beside its own needs. */
 export interface Order {
@@ -32,10 +34,12 @@ export function withoutImplied(links: readonly Link[], order: Order): Link[] {
     if (list === undefined) after.set(from, [to]);
     else list.push(to);
   }
-  const next = (id: string) => {
+  // The end of a stage stands for all jobs that wait for it: one step for each job, not one for each pair.
+  const next = (id: string): readonly string[] => {
+    if (id.startsWith(END)) return order.waiting(Number(id.slice(END.length)) + 1);
     const stage = order.stageOf(id);
-    const waiting = stage === undefined ? [] : order.waiting(stage + 1);
-    return waiting.length === 0 ? (after.get(id) ?? []) : [...(after.get(id) ?? []), ...waiting];
+    const direct = after.get(id) ?? [];
+    return stage === undefined ? direct : [...direct, `${END}${stage}`];
   };
   return links.filter(({ from, to, spawned }) => spawned || !leadsTo(next, from, to));
 }
