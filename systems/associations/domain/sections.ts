@@ -47,6 +47,8 @@ function chosenParts(page: Page): Link[] {
     const form = select.closest("form");
     const name = select.attr("name")!;
     if (/^post$/i.test(form.attr("method") ?? "") || !SECTION_PARAM.test(name)) continue;
+    // This page is what has been chosen.
+    if (new URL(page.url).searchParams.get(name)) continue;
     const hidden = (form.find("input[type='hidden'][name]").toArray() as any[]).map(({ attribs }) => [
       attribs.name,
       attribs.value ?? "",

@@ -180,6 +180,17 @@ describe("http", () => {
     await expect(http.get(`${url}/200`)).rejects.toMatchObject({ name: expect.stringMatching(/Error$/) });
   });
 
+  test("a small file that unpacks to a large one is refused, as sitemaps are packed", async () => {
+    const { url, http } = await serve((_, response) =>
+      response.writeHead(200, { "content-type": "application/x-gzip" }).end(gzipSync(Buffer.alloc(20_000_000))),
+    );
+    const answer = await http.get(`${url}/sitemap.xml.gz`).then(
+      ({ bytes }) => bytes,
+      ({ code }) => code,
+    );
+    expect(answer).toBe("too_large");
+  });
+
   test("redirects are followed hop by hop, each one asked about, and not for ever", async () => {
     const { url, http } = await serve((request, response) => {
       if (request.url === "/a") response.writeHead(301, { location: "/b" }).end();
@@ -190,7 +201,9 @@ describe("http", () => {
     const before = async (hop: string) => void asked.push(new URL(hop).pathname);
     expect(await http.get(`${url}/a`, { before })).toMatchObject({ url: `${url}/b`, text: "there" });
     expect(asked).toEqual(["/a", "/b"]);
-    await expect(http.get(`${url}/loop`)).rejects.toMatchObject({ code: "too_many_redirects" });
+    asked.length = 0;
+    await expect(http.get(`${url}/loop`, { before })).rejects.toMatchObject({ code: "too_many_redirects" });
+    expect(asked).toEqual(Array(6).fill("/loop"));
     await expect(http.get(`${url}/a`, { before: () => Promise.reject(new Error("no")) })).rejects.toThrow("no");
     await expect(http.get("ftp://x.test/")).rejects.toMatchObject({ code: "bad_url" });
   });
@@ -200,6 +213,13 @@ describe("http", () => {
       response.writeHead(302, { location: "http://127.0.0.2:9/secret" }).end(),
     );
     await expect(http.get(url)).rejects.toMatchObject({ code: "private_address" });
+    // A name that resolves to one is found out when it is connected to.
+    const named = await serve((request, response) =>
+      request.headers.host?.startsWith("localhost")
+        ? response.end("secret")
+        : response.writeHead(302, { location: `http://localhost:${request.socket.localPort}/` }).end(),
+    );
+    await expect(named.http.get(named.url)).rejects.toMatchObject({ code: "private_address" });
     expect(
       ["127.0.0.1", "10.1.2.3", "169.254.169.254", "[::1]", "[::ffff:10.0.0.1]", "fd00::1", "100.64.0.1"].filter(
         (host) => !isPrivateAddress(host),

@@ -41,6 +41,7 @@ export interface Scored {
 const LETTER_CHARS = 3;
 /** Of staff and news, what members there are is believed first. */
 const BESIDE = 0.3;
+const FRAMED = 0.3;
 const WEIGHTS: Record<Fact, number> = { name: 0.5, phone: 1, email: 0.8, website: 0.8, place: 1, profile: 0.4 };
 const LEGAL_FORM =
   /\b(inc|llc|l\.l\.c|ltd|corp|co|company|corporation|group|industries|manufacturing|mfg|products|services|solutions|systems|international|associates|partners|enterprises|technologies|supply|works?|shop|bros|brothers|sons|gmbh|plc|llp|s\.?a\.?)\b\.?/i;
@@ -146,9 +147,17 @@ export function scoreBlocks(sums: Sums, blocks: readonly Block[]): Scored | null
   const purity = named.length / all.length;
   const score =
     ((among.length < 2 ? BESIDE : 1) *
+      (isFramed(facts) ? FRAMED : 1) *
       (facts.length ** 0.8 * profile ** 1.5 * distinct * purity * wording(sums, facts))) /
     crowding(sums, facts);
   return { score, facts, contact };
+}
+
+/** A few blocks of which one has nearly everything: the page between its head and its foot. */
+function isFramed(facts: readonly BlockFacts[]): boolean {
+  const sizes = facts.map(({ start, end }) => end - start);
+  const largest = Math.max(...sizes);
+  return facts.length <= 5 && largest >= 6 && largest > sizes.reduce((sum, size) => sum + size, 0) * 0.65;
 }
 
 /** Several postal codes or headings in one block: it holds several records. */

@@ -241,12 +241,14 @@ async function discover(ctx: Context, web: Web, search: Search): Promise<Found> 
   const { input, association, schema } = search;
   let second: Found | null = null;
   let walled: Found | null = null;
+  let home: Found | null = null;
   const tried = new Set<string>();
-  const lists = (page: Page): boolean => {
+  // A link that says where the members are is believed sooner than a usual place.
+  const lists = (page: Page, foundBy: FoundBy): boolean => {
     if (listsOthers(page)) return false;
     const { shown, records } = countListed(page, schema, association.member_links ?? null);
     if (looksLikeDirectory(page)) return shown > 3 || sectionLinks(page, schema).length > 0;
-    return records > 9;
+    return records > (foundBy === "home_link" && page.url !== home?.page.url ? 2 : 9);
   };
   const attempt = async (url: string, foundBy: FoundBy): Promise<Found | null> => {
     if (tried.has(url)) return null;
@@ -254,7 +256,7 @@ async function discover(ctx: Context, web: Web, search: Search): Promise<Found> 
     const visited = await visitIfThere(ctx, web, url, foundBy);
     const found = visited === null ? null : await inFrames(ctx, web, visited, search);
     if (found === null) return null;
-    if (found.stored.content_type === PDF || lists(found.page)) return found;
+    if (found.stored.content_type === PDF || lists(found.page, foundBy)) return found;
     if (asksForLogin(found.page, 0)) walled ??= found;
     else if (looksLikeDirectory(found.page)) second ??= found;
     return null;
@@ -264,7 +266,7 @@ async function discover(ctx: Context, web: Web, search: Search): Promise<Found> 
     const found = await attempt(new URL(pattern, association.url).href, "pattern");
     if (found !== null) return found;
   }
-  const home = await visitIfThere(ctx, web, new URL(association.url).href, "home_link");
+  home = await visitIfThere(ctx, web, new URL(association.url).href, "home_link");
   for (const url of home === null ? [] : directoryLinks(home.page).slice(0, 5)) {
     const found = await attempt(url, "home_link");
     if (found !== null) return found;
@@ -274,7 +276,7 @@ async function discover(ctx: Context, web: Web, search: Search): Promise<Found> 
     if (found !== null) return found;
   }
   // The home page may be the directory itself.
-  if (home !== null && lists(home.page)) return home;
+  if (home !== null && lists(home.page, "home_link")) return home;
   const rest = second ?? walled;
   if (rest !== null) return rest;
   throw new NoDirectoryFoundError(`no member directory found at ${association.url}`, {
