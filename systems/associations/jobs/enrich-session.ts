@@ -120,7 +120,7 @@ export class ProviderSession {
         stored = await this.inTurn(async () => {
           if (access === null || !this.usable) return null;
           const result = await this.stepOf(identity, attempt, access, request);
-          if ("trouble" in result && isTrouble(result.trouble)) this.standing.troubles++;
+          if ("trouble" in result && isTrouble(result.trouble)) this.countTrouble(result.trouble);
           return result;
         });
       } catch (error) {
@@ -140,7 +140,10 @@ export class ProviderSession {
         this.leaveOut(`${trouble.message}; it asks for ${Math.round(waitMs / 1000)} s of patience`, "warn");
         return { state: "failed", reason: trouble.code };
       }
-      if (isTrouble(trouble) && this.standing.troubles >= TROUBLES_IN_A_ROW) return this.giveUp(trouble);
+      if (isTrouble(trouble) && this.standing.troubles >= TROUBLES_IN_A_ROW) {
+        this.stats.failed++;
+        return { state: "failed", reason: trouble.code };
+      }
       if (!trouble.retryable || this.standing.failed || attempt >= MAX_RETRIES) return this.fail(trouble);
       this.stats.retried++;
       await this.ctx.sleep(["wait", this.name, identity, attempt], waitMs);
@@ -213,11 +216,11 @@ export class ProviderSession {
     return { state: "failed", reason: code };
   }
 
-  private giveUp({ code, message }: Trouble): Answer<never> {
-    this.stats.failed++;
+  /** Said before the next one has its turn. */
+  private countTrouble({ message }: Trouble): void {
+    if (++this.standing.troubles < TROUBLES_IN_A_ROW) return;
     this.standing.failed = true;
     this.leaveOut(`${this.standing.troubles} requests in a row failed, the last: ${message}`, "warn");
-    return { state: "failed", reason: code };
   }
 
   private reasonToLeaveOut(error: unknown): string | null {
