@@ -11,7 +11,7 @@ import { FairShare, PATIENCE_MS } from "../../src/runtime/fair-share.ts";
 import { FakeClock } from "../../src/testing/clock.ts";
 import { createDatabase, sharedServer, type TestDatabase } from "../postgres/shared.ts";
 
-const ITEMS = 3_000;
+const ITEMS = 2_000;
 const SLOTS = 20;
 /** So many items each worker does slowly; what comes after that is done at once, so that the test ends. */
 const ENOUGH = 2 * SLOTS;
@@ -31,7 +31,7 @@ describe.skipIf(server === null)("a fan-out on two workers", () => {
   });
 
   test("slow items go to both of them, and never more at once than the fan-out's slots", {
-    timeout: 120_000,
+    timeout: 240_000,
   }, async () => {
     database = await createDatabase(server as string);
     const done = new Map<string, number>();
@@ -62,7 +62,7 @@ describe.skipIf(server === null)("a fan-out on two workers", () => {
     };
     const [first] = await Promise.all([open("first"), open("second")]);
     const run = await first.start("fair");
-    const { state } = await run.wait({ timeoutMs: 100_000 });
+    const { state } = await run.wait({ timeoutMs: 200_000 });
     expect(state).toBe("completed");
     expect(Math.min(...done.values()), JSON.stringify([...done])).toBeGreaterThanOrEqual(ENOUGH);
     expect(done.get("first")! + done.get("second")!).toBe(ITEMS);

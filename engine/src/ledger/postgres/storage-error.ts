@@ -65,6 +65,32 @@ interface Words {
   category?: "critical" | "retryable";
 }
 
+/** What comes in the way of a connection and does not pass by itself. */
+function wordsForRefusal(code: string, text: string): Words | null {
+  if (/does not support SSL/.test(text))
+    return {
+      code: "ledger_unavailable",
+      text: "does not speak TLS",
+      hint: "Set up TLS on the server, or add sslmode=disable to the URL if nobody else can listen on the way there.",
+      category: "critical",
+    };
+  if (/client password must be a/.test(text))
+    return {
+      code: "ledger_unavailable",
+      text: "asks for a password, and none is given",
+      hint: "Set PGPASSWORD, or write it into ~/.pgpass or the URL.",
+      category: "critical",
+    };
+  if (/CERT|UNABLE_TO_|ERR_TLS/.test(code))
+    return {
+      code: "ledger_unavailable",
+      text: "has a certificate that is not trusted",
+      hint: "Give the file of who has signed it as sslrootcert in the URL.",
+      category: "critical",
+    };
+  return null;
+}
+
 function wordsFor(code: string, error: unknown): Words | null {
   if (code === "53100" || code === "58030")
     return {
@@ -88,27 +114,8 @@ function wordsFor(code: string, error: unknown): Words | null {
       hint: "Check that PostgreSQL runs and that this machine may connect; work goes on by itself afterwards.",
       category: "retryable",
     };
-  if (/does not support SSL/.test(String(error)))
-    return {
-      code: "ledger_unavailable",
-      text: "does not speak TLS",
-      hint: "Set up TLS on the server, or add sslmode=disable to the URL if nobody else can listen on the way there.",
-      category: "critical",
-    };
-  if (/client password must be a/.test(String(error)))
-    return {
-      code: "ledger_unavailable",
-      text: "asks for a password, and none is given",
-      hint: "Set PGPASSWORD, or write it into ~/.pgpass or the URL.",
-      category: "critical",
-    };
-  if (/CERT|UNABLE_TO_|ERR_TLS/.test(code))
-    return {
-      code: "ledger_unavailable",
-      text: "has a certificate that is not trusted",
-      hint: "Give the file of who has signed it as sslrootcert in the URL.",
-      category: "critical",
-    };
+  const refused = wordsForRefusal(code, String(error));
+  if (refused !== null) return refused;
   if (code.startsWith("XX"))
     return {
       code: "ledger_corrupt",
