@@ -9,6 +9,7 @@ import { userInfo } from "node:os";
 import { resolve } from "node:path";
 import { TenutoError } from "../../core/errors.ts";
 import { secretsOf, startServer } from "../../http/index.ts";
+import { maskerOf } from "../../http/mask.ts";
 import { stopWorking } from "../attend.ts";
 import { EXIT, usage } from "../failure.ts";
 import { counted, parseCount, parseDuration } from "../figures.ts";
@@ -70,7 +71,10 @@ async function serveUntilStopped(
   const { tenuto, project } = place;
   secureHome(tenuto.home);
   const key = serverKey(tenuto.home);
-  const onFault = (error: unknown) => out.tell(`tenuto: ${error instanceof Error ? error.message : String(error)}`);
+  const secrets = secretsOf(cli.io.env);
+  const { text: mask } = maskerOf(secrets);
+  const onFault = (error: unknown) =>
+    out.tell(mask(`tenuto: ${error instanceof Error ? error.message : String(error)}`));
   const webhooks = new Webhooks(tenuto, key, onFault);
   const server = await startServer(tenuto, {
     port: options.port,
@@ -79,7 +83,7 @@ async function serveUntilStopped(
     insecure: options.insecure === true,
     allowHosts: options.allowHost ?? [],
     key,
-    secrets: secretsOf(cli.io.env),
+    secrets,
     pages: pagesFolder(),
     version: TENUTO_VERSION,
     features: featuresOf(tenuto, cli.io.cwd, webhooks, options.allowCommands === true),
