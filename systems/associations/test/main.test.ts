@@ -90,7 +90,7 @@ test("an interrupted run says how to go on with it, and goes on", async () => {
   const again = await command(["--resume", "associations-1", "--rate", "1000", ...places]);
   expect(again.err).toContain("Going on with run associations-1");
   expect([again.code, JSON.parse(again.out)]).toMatchObject([0, { state: "completed" }]);
-});
+}, 180_000);
 
 test("a refused key ends the run with the reason and what to do", async () => {
   const folder = await mkdtemp(join(tmpdir(), "main-"));
