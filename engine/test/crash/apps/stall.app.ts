@@ -22,7 +22,8 @@ export async function main(tenuto: Tenuto, orders: ChildOrders, tell: Tell): Pro
   const lastBeat = () =>
     (db.prepare("SELECT heartbeat_at AS at FROM boot WHERE seq = ?").get(boot) as { at: number }).at;
   const seen = new Set<number>();
-  for (const end = performance.now() + 600; performance.now() < end; ) {
+  // The thread begins when the machine lets it.
+  for (const end = performance.now() + 30_000; seen.size < 4 && performance.now() < end; ) {
     keeper.tick();
     seen.add(lastBeat());
     await new Promise((next) => setTimeout(next, 20));
