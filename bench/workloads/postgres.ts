@@ -17,6 +17,10 @@ import { chain, items, STEPS, single, steps } from "./postgres-pipelines.ts";
 
 const RUNS = 1_000;
 const ROUNDS = 3;
+/** A burst is half a second, of which the first ones run uncompiled code. */
+const WARM_BURSTS = 3;
+const BURSTS = 7;
+const SLOTS = 200;
 const CHILD = fileURLToPath(new URL("./postgres.child.ts", import.meta.url));
 const HISTORY = Number(process.env["TENUTO_BENCH_HISTORY"] ?? 100_000);
 const IDLE_MS = Number(process.env["TENUTO_BENCH_IDLE_S"] ?? 20) * 1_000;
@@ -73,7 +77,7 @@ async function measure(server: Server, folder: string): Promise<Figure[]> {
   await using tenuto = await openTenuto({
     home: folder,
     database: server.url,
-    concurrency: 100,
+    concurrency: SLOTS,
     pipelines: [chain, single, steps],
   });
   figures.push(...(await rates(tenuto, raw.one)));
@@ -170,9 +174,9 @@ async function rates(tenuto: Tenuto, bare: number): Promise<Figure[]> {
   }
   const share = median(perSecond) / bare;
   const runs: number[] = [];
-  for (let round = 0; round <= ROUNDS; round++) {
+  for (let round = -WARM_BURSTS; round < BURSTS; round++) {
     const rate = await burst(tenuto);
-    if (round > 0) runs.push(rate);
+    if (round >= 0) runs.push(rate);
   }
   const idle = await idleRuns(tenuto);
   return [
@@ -180,7 +184,7 @@ async function rates(tenuto: Tenuto, bare: number): Promise<Figure[]> {
       reference: { what: "bare commits on 1 connection", value: bare },
       target: { text: `at least 45 % of bare, is ${(share * 100).toFixed(0)} %`, met: share >= 0.45 },
     }),
-    at(median(runs), "runs/s", "1,000 runs of 5 linear jobs at once", {
+    at(median(runs), "runs/s", `1,000 runs of 5 linear jobs at once, ${SLOTS} slots`, {
       target: { text: "at least 2,000/s", met: median(runs) >= 2_000 },
     }),
     at(percentile(idle, 0.5), "ms", "one idle run of one job, p50", {
