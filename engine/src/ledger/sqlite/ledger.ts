@@ -45,7 +45,7 @@ interface Entry {
 /** Changes after which a job may be claimable; the others are many and small. */
 const MAY_READY: ReadonlySet<string> = new Set(["start", "run", "job", "spawn", "reopen"]);
 const MAX_BATCH = 2_000;
-const MAX_CACHED_ROWS = 16_000;
+const MAX_CACHED_ROWS = 40_000;
 const FOREIGN_POLL_MS = 250;
 const RESUME_AGAIN_MS = 1_000;
 /** Pages of the write-ahead log (4 KiB each) after which the main connection checkpoints itself. */
