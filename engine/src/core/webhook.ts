@@ -56,13 +56,13 @@ const put = <T extends keyof Rows>(table: T, row: Rows[T]): Verdict<Rows[T]> => 
   result: row,
 });
 
-/** Makes it, or takes the place of what is there under the same id; the secret stays. */
 /** 2026, in seconds. */
 const EPOCH_SECONDS = 1_767_225_600;
 
 /** A name that was removed and is used again has another secret than before: versions begin with the time. */
 const firstVersion = (at: number): number => Math.max(1, Math.floor(at / 1_000) - EPOCH_SECONDS);
 
+/** Makes it, or takes the place of what is there under the same id; the secret stays. */
 export const putWebhook = <T extends keyof Rows>(table: T, fresh: Fresh<T>, create: boolean) => ({
   select: one(table, fresh.id as string),
   decide: (slice: Slice, at: number): Verdict<Rows[T]> => {
