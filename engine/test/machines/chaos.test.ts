@@ -2,16 +2,14 @@
  * R-49: worker processes and the database server are killed again and again while runs of every kind of job go on, on
  * machines that share nothing but the database; in the end nothing is lost, nothing was committed twice, no process is left.
  */
-import { statSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { JOBS_PER_RUN } from "../crash/apps/mixed.app.ts";
-import { query } from "../crash/audit.ts";
-import { type EngineProcess, readLines, survivors } from "../crash/process.ts";
+import { type EngineProcess, survivors } from "../crash/process.ts";
 import { proveResults } from "../crash/proof.ts";
 import { between, figure, type Random, replay, SEED, seeded } from "../crash/seeded.ts";
 import { type Server, startServer } from "../postgres/server.ts";
-import { Cluster } from "./cluster.ts";
+import { Cluster, pause, sizeOf } from "./cluster.ts";
 
 const RUNS = figure("MACHINE_RUNS", 6);
 const WORKERS = figure("MACHINE_WORKERS", 2);
@@ -69,22 +67,10 @@ describe("chaos", () => {
       }
     }
     await fed;
-    await feeder.stop();
-    for (const worker of workers.values()) await worker.signal("open").then(() => worker.stop());
-    const file = await cluster.toFile();
-    expect(await cluster.audit(file), note).toEqual([]);
-    const acked = readLines(acks);
-    expect(new Set(acked).size, note).toBe(RUNS);
-    const runs = query<{ id: string; state: string }>(file, "SELECT id, state FROM run");
-    expect(
-      runs.filter((run) => run.state !== "completed"),
-      note,
-    ).toEqual([]);
-    expect(
-      acked.filter((id) => !runs.some((run) => run.id === id)),
-      note,
-    ).toEqual([]);
-    expect(query<{ n: number }>(file, "SELECT count(*) AS n FROM job")[0]?.n, note).toBe(RUNS * JOBS_PER_RUN);
+    const file = await cluster.expectCompleted(
+      { feeder, workers: workers.values() },
+      { acks, runs: RUNS, jobs: RUNS * JOBS_PER_RUN, note },
+    );
     const proof = proveResults(file, cluster.journal);
     expect(proof.problems, note).toEqual([]);
     expect(survivors(cluster.root), note).toEqual([]);
@@ -103,7 +89,3 @@ async function nextMoment(random: Random, journal: string, over: Promise<unknown
   );
   while (sizeOf(journal) < target && !(await Promise.race([ended, pause(20)])));
 }
-
-const sizeOf = (path: string) => statSync(path, { throwIfNoEntry: false })?.size ?? 0;
-
-const pause = (ms: number) => new Promise<void>((next) => setTimeout(next, ms));

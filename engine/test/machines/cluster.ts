@@ -2,15 +2,16 @@
  * Machines as the tests see them: engine processes that share nothing but a database, each with a home of its own. What the
  * ledger holds in the end is moved into a file by the command line, and judged there by the auditor of the crash tests.
  */
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { OpenOptions } from "tenuto";
+import { expect } from "vitest";
 import { MemoryIo } from "../../src/cli/fixtures/memory-io.ts";
 import { run } from "../../src/cli/main.ts";
 import { type Database, openDatabase } from "../../src/ledger/postgres/index.ts";
-import { audit } from "../crash/audit.ts";
-import { type ChildOrders, EngineProcess, survivors, until } from "../crash/process.ts";
+import { audit, query } from "../crash/audit.ts";
+import { type ChildOrders, EngineProcess, readLines, survivors, until } from "../crash/process.ts";
 
 export class Cluster {
   readonly root: string;
@@ -84,6 +85,28 @@ export class Cluster {
     return await audit(file, { quiet });
   }
 
+  /**
+   * Stops feeder and workers, and expects of the ledger that it is sound and holds the runs that were acknowledged, each of
+   * them completed, and no others. Gives the ledger as a file.
+   */
+  async expectCompleted(
+    { feeder, workers }: { feeder: EngineProcess; workers: Iterable<EngineProcess> },
+    { acks, runs, jobs, note }: { acks: string; runs: number; jobs: number; note: string },
+  ): Promise<string> {
+    await feeder.stop();
+    for (const worker of workers) await worker.signal("open").then(() => worker.stop());
+    const file = await this.toFile();
+    expect(await this.audit(file), note).toEqual([]);
+    const acked = readLines(acks);
+    expect(new Set(acked).size, note).toBe(runs);
+    const found = query<{ id: string; state: string }>(file, "SELECT id, state FROM run");
+    expect(found.map((run) => `${run.id} ${run.state}`).sort(), note).toEqual(
+      acked.map((id) => `${id} completed`).sort(),
+    );
+    expect(query<{ n: number }>(file, "SELECT count(*) AS n FROM job")[0]?.n, note).toBe(jobs);
+    return file;
+  }
+
   async close(): Promise<void> {
     for (const entry of this.started) {
       entry.send("SIGCONT");
@@ -94,3 +117,8 @@ export class Cluster {
     rmSync(this.root, { recursive: true, force: true });
   }
 }
+
+/** Length of a file; 0 where there is none yet. */
+export const sizeOf = (path: string) => statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+
+export const pause = (ms: number) => new Promise<void>((next) => setTimeout(next, ms));

@@ -3,7 +3,7 @@
  * lease and mended again, beside machines and a database server that die, two at once at times. Who was cut off is fenced;
  * who was not goes on; in the end nothing is lost and nothing was committed that was not executed.
  */
-import { chmodSync, chownSync, mkdtempSync, rmSync, statSync } from "node:fs";
+import { chmodSync, chownSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
@@ -14,7 +14,7 @@ import { type EngineProcess, readLines, survivors, until } from "../crash/proces
 import { between, figure, type Random, replay, SEED, seeded } from "../crash/seeded.ts";
 import { findBinaries } from "../postgres/binaries.ts";
 import { type Server, startServer } from "../postgres/server.ts";
-import { Cluster } from "./cluster.ts";
+import { Cluster, pause, sizeOf } from "./cluster.ts";
 import { Network, noNetworks } from "./network.ts";
 
 const RUNS = figure("NETWORK_RUNS", 20);
@@ -64,9 +64,6 @@ class World {
     rmSync(this.folder, { recursive: true, force: true });
   }
 }
-
-const pause = (ms: number) => new Promise<void>((next) => setTimeout(next, ms));
-const sizeOf = (path: string) => statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 
 describe.skipIf(reason !== null)("networks", () => {
   let world: World;
@@ -162,18 +159,10 @@ describe.skipIf(reason !== null)("networks", () => {
       faults += chosen.length;
     }
     await fed;
-    await feeder.stop();
-    for (const worker of workers.values()) await worker.signal("open").then(() => worker.stop());
-    const file = await cluster.toFile();
-    expect(await cluster.audit(file), note).toEqual([]);
-    const acked = readLines(acks);
-    expect(new Set(acked).size, note).toBe(RUNS);
-    const runs = query<{ id: string; state: string }>(file, "SELECT id, state FROM run ORDER BY id");
-    expect(
-      runs.map((run) => `${run.id} ${run.state}`),
-      note,
-    ).toEqual([...acked].sort().map((id) => `${id} completed`));
-    expect(query<{ n: number }>(file, "SELECT count(*) AS n FROM job")[0]?.n, note).toBe(RUNS * JOBS_PER_RUN);
+    const file = await cluster.expectCompleted(
+      { feeder, workers: workers.values() },
+      { acks, runs: RUNS, jobs: RUNS * JOBS_PER_RUN, note },
+    );
     expect(notExecuted(file, cluster.journal), note).toEqual([]);
     expect(survivors(cluster.root), note).toEqual([]);
     console.log(`R-07: ${JSON.stringify(counts)}, ${RUNS} runs with ${RUNS * JOBS_PER_RUN} jobs, nothing lost`);
