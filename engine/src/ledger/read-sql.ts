@@ -53,9 +53,11 @@ export const READ = {
 
   boots: `SELECT ${list(BOOT_COLUMNS)} FROM boot WHERE coalesce(state = ?, true) ORDER BY seq`,
   offers: "SELECT seq AS boot, offers FROM boot WHERE state = 'alive' ORDER BY seq",
-  abandoned: `SELECT ${list(BOOT_COLUMNS)} FROM boot WHERE state <> 'alive' AND seq IN (SELECT boot FROM job WHERE boot IS NOT NULL
+  abandoned: (
+    leased: string,
+  ) => `SELECT ${list(BOOT_COLUMNS)} FROM boot WHERE state <> 'alive' AND seq IN (SELECT boot FROM (${leased}) leased
     UNION SELECT boot FROM item_window WHERE boot IS NOT NULL UNION SELECT boot FROM process) ORDER BY seq`,
-  jobsOfBoot: "SELECT seq FROM job WHERE boot = ? ORDER BY seq LIMIT ?",
+  jobsOfBoot: (leased: string) => `SELECT seq FROM (${leased}) leased WHERE boot = ? ORDER BY seq LIMIT ?`,
   windowsOfBoot: `SELECT ${list(WINDOW_COLUMNS)} FROM item_window WHERE boot = ? ORDER BY job, start LIMIT ?`,
   processesOf: "SELECT marker, pid, pid_start AS pidStart, job, epoch FROM process WHERE boot = ?",
 

@@ -21,6 +21,9 @@ import { ALL, READ, twice } from "./read-sql.ts";
 import { UsageReader } from "./reads-usage.ts";
 
 export abstract class MainReader extends UsageReader {
+  /** Jobs that boots hold, as rows of `seq` and `boot`. */
+  protected readonly leased: string = "SELECT seq, boot FROM job WHERE boot IS NOT NULL";
+
   async dueJobs(limit: number): Promise<{ due: JobSeq[]; nextAt: number | null }> {
     const due = await this.many<{ seq: number }>(READ.due, this.now(), limit);
     const next = await this.one<{ at: number | null }>(READ.nextDue);
@@ -37,19 +40,15 @@ export abstract class MainReader extends UsageReader {
   }
 
   async abandoned(): Promise<BootRow[]> {
-    return await this.many<BootRow>(READ.abandoned);
+    return await this.many<BootRow>(READ.abandoned(this.leased));
   }
 
   async leasesOf(boot: BootSeq, limit: number): Promise<{ jobs: JobSeq[]; windows: WindowRow[] }> {
-    const jobs = await this.jobsOfBoot(boot, limit);
+    const jobs = await this.many<{ seq: JobSeq }>(READ.jobsOfBoot(this.leased), boot, limit);
     return {
       jobs: jobs.map((row) => row.seq),
       windows: await this.many<WindowRow>(READ.windowsOfBoot, boot, limit),
     };
-  }
-
-  protected async jobsOfBoot(boot: BootSeq, limit: number): Promise<{ seq: JobSeq }[]> {
-    return await this.many(READ.jobsOfBoot, boot, limit);
   }
 
   async processesOf(

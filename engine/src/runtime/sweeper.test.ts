@@ -14,19 +14,26 @@ describe("sweeper", () => {
   /** Happens between the question for the boots and its answer. */
   let onTheWay: () => Promise<void>;
   let sweeper: Sweeper;
+  /** How often leases of ended boots were looked for. */
+  let looks: number;
+  let boots = 0;
   beforeEach(() => {
     clock = new FakeClock(1_700_000_000_000);
     monotonic = 1_000;
     vi.spyOn(performance, "now").mockImplementation(() => monotonic);
     ledger = openSqliteLedger({ path: ":memory:", clock });
     onTheWay = async () => {};
+    looks = 0;
     const slow: Pick<Ledger, "boots" | "abandoned" | "endBoot"> = {
       boots: async (state) => {
         const boots = await ledger.boots(state);
         await onTheWay();
         return boots;
       },
-      abandoned: () => ledger.abandoned(),
+      abandoned: () => {
+        looks += 1;
+        return ledger.abandoned();
+      },
       endBoot: (boot, state, heartbeatAt) => ledger.endBoot(boot, state, heartbeatAt),
     };
     const options = { leaseMs: LEASE_MS, maxCrashes: 3, retentionMs: null };
@@ -39,7 +46,14 @@ describe("sweeper", () => {
   });
 
   const boot = () =>
-    ledger.registerBoot({ id: "far.1", host: "far", machine: "far", pid: 1, pidStart: "1", startedAt: clock.now() });
+    ledger.registerBoot({
+      id: `far.${++boots}`,
+      host: "far",
+      machine: "far",
+      pid: 1,
+      pidStart: "1",
+      startedAt: clock.now(),
+    });
   const pass = (ms: number) => {
     monotonic += ms;
     clock.advance(ms);
@@ -83,5 +97,33 @@ describe("sweeper", () => {
     onTheWay = async () => beat(seq);
     await sweeper.checkBoots();
     expect(await states()).toEqual(["alive"]);
+  });
+
+  it("looks for leases of boots that ended for a lease after their end, then once a minute", async () => {
+    const seq = await boot();
+    const checks = async (count: number) => {
+      looks = 0;
+      for (let n = 0; n < count; n++) {
+        pass(1_000);
+        beat(seq);
+        await sweeper.checkBoots();
+      }
+      return looks;
+    };
+    // What was there before this process may have ended a moment ago.
+    expect(await checks(30)).toBe(30);
+    await checks(60);
+    expect(await checks(60)).toBe(1);
+    // Declared dead by another process: it is not among those alive any more.
+    await ledger.endBoot(seq, "dead");
+    expect(await checks(30)).toBe(30);
+    expect(await checks(60)).toBe(1);
+    const other = await boot();
+    await checks(1);
+    looks = 0;
+    pass(LEASE_MS + 1);
+    await sweeper.checkBoots();
+    expect([(await states()).at(-1), looks, other > seq]).toEqual(["dead", 1, true]);
+    expect(await checks(29)).toBe(29);
   });
 });

@@ -27,6 +27,8 @@ interface Asked {
 const DUE_BATCH = 500;
 const LEASE_BATCH = 500;
 const BOOTS_EVERY_MS = 1_000;
+/** How often leases of boots that ended long ago are looked for: there should be none. */
+const LEFTOVERS_EVERY_MS = 60_000;
 const STANDING_EVERY_MS = 5_000;
 const RETENTION_EVERY_MS = 60_000;
 /** A machine that has sent nothing for so long does not look after its processes any more. */
@@ -38,6 +40,11 @@ export class Sweeper {
   private readonly options: EngineOptions;
   private readonly self: () => BootSeq;
   private readonly seen = new Map<BootSeq, Seen>();
+  /** As they were read last; null before that. */
+  private alive: ReadonlySet<BootSeq> | null = null;
+  /** Monotonic: until when leases of ended boots are looked for each time, and when they were looked for last. */
+  private lookUntil = 0;
+  private lookedAt = 0;
   private timers: { cancel(): void }[] = [];
   private dueTimer: { at: number; cancel(): void } | null = null;
   private stopped = false;
@@ -114,11 +121,24 @@ export class Sweeper {
     const asked = performance.now();
     const boots = await this.parts.ledger.boots("alive");
     const times = { asked, answered: performance.now() };
+    const alive = new Set<BootSeq>();
     for (const boot of boots) {
-      if (boot.seq === this.self()) continue;
-      if (this.isDead(boot, times)) await this.reap(boot);
+      if (boot.seq !== this.self() && this.isDead(boot, times)) await this.reap(boot);
+      else alive.add(boot.seq);
     }
+    const someEnded =
+      this.alive === null || [...this.alive].some((boot) => !alive.has(boot)) || alive.size < boots.length;
+    this.alive = alive;
+    // A claim that was under way when its boot was declared dead may be committed after that: a lease later it is not.
+    if (someEnded) this.lookUntil = times.answered + this.options.leaseMs;
+    if (times.answered < this.lookUntil || times.answered - this.lookedAt >= LEFTOVERS_EVERY_MS)
+      await this.takeLeftovers(times.answered);
+  }
+
+  /** Not each second for boots long gone: a ledger without an index of leases reads the jobs of all runs at work for it. */
+  private async takeLeftovers(now: number): Promise<void> {
     for (const boot of await this.parts.ledger.abandoned()) await this.takeLeases(boot);
+    this.lookedAt = now;
   }
 
   private isDead(boot: BootRow, { asked, answered }: Asked): boolean {

@@ -1,5 +1,5 @@
 /** How PostgreSQL answers the reads that all ledgers share, on connections that do nothing else. */
-import type { BootSeq, JobSeq, RunState } from "../../core/model.ts";
+import type { RunState } from "../../core/model.ts";
 import type { FeedEntry } from "../../ports/feed.ts";
 import { READ } from "../read-sql.ts";
 import { LedgerReads } from "../reads-deliveries.ts";
@@ -26,10 +26,9 @@ const COLUMNS = `SELECT c.relname AS name, a.attname AS column, a.atttypid = 'te
   LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary
   WHERE n.nspname = ? AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped ORDER BY c.relname, a.attnum`;
 
-const JOBS_OF_BOOT = `SELECT seq FROM (${LEASED}) leased WHERE boot = ? ORDER BY seq LIMIT ?`;
-
 export abstract class PostgresReads extends LedgerReads {
   readonly database: Database;
+  protected override readonly leased = LEASED;
   private total = { runs: 0, until: 0 };
 
   constructor(database: Database) {
@@ -90,10 +89,6 @@ export abstract class PostgresReads extends LedgerReads {
   override async feed(after: number, limit: number): Promise<FeedEntry[]> {
     await this.gather();
     return await super.feed(after, limit);
-  }
-
-  protected override async jobsOfBoot(boot: BootSeq, limit: number): Promise<{ seq: JobSeq }[]> {
-    return await this.many(JOBS_OF_BOOT, boot, limit);
   }
 
   protected override isRare(state: RunState): string {
