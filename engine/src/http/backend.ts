@@ -32,6 +32,8 @@ export interface Features {
   webhooksChanged?(): Promise<void>;
   /** Whether an address belongs to a private network. */
   isPrivate?(address: string): boolean;
+  /** Webhooks may go to ports where no web server is expected. */
+  anyPort?: boolean;
   /** Templates that come over HTTP may hold programs and paths of this machine. */
   allowCommands?: boolean;
   /** Pipelines as JSON Schema of their params, for forms. */

@@ -158,6 +158,18 @@ it("S-20: 120 ways to name an inner address are refused as the address of a webh
   expect(await place.tenuto.engine.parts.ledger.webhooks()).toEqual([]);
 });
 
+it("S-20: webhooks go to ports of web servers only", async () => {
+  const put = async (port: string) => {
+    const body = JSON.stringify({ url: `https://example.com${port}/hook`, occasions: ["failed"] });
+    const { status, text } = await raw("PUT", "/api/webhooks/ports", json, body);
+    return `${status} ${JSON.parse(text).code ?? ""}`.trim();
+  };
+  for (const port of [":22", ":25", ":6379", ":8000", ":65535", ":0", ":81"])
+    expect(`${port} ${await put(port)}`).toBe(`${port} 422 port_refused`);
+  for (const port of ["", ":80", ":443", ":8080", ":8443"]) expect(`${port} ${await put(port)}`).toBe(`${port} 200`);
+  expect((await raw("DELETE", "/api/webhooks/ports", json)).status).toBe(204);
+});
+
 it("S-23: an expression that could hold up the server is refused in a template; others end soon on any text", async () => {
   const refused = [
     ...[

@@ -165,7 +165,7 @@ export async function openPlace(options: Partial<ServerOptions> & { privateWebho
   const key = serverKey(home);
   const webhooks = new Webhooks(tenuto, key, onFault, { allowPrivate: options.privateWebhooks === true });
   const features = featuresOf(tenuto, home, webhooks, false);
-  if (options.privateWebhooks === true) features.isPrivate = () => false;
+  if (options.privateWebhooks === true) Object.assign(features, { isPrivate: () => false, anyPort: true });
   const begin = (port: number) =>
     startServer(tenuto, {
       port,

@@ -19,7 +19,7 @@ import { sameSite } from "../domain/url.ts";
 import type { Answer } from "./body.ts";
 import { discard, headerOf, readBody } from "./body.ts";
 import { decodeBody } from "./decode.ts";
-import { guardedLookup, isPrivateAddress, privateAddressIn } from "./network-guard.ts";
+import { guardedLookup, isPrivateAddress, isWebPort, privateAddressIn } from "./network-guard.ts";
 
 export interface HttpOptions {
   userAgent: string;
@@ -78,9 +78,11 @@ export function createHttpClient(options: HttpOptions): HttpClient {
   const privateAgent = new Agent({ ...settings, connect });
 
   async function once(url: string, privateAllowed: boolean, signal: AbortSignal): Promise<Answer> {
-    const { origin, pathname, search, hostname } = new URL(url);
+    const { origin, pathname, search, hostname, port } = new URL(url);
     if (!privateAllowed && isPrivateAddress(hostname))
       throw new RefusedError("private_address", `${url} is an address of a private network`, { url });
+    if (!privateAllowed && !isWebPort(port))
+      throw new RefusedError("port", `${url} is at a port where no web server is expected`, { url });
     return await (privateAllowed ? privateAgent : publicAgent).request({
       origin,
       path: pathname + search,

@@ -36,6 +36,11 @@ export function isPrivateAddress(host: string): boolean {
   return version !== 0 && blocked.check(address, version === 4 ? "ipv4" : "ipv6");
 }
 
+/** False for the ports that mail, shells and other services have to themselves; empty is that of the scheme. */
+export function isWebPort(port: string): boolean {
+  return ["", "80", "443"].includes(port) || Number(port) >= 1_024;
+}
+
 /** True when the host, as named by the caller, is private: literally, or by what its name resolves to. */
 export async function privateAddressIn(host: string): Promise<boolean> {
   const bare = host.replace(/^\[|\]$/g, "");

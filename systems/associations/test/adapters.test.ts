@@ -10,7 +10,7 @@ import { decodeBody } from "../adapters/decode.ts";
 import { readJsonl, writeJsonl } from "../adapters/files.ts";
 import type { HttpOptions } from "../adapters/http.ts";
 import { createHttpClient, retryAfterMs } from "../adapters/http.ts";
-import { isPrivateAddress, privateAddressIn } from "../adapters/network-guard.ts";
+import { isPrivateAddress, isWebPort, privateAddressIn } from "../adapters/network-guard.ts";
 import { configuredPagination, readAssociations } from "../domain/association.ts";
 
 const cleanups: (() => unknown)[] = [];
@@ -206,6 +206,15 @@ describe("http", () => {
     expect(asked).toEqual(Array(6).fill("/loop"));
     await expect(http.get(`${url}/a`, { before: () => Promise.reject(new Error("no")) })).rejects.toThrow("no");
     await expect(http.get("ftp://x.test/")).rejects.toMatchObject({ code: "bad_url" });
+  });
+
+  test("nobody leads us to the port of another service", async () => {
+    const { url, http } = await serve((request, response) =>
+      response.writeHead(302, { location: `http://example.com:${request.url?.slice(1)}/` }).end(),
+    );
+    for (const port of [22, 25, 110, 587, 993])
+      await expect(http.get(`${url}/${port}`)).rejects.toMatchObject({ code: "port", name: "RefusedError" });
+    expect(["", "80", "443", "8000", "8443"].filter((port) => !isWebPort(port))).toEqual([]);
   });
 
   test("nobody redirects us to another private address", async () => {

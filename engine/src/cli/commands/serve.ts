@@ -7,6 +7,7 @@
 import { readFileSync } from "node:fs";
 import { userInfo } from "node:os";
 import { resolve } from "node:path";
+import { setFlagsFromString } from "node:v8";
 import { TenutoError } from "../../core/errors.ts";
 import { secretsOf, startServer } from "../../http/index.ts";
 import { maskerOf } from "../../http/mask.ts";
@@ -36,10 +37,18 @@ export interface ServeOptions {
   drain?: string;
 }
 
+/**
+ * By how much the old generation may grow before it is collected. V8 lets it grow to a multiple of what is in use where little
+ * is written: hundreds of events a second to fifty readers left 40 MiB of garbage in a server that uses 28. The price is a tenth
+ * more processor time of the server at that load.
+ */
+const HEAP_GROWTH_PERCENT = 25;
+
 export async function serve(cli: Cli, options: ServeOptions): Promise<number> {
   const drainMs = options.drain === undefined ? 30_000 : parseDuration(options.drain, "--drain");
   const port = options.port === undefined ? 4_600 : parseCount(options.port, "--port", 0);
   if (port > 65_535) throw usage(`--port ${port} is no port`, "Ports go up to 65535; 0 takes any that is free.");
+  setFlagsFromString(`--heap-growing-percent=${HEAP_GROWTH_PERCENT}`);
   const place = await openForWork(
     cli,
     {

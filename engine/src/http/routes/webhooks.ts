@@ -76,11 +76,18 @@ async function webhookOf({ services, params }: Call): Promise<WebhookRow> {
   throw new TenutoError("not_found", `there is no webhook ${JSON.stringify(params["webhook"])}`);
 }
 
+/** Empty is that of the scheme. */
+const WEB_PORTS = new Set(["", "80", "443", "8080", "8443"]);
+
 /** Addresses that are written as such are refused here already; names are looked at when they are resolved. */
 function checkUrl({ features }: Services, text: string): void {
   const url = new URL(text);
   if (url.username !== "" || url.password !== "")
     throw new HttpProblem(422, "invalid_input", "the URL must not hold a name or password");
+  if (!WEB_PORTS.has(url.port) && features.anyPort !== true)
+    throw new HttpProblem(422, "port_refused", `messages are not sent to port ${url.port}`, {
+      hint: "Ports 80, 443, 8080 and 8443 are possible; others are configured on the machine: notifiers in tenuto.config.",
+    });
   const host = url.hostname.replace(/^\[|\]$/g, "");
   const local = /(^|\.)localhost\.?$/.test(host.toLowerCase());
   if (local || (isIP(host) !== 0 && features.isPrivate?.(host) !== false))
