@@ -136,7 +136,7 @@ describe.skipIf(place === null)("work", { timeout: TIMEOUT }, () => {
       console.warn(`resending not looked at: ${hostname()} is no name of a private address here`);
       return;
     }
-    await server.put("/api/webhooks/own", { url: `http://${hostname()}:9/`, occasions: ["failed"] });
+    await server.put("/api/webhooks/own", { url: `http://${hostname()}:8080/`, occasions: ["failed"] });
     const run = await server.run("strict");
     await settled(server, run, ["failed"]);
     const sent = async () =>

@@ -10,7 +10,7 @@ import { auditFile } from "../../src/testing/auditor.ts";
 import { seededEntropy } from "../../src/testing/entropy.ts";
 
 const CHILD = fileURLToPath(new URL("./kill.child.ts", import.meta.url));
-const KILLS = Number(process.env["TENUTO_ARTIFACT_KILLS"] ?? 4);
+const KILLS = Number(process.env["TENUTO_ARTIFACT_KILLS"] ?? 2);
 
 function child(home: string, crashAt: number): Promise<{ signal: string | null; out: string; said: string }> {
   return new Promise((resolve) => {

@@ -10,7 +10,7 @@ import { Bench, survivors } from "./process.ts";
 import { proveResults } from "./proof.ts";
 import { between, figure, replay, SEED, seeded } from "./seeded.ts";
 
-const REAL_KILLS = figure("POINT_KILLS", 10);
+const REAL_KILLS = figure("POINT_KILLS", 6);
 /** No heartbeat of the keeper's thread may fall into a copy. */
 const OPEN = { leaseMs: 3_000_000, heartbeatMs: 1_000_000 };
 

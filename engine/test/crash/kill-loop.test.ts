@@ -11,8 +11,8 @@ import { Bench, readLines, survivors } from "./process.ts";
 import { proveResults } from "./proof.ts";
 import { between, figure, replay, SEED, seeded } from "./seeded.ts";
 
-const KILLS = figure("KILLS", 20);
-const JOBS = figure("JOBS", 2_000);
+const KILLS = figure("KILLS", 12);
+const JOBS = figure("JOBS", 1_200);
 const RUNS = Math.ceil(JOBS / JOBS_PER_RUN);
 const OPEN = { concurrency: 16, leaseMs: 3_000, heartbeatMs: 500, maxCrashes: 1_000 };
 

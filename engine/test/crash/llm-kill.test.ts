@@ -16,7 +16,7 @@ import { audit, query } from "./audit.ts";
 import { Bench, type EngineProcess, PATIENCE_MS, survivors } from "./process.ts";
 import { between, figure, type Random, replay, SEED, seeded } from "./seeded.ts";
 
-const KILLS = figure("LLM_KILLS", 5);
+const KILLS = figure("LLM_KILLS", 3);
 const OPEN = { leaseMs: 3_000, heartbeatMs: 500, maxCrashes: 1_000 };
 
 const call = (name: string, args: unknown) => ({ name, args });

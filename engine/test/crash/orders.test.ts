@@ -116,7 +116,7 @@ test("retry while cancelling is refused, afterwards it reopens; retry of a spawn
 test("R-48: backups and prunes while two engines write", { timeout: 60_000 }, async () => {
   bench = new Bench("mixed");
   const acks = join(bench.home, "acks");
-  const count = Number(process.env["CRASH_BACKUPS"] ?? 6);
+  const count = Number(process.env["CRASH_BACKUPS"] ?? 4);
   const feed = { total: 30, open: 6, acks };
   const one = await bench.engine({ concurrency: 16 }, { facts: { feed } });
   const two = await bench.engine({ concurrency: 16 });
@@ -198,7 +198,7 @@ test("R-55: the items of a fan-out are drained too", async () => {
   expect(await audit(bench.database, { quiet: true })).toEqual([]);
 });
 
-const STARTS = Number(process.env["CRASH_STARTS"] ?? 8);
+const STARTS = Number(process.env["CRASH_STARTS"] ?? 5);
 
 test("R-59: started and stopped again and again", { timeout: 60_000 + STARTS * 3_000 }, async () => {
   bench = new Bench("jobs");

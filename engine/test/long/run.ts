@@ -83,6 +83,7 @@ const SUITES: Suite[] = [
     files: "systems/associations/test/kill.test.ts",
     figures: { ASSOCIATIONS_KILLS: "20", ASSOCIATIONS_MEMBERS: "1134" },
   },
+  { id: "looks of the dashboard", files: "ui/test/looks.test.ts", figures: {} },
   { id: "R-53 versions", files: `${CRASH}/versions.test.ts`, figures: {} },
 ];
 

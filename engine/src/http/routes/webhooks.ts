@@ -84,15 +84,15 @@ function checkUrl({ features }: Services, text: string): void {
   const url = new URL(text);
   if (url.username !== "" || url.password !== "")
     throw new HttpProblem(422, "invalid_input", "the URL must not hold a name or password");
-  if (!WEB_PORTS.has(url.port) && features.anyPort !== true)
-    throw new HttpProblem(422, "port_refused", `messages are not sent to port ${url.port}`, {
-      hint: "Ports 80, 443, 8080 and 8443 are possible; others are configured on the machine: notifiers in tenuto.config.",
-    });
   const host = url.hostname.replace(/^\[|\]$/g, "");
   const local = /(^|\.)localhost\.?$/.test(host.toLowerCase());
   if (local || (isIP(host) !== 0 && features.isPrivate?.(host) !== false))
     throw new HttpProblem(422, "private_address", `${host} is an address of a private network`, {
       hint: "Messages to private networks are configured on the machine: notifiers in tenuto.config, with allowPrivate.",
+    });
+  if (!WEB_PORTS.has(url.port) && features.anyPort !== true)
+    throw new HttpProblem(422, "port_refused", `messages are not sent to port ${url.port}`, {
+      hint: "Ports 80, 443, 8080 and 8443 are possible; others are configured on the machine: notifiers in tenuto.config.",
     });
 }
 
