@@ -4,7 +4,8 @@
 -- There are no foreign keys but one: each would read and lock a row of the parent with each row of a child, and all children
 -- of a parent that goes would be searched. `check` of the ledger looks for orphans instead (decision 0020).
 -- Texts that are sorted or looked up sort by their bytes, as in SQLite, whatever the database's collation.
--- Tables whose rows are written again and again leave room in their pages, so that a new version needs no new index entry.
+-- Tables whose rows are written again and again leave room in their pages, so that a new version needs no new index entry. With
+-- less room more versions go to other pages, and the tables become larger, not smaller (decision 0025).
 
 -- Numbers that are given in the order of commits: whoever takes one holds the row until its transaction ends.
 CREATE TABLE number (
@@ -80,7 +81,7 @@ CREATE TABLE run (
     AND open_jobs <= job_count AND live_jobs + waiting_jobs <= open_jobs AND spawned_jobs <= 10000),
   CONSTRAINT run_state CHECK (CASE WHEN ended_at IS NULL THEN state = 'pending' OR state = 'running' OR state = 'waiting'
     ELSE open_jobs = 0 AND (state = 'failed' OR state = 'cancelled' OR (state = 'completed' AND failed_jobs = 0)) END)
-) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05);
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05);
 CREATE UNIQUE INDEX run_idempotency ON run (idempotency_key) WHERE idempotency_key IS NOT NULL;
 CREATE INDEX run_concurrency ON run (concurrency_key, seq) WHERE concurrency_key IS NOT NULL AND ended_at IS NULL;
 CREATE INDEX run_origin ON run (origin) WHERE origin IS NOT NULL;
@@ -109,7 +110,7 @@ CREATE TABLE stage (
   tainted smallint NOT NULL CHECK (tainted = 0 OR tainted = 1),
   PRIMARY KEY (run, ordinal),
   CONSTRAINT stage_counters CHECK (least(settled, completed, failed, skipped, cancelled) >= 0 AND settled <= total AND total >= declared)
-) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02);
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02);
 
 CREATE TABLE job (
   seq bigint PRIMARY KEY,
@@ -158,7 +159,7 @@ CREATE TABLE job (
     WHEN boot IS NOT NULL THEN state = 'running' AND attempt_boot = boot AND claimable = 0 AND due_at IS NULL
     ELSE (state = 'ready' AND (claimable = 0 OR due_at IS NULL)) OR (state = 'waiting' AND (claimable = 0 OR kind = 'fanout'))
       OR (state = 'pending' AND claimable = 0 AND due_at IS NULL) END)
-) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05);
+) WITH (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05);
 -- Declared jobs of a run are numbered without a gap from its first_job on.
 CREATE INDEX job_spawned ON job (run) WHERE parent IS NOT NULL;
 CREATE UNIQUE INDEX job_child ON job (parent, id) WHERE parent IS NOT NULL;
