@@ -1,15 +1,7 @@
 /** SQL of the SQLite ledger: constants named after what they load or save. Column names are the core's, in snake case. */
 
 import { SUSPECT_CRASHES } from "../../core/limits.ts";
-import {
-  BOOT_COLUMNS,
-  FANOUT_COLUMNS,
-  ITEM_COLUMNS,
-  JOB_COLUMNS,
-  RUN_COLUMNS,
-  STAGE_COLUMNS,
-  WINDOW_COLUMNS,
-} from "../columns.ts";
+import { FANOUT_COLUMNS, JOB_COLUMNS, RUN_COLUMNS, STAGE_COLUMNS, WINDOW_COLUMNS } from "../columns.ts";
 
 const list = (columns: Record<string, string>, table = ""): string =>
   Object.entries(columns)
@@ -22,8 +14,6 @@ const insert = (table: string, columns: Record<string, string>, more: string[] =
 
 const runs = list(RUN_COLUMNS);
 const jobs = list(JOB_COLUMNS);
-const items = list(ITEM_COLUMNS);
-const steps = "job, item, key, input_hash AS inputHash, output, started_at AS startedAt, ended_at AS endedAt";
 
 /**
  * Jobs of a run, ordered: declared ones are a range of numbers, spawned ones have an index. Takes the run's number and what
@@ -34,7 +24,6 @@ const jobsOfRun = (columns: string, more = ""): string =>
    UNION ALL SELECT ${columns} FROM job WHERE job.run = ? AND job.parent IS NOT NULL${more} ORDER BY 1`;
 const among = (states: number): string =>
   states > 0 ? ` AND job.state IN (${Array(states).fill("?").join(", ")})` : "";
-const WAITS = "(job.due_at IS NOT NULL OR (job.state = 'waiting' AND job.reason <> 'children'))";
 
 export const SQL = {
   begin: "BEGIN IMMEDIATE",
@@ -67,10 +56,6 @@ export const SQL = {
   manifoldJobs: jobsOfRun("job.seq AS seq", " AND job.kind <> 'single'"),
   statesOfRun: jobsOfRun("job.seq AS seq, job.state AS state, job.children AS children"),
   twin: "SELECT seq, id, request_hash AS requestHash FROM run WHERE idempotency_key = ?",
-  endedRuns: `SELECT ${runs} FROM run WHERE seq > ? AND ended_at >= ? ORDER BY seq LIMIT ?`,
-  openRuns: `SELECT ${runs} FROM run WHERE seq > ? AND ended_at IS NULL ORDER BY seq LIMIT ?`,
-  runsAfter: `SELECT ${runs} FROM run WHERE seq > ? ORDER BY seq LIMIT ?`,
-  runsNumbered: `SELECT ${runs} FROM run WHERE seq IN (SELECT value FROM json_each(?))`,
   rollbackOf: `SELECT ${runs} FROM run WHERE origin = ? AND json_extract(variant, '$.relation') = 'rollback' LIMIT 1`,
   openOfKey: `SELECT ${runs} FROM run WHERE concurrency_key = ? AND ended_at IS NULL AND seq > ? AND seq < ? ORDER BY seq LIMIT ?`,
   activeOfKey: `SELECT ${runs} FROM run WHERE concurrency_key = ? AND ended_at IS NULL AND seq > ? AND seq < ? AND state <> 'pending' ORDER BY seq LIMIT ?`,
@@ -92,8 +77,6 @@ export const SQL = {
     `SELECT seq, rank, state, crashes FROM job WHERE claimable = 1 AND agent = ?${ofRun ? " AND run = ?" : ""} AND crashes < ${SUSPECT_CRASHES} ORDER BY rank, seq LIMIT ?`,
   pendingPropagations: "SELECT seq, kind, run, subject, position AS cursor FROM propagation ORDER BY seq LIMIT ?",
   dropPropagation: "DELETE FROM propagation WHERE seq = ?",
-  due: "SELECT seq FROM job WHERE due_at IS NOT NULL AND due_at <= ? ORDER BY due_at LIMIT ?",
-  nextDue: "SELECT min(due_at) FROM job WHERE due_at IS NOT NULL",
   bootState: "SELECT state FROM boot WHERE seq = ?",
 
   // saves
@@ -180,64 +163,14 @@ export const SQL = {
   heartbeat: "UPDATE boot SET heartbeat_at = ? WHERE seq = ? AND state = 'alive'",
   endBoot: "UPDATE boot SET state = ? WHERE seq = ? AND state = 'alive' AND heartbeat_at = coalesce(?, heartbeat_at)",
   putOffers: "UPDATE boot SET offers = ? WHERE seq = ? AND state = 'alive'",
-  offers: "SELECT seq AS boot, offers FROM boot WHERE state = 'alive' ORDER BY seq",
-  boots: `SELECT ${list(BOOT_COLUMNS)} FROM boot WHERE ifnull(state = ?, 1) ORDER BY seq`,
-  abandoned: `SELECT ${list(BOOT_COLUMNS)} FROM boot WHERE state <> 'alive' AND seq IN (SELECT boot FROM job WHERE boot IS NOT NULL
-    UNION SELECT boot FROM item_window WHERE boot IS NOT NULL UNION SELECT boot FROM process) ORDER BY seq`,
-  jobsOfBoot: "SELECT seq FROM job WHERE boot = ? LIMIT ?",
-  windowsOfBoot: `SELECT ${list(WINDOW_COLUMNS)} FROM item_window WHERE boot = ? LIMIT ?`,
   insertProcess:
     "INSERT INTO process (marker, boot, pid, pid_start, job, epoch) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
   dropProcess: "DELETE FROM process WHERE marker = ?",
-  processesOf: "SELECT marker, pid, pid_start AS pidStart, job, epoch FROM process WHERE boot = ?",
 
   // reads
   putDefinition:
     "INSERT INTO definition (version, name, document, created_at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-  definition: "SELECT document FROM definition WHERE version = ?",
-  runRecord: `SELECT ${runs}, ifnull(params, (SELECT p.params FROM run_params p WHERE p.run = run.seq)) AS params, idempotency_key AS idempotencyKey FROM run WHERE seq = ?`,
-  successors: `SELECT ${runs}, ifnull(params, (SELECT p.params FROM run_params p WHERE p.run = run.seq)) AS params, idempotency_key AS idempotencyKey FROM run WHERE origin = ? ORDER BY seq DESC`,
-  runRecordById: `SELECT ${runs}, ifnull(params, (SELECT p.params FROM run_params p WHERE p.run = run.seq)) AS params, idempotency_key AS idempotencyKey FROM run WHERE id = ?`,
-  runList: (states: number, pipeline: boolean): string =>
-    `SELECT ${runs}, ifnull(params, (SELECT p.params FROM run_params p WHERE p.run = run.seq)) AS params, idempotency_key AS idempotencyKey FROM run WHERE seq < ?${states > 0 ? ` AND state IN (${Array(states).fill("?").join(", ")})` : ""}${pipeline ? " AND pipeline = ?" : ""} ORDER BY seq DESC LIMIT ?`,
-  runCounts: "SELECT state, count(*) AS n FROM run WHERE state <> 'completed' GROUP BY state",
-  runTotal: "SELECT count(*) AS n FROM run",
-  runStates: "SELECT state, count(*) AS n FROM run GROUP BY state",
-  jobRecord: `SELECT ${jobs}, output, error FROM job WHERE seq = ?`,
-  outcome: "SELECT state, output, error FROM job WHERE seq = ?",
-  jobList: (states: number): string =>
-    `${jobsOfRun(`${list(JOB_COLUMNS, "job.")}, job.output, job.error`, ` AND job.seq > ?${among(states)}`)} LIMIT ?`,
-  childRecord: `SELECT ${jobs}, output, error FROM job WHERE parent = ? AND id = ?`,
-  childRecords: `SELECT ${jobs}, output, error FROM job WHERE parent = ? ORDER BY seq`,
-  spec: "SELECT spec FROM job_spec WHERE job = ?",
-  attempts:
-    "SELECT job, number, epoch, boot, state, started_at AS startedAt, ended_at AS endedAt, error FROM attempt WHERE job = ? ORDER BY number",
-  itemsAll: `SELECT ${items} FROM item WHERE job = ? AND ordinal >= ? AND ordinal < ? ORDER BY ordinal LIMIT ?`,
-  itemsInState: (states: number): string =>
-    `SELECT ${items} FROM item WHERE job = ? AND ordinal >= ? AND ordinal < ? AND state IN (${Array(states).fill("?").join(", ")}) ORDER BY ordinal LIMIT ?`,
   windows: `SELECT ${list(WINDOW_COLUMNS)} FROM item_window WHERE job = ? ORDER BY start`,
-  step: `SELECT ${steps} FROM step WHERE job = ? AND item = ? AND key = ?`,
-  stepsOf: `SELECT ${steps} FROM step WHERE job = ? AND ifnull(item = ?, 1) ORDER BY started_at, key`,
-  stepTimes:
-    "SELECT item, key, started_at AS startedAt, ended_at AS endedAt FROM step WHERE job = ? ORDER BY started_at, key LIMIT ?",
-  events:
-    "SELECT run, id - run * 16777216 AS seq, at, name, job, data FROM event WHERE id > ? AND id < ? ORDER BY id LIMIT ?",
-  limiters: "SELECT name, key, data FROM limiter ORDER BY name, key",
-  artifacts:
-    "SELECT run, job, attempt, name, type, sha256, bytes, media_type AS mediaType, at FROM artifact WHERE run = ? ORDER BY id",
-  dataset: "SELECT count, bytes, stride, offsets FROM dataset WHERE sha256 = ?",
-  cached: "SELECT job, at, output FROM cache WHERE pipeline = ? AND key = ?",
-  // From job to job of the scope, each by one look-up.
-  itemsByKey: `WITH RECURSIVE j (scope, job) AS (SELECT ?, (SELECT max(job) FROM item_key WHERE scope = ?) UNION ALL
-    SELECT scope, (SELECT max(k.job) FROM item_key k WHERE k.scope = j.scope AND k.job < j.job) FROM j WHERE j.job IS NOT NULL)
-    SELECT k.job, k.ordinal FROM j JOIN item_key k ON k.scope = j.scope AND k.job = j.job AND k.hash = ? ORDER BY k.job DESC LIMIT ?`,
   keyScopes: `WITH RECURSIVE s (scope) AS (SELECT min(scope) FROM item_key UNION ALL
     SELECT (SELECT min(k.scope) FROM item_key k WHERE k.scope > s.scope) FROM s WHERE s.scope IS NOT NULL) SELECT scope FROM s WHERE scope IS NOT NULL`,
-  standing: `SELECT seq FROM run WHERE state = 'waiting' AND state <> 'completed' AND propagating = 0 AND cancel_requested_at IS NULL AND halted_at IS NULL
-    AND NOT EXISTS (SELECT 1 FROM job WHERE job.seq >= run.first_job AND job.seq < run.first_job + run.job_count - run.spawned_jobs AND ${WAITS})
-    AND NOT EXISTS (SELECT 1 FROM job WHERE job.run = run.seq AND job.parent IS NOT NULL AND ${WAITS}) LIMIT ?`,
-  summaryColumns: `${list(RUN_COLUMNS, "r.")}, r.labels, (SELECT o.id FROM run o WHERE o.seq = r.origin) AS originId`,
-  jobSummaries: (states: number): string =>
-    `${jobsOfRun(`${list(JOB_COLUMNS, "job.")}, job.error`, ` AND job.seq > ?${among(states)}`)} LIMIT ?`,
-  artifactReferenced: "SELECT 1 FROM artifact WHERE sha256 = ? UNION ALL SELECT 1 FROM fanout WHERE source = ? LIMIT 1",
 } as const;
