@@ -4,6 +4,7 @@
  */
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { TenutoError } from "./core/errors.ts";
 import { openSqliteLedger } from "./ledger/sqlite/index.ts";
 import type { Clock } from "./ports/clock.ts";
 import type { Ledger } from "./ports/ledger.ts";
@@ -19,10 +20,23 @@ export function isPostgres(database: string): boolean {
   return /^postgres(ql)?:/.test(database);
 }
 
+/**
+ * Whether it is a URL rather than a file. One with a mistake is not taken as a file: that would make a ledger of its own, in a
+ * folder that is named after the password. @throws invalid_input
+ */
+export function isUrl(database: string): boolean {
+  if (isPostgres(database)) return true;
+  const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(database)?.[1];
+  if (scheme === undefined) return false;
+  throw new TenutoError("invalid_input", `a ledger is a file or a postgres: URL, not a ${scheme}: URL`, {
+    hint: "Write it as postgres://user:password@host:5432/name.",
+  });
+}
+
 /** A URL, an absolute path, or `:memory:`. */
 export function databaseAt({ home, cwd, database }: LedgerPlace): string {
   const chosen = database ?? (process.env["TENUTO_DATABASE"] || join(home, "ledger.db"));
-  return chosen === ":memory:" || isPostgres(chosen) ? chosen : resolve(cwd, chosen);
+  return chosen === ":memory:" || isUrl(chosen) ? chosen : resolve(cwd, chosen);
 }
 
 /** Whether there is a ledger; nothing is made. @throws ledger_unavailable */

@@ -64,7 +64,8 @@ export class DatabaseObjects implements SharedObjects {
   }
 
   async put(object: StoredObject, content: () => AsyncIterable<Uint8Array>): Promise<void> {
-    if (this.#blobs === this.#chunks && object.bytes <= CHUNK_BYTES) return await this.#putSmall(object, content());
+    const small = this.#blobs === this.#chunks && object.bytes <= CHUNK_BYTES;
+    if (small && (await this.#putSmall(object, content()))) return;
     const upload = randomUUID();
     await this.#db.query(
       `INSERT INTO object_upload (id, sha256, place, started_at, ended) VALUES ($1, $2, $3, ${NOW}, 0)
@@ -80,24 +81,30 @@ export class DatabaseObjects implements SharedObjects {
     }
   }
 
-  /** Whole in one statement. */
-  async #putSmall(object: StoredObject, content: AsyncIterable<Uint8Array>): Promise<void> {
+  /** Whole in one statement; false if one is there that was found to be damaged. */
+  async #putSmall(object: StoredObject, content: AsyncIterable<Uint8Array>): Promise<boolean> {
     const parts: Uint8Array[] = [];
     for await (const part of content) parts.push(part);
-    await this.#db.query(
+    const [row] = await this.#db.query<{ damaged: number }>(
       `WITH fresh AS (
         INSERT INTO object (sha256, bytes, upload, place, stored_at) VALUES ($1, $2, $3, '', ${NOW})
-        ON CONFLICT (sha256) DO UPDATE SET stored_at = excluded.stored_at RETURNING upload
-      ) INSERT INTO object_chunk (upload, number, bytes) SELECT upload, 0, $4::bytea FROM fresh WHERE upload = $3
-      ON CONFLICT (upload, number) DO NOTHING`,
+        ON CONFLICT (sha256) DO UPDATE SET stored_at = excluded.stored_at RETURNING upload, damaged
+      ), stored AS (
+        INSERT INTO object_chunk (upload, number, bytes) SELECT upload, 0, $4::bytea FROM fresh WHERE upload = $3
+        ON CONFLICT (upload, number) DO NOTHING
+      ) SELECT damaged FROM fresh`,
       [object.sha256, object.bytes, randomUUID(), Buffer.concat(parts)],
     );
+    return row?.damaged !== 1;
   }
 
-  /** Makes an upload the object; false if there is one already, which becomes young. */
+  /** Makes an upload the object; false if there is a sound one already, which becomes young. */
   async #list(upload: string, { sha256, bytes }: StoredObject): Promise<boolean> {
     return await this.#db.transaction(async (session) => {
-      const [there] = await session.query<{ upload: string }>("SELECT upload FROM object WHERE sha256 = $1", [sha256]);
+      const [there] = await session.query<ObjectRow & { damaged: number }>(
+        "SELECT sha256, bytes, upload, place, damaged FROM object WHERE sha256 = $1 FOR UPDATE",
+        [sha256],
+      );
       // Tried again after a commit whose answer was lost.
       if (there?.upload === upload) return true;
       const alive = await session.query("DELETE FROM object_upload WHERE id = $1 AND ended = 0 RETURNING id", [upload]);
@@ -106,6 +113,11 @@ export class DatabaseObjects implements SharedObjects {
           hint: "Retry the job.",
           category: "retryable",
         });
+      // Only what takes its place removes it: it may have been the way that was bad, and no bytes.
+      if (there?.damaged === 1) {
+        await session.query("DELETE FROM object WHERE sha256 = $1", [sha256]);
+        await markEnded(session, there);
+      }
       const [row] = await session.query<{ upload: string }>(
         `INSERT INTO object (sha256, bytes, upload, place, stored_at) VALUES ($1, $2, $3, $4, ${NOW})
          ON CONFLICT (sha256) DO UPDATE SET stored_at = excluded.stored_at RETURNING upload`,
@@ -138,13 +150,15 @@ export class DatabaseObjects implements SharedObjects {
       `UPDATE object SET stored_at = ${NOW} WHERE sha256 = $1 RETURNING damaged`,
       [checked(sha256)],
     );
-    if (row?.damaged !== 1) return row !== undefined;
-    await this.#removeIf(sha256, async ({ damaged }) => damaged === 1);
-    return false;
+    return row !== undefined && row.damaged !== 1;
   }
 
   async damaged(sha256: string): Promise<void> {
     await this.#db.query("UPDATE object SET damaged = 1 WHERE sha256 = $1", [checked(sha256)]);
+  }
+
+  async sound(sha256: string): Promise<void> {
+    await this.#db.query("UPDATE object SET damaged = 0 WHERE sha256 = $1 AND damaged = 1", [checked(sha256)]);
   }
 
   async *list(): AsyncIterable<StoredObject & { ageMs: number }> {
@@ -206,7 +220,7 @@ export class DatabaseObjects implements SharedObjects {
     if (place === "") return this.#chunks;
     if (place === this.#blobs.place) return this.#blobs;
     throw new TenutoError("invalid_config", `the bytes of this artifact lie in ${place}, which is not known here`, {
-      hint: `Give every machine the same place: --artifacts '${place}?endpoint=…', or artifacts in the configuration.`,
+      hint: `Give every machine the same place: TENUTO_ARTIFACT_STORE='${place}?endpoint=…', or artifacts in the configuration.`,
       details: { place },
     });
   }

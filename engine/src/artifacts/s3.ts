@@ -143,7 +143,21 @@ class S3Blobs implements Blobs {
         details: { sha256: object.sha256 },
       });
     }
-    if (answer.body !== null) yield* answer.body as unknown as AsyncIterable<Uint8Array>;
+    if (answer.body === null) return;
+    // A connection that breaks after the head is no fault of this engine's: whoever reads tries again.
+    const parts = (answer.body as unknown as AsyncIterable<Uint8Array>)[Symbol.asyncIterator]();
+    try {
+      for (;;) {
+        const { value, done } = await parts.next().catch((fault: unknown) => {
+          throw this.#unreachable(url, fault);
+        });
+        if (done === true) return;
+        yield value;
+      }
+    } finally {
+      // Who reads no further needs no more of it.
+      await parts.return?.().catch(() => {});
+    }
   }
 
   async remove(upload: string, sha256: string): Promise<void> {

@@ -107,7 +107,7 @@ class SharedStore implements ArtifactStore {
       return { ok: false, bytes };
     }
     const ok = digest.digest("hex") === sha256;
-    if (!ok) await this.#objects.damaged(sha256);
+    await (ok ? this.#objects.sound(sha256) : this.#objects.damaged(sha256));
     return { ok, bytes };
   }
 

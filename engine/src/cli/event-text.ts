@@ -105,6 +105,7 @@ export function reasonText(reason: string): string {
   const dependency = /^dependency_(\w+)$/.exec(word);
   if (dependency !== null) return `${subject} ${dependency[1]}`;
   if (word === "stage_failed") return `stage ${subject} did not succeed`;
+  if (word === "no_judge") return `no ${subject} here, which judges it`;
   if (word === "reused") return `answered from ${subject}`;
   return REASONS[reason] ?? (subject === "" ? reason : `${word.replaceAll("_", " ")} ${subject}`);
 }

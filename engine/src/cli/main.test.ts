@@ -73,5 +73,8 @@ describe("mistakes", () => {
     expect(err).toContain("postgres://127.0.0.1:1/y");
     expect(err).not.toContain("secret");
     expect((await line.call("runs", "list", "--database", "postgres://h/d?typo=1")).code).toBe(2);
+    const mistyped = await line.call("runs", "list", "--database", "postgers://me:secret@127.0.0.1:1/y");
+    expect(mistyped.code).toBe(2);
+    expect(mistyped.err).not.toContain("secret");
   });
 });

@@ -21,7 +21,7 @@ import { TenutoError } from "../core/errors.ts";
 import { didYouMean, suggest } from "../core/names.ts";
 import { parseAddress } from "../ledger/postgres/address.ts";
 import type { OpenOptions, Tenuto } from "../open.ts";
-import { isPostgres, ledgerExists } from "../open-ledger.ts";
+import { isPostgres, isUrl, ledgerExists } from "../open-ledger.ts";
 import type { Cli } from "./main.ts";
 import { plainText } from "./terminal.ts";
 
@@ -53,7 +53,7 @@ function placeOf(cli: Cli, config: Config, configFile: string | null): Place {
     cli.options.home !== undefined ? resolve(cwd, cli.options.home) : resolve(base, config.home ?? ".tenuto");
   const given = cli.options.database ?? (env.TENUTO_DATABASE || undefined);
   const chosen = given ?? config.database ?? join(home, "ledger.db");
-  const database = isPostgres(chosen) ? chosen : resolve(given === undefined ? base : cwd, chosen);
+  const database = isUrl(chosen) ? chosen : resolve(given === undefined ? base : cwd, chosen);
   return { home, database, config, configFile };
 }
 

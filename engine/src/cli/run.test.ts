@@ -258,6 +258,9 @@ describe("what is left of runs", () => {
     const object = [sha256, sha256.slice(2)].map((name) => join(path, name)).find((candidate) => existsSync(candidate));
     if (object === undefined) throw new Error("where are objects?");
     writeFileSync(`${object}`, "101", { mode: 0o600 });
+    const unfinished = join(line.folder, "unfinished.txt");
+    expect((await line.call("artifacts", "get", sha256, "-o", unfinished)).code).toBe(4);
+    expect(existsSync(unfinished)).toBe(false);
     const damaged = await line.call("artifacts", "verify", id);
     expect(damaged.code).toBe(4);
     expect(damaged.err).toContain("code:  artifact_corrupt");

@@ -74,7 +74,8 @@ function whyPending({ run, missing, stageBefore, job }: JobFacts): string {
 
 function whyReady({ job, offered }: JobFacts): string {
   if (offered === false) return `No worker offers ${job.agent}`;
-  const [word = ""] = split(job.reason);
+  const [word = "", subject] = split(job.reason);
+  if (word === "no_judge") return `The worker that took it has no ${subject}, which judges it; another one may`;
   if (job.dueAt !== null) return `${REASONS[word] ?? "It was put off"}, not before ${clock(job.dueAt)}`;
   if (word !== "" && word !== "stopped") return `It is ready; before, ${word.replaceAll("_", " ")} held it back`;
   return "It is ready and waits for a free slot of a worker";
@@ -93,7 +94,12 @@ function whySkipped(reason: string | null, error: StoredError | null): string {
     : `It was skipped: ${word.replaceAll("_", " ")}${subject === "" ? "" : ` (${subject})`}`;
 }
 
-export function whyRun(run: RunRow, failure: { job: string; error: StoredError | null } | null): string {
+/** `standing`: a ready job whose agent no worker offers, where nothing of the run is at work. */
+export function whyRun(
+  run: RunRow,
+  failure: { job: string; error: StoredError | null } | null,
+  standing: { id: string; agent: string } | null = null,
+): string {
   const ended = run.endedAt !== null;
   if (!ended && run.cancelRequestedAt !== null) return "A cancel is under way: running work is being ended.";
   if (!ended && run.haltedAt !== null) return "A critical error halted it: running work is being stopped.";
@@ -101,6 +107,7 @@ export function whyRun(run: RunRow, failure: { job: string; error: StoredError |
     case "pending":
       return "It waits for another run that holds its concurrency key.";
     case "running":
+      if (standing !== null) return `Nothing runs: job ${standing.id} waits, no worker offers ${standing.agent}.`;
       return `It is at work: ${run.liveJobs} of ${run.openJobs} open jobs are ready or running.`;
     case "waiting":
       return `Nothing runs: ${run.waitingJobs} of its jobs wait for a time, a child or a person.`;

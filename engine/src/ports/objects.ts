@@ -14,6 +14,8 @@ export interface SharedObjects {
   touch(sha256: string): Promise<boolean>;
   /** Its bytes were found to be others: whoever stores it next replaces them. */
   damaged(sha256: string): Promise<void>;
+  /** Its bytes were read whole and found right, after they had been found damaged perhaps. */
+  sound(sha256: string): Promise<void>;
   list(): AsyncIterable<StoredObject & { ageMs: number }>;
   remove(sha256: string): Promise<void>;
   removeUnused(sha256: string, minAgeMs: number, used: () => Promise<boolean>): Promise<boolean>;

@@ -15,7 +15,7 @@ import { remember, reuse } from "./cache.ts";
 import { errorContext, leavingBehind } from "./collect.ts";
 import { planInstead } from "./dry-run.ts";
 import type { Execution } from "./execution.ts";
-import { passGate } from "./gate.ts";
+import { passGate, withoutJudge } from "./gate.ts";
 import { findLimiter, pass, stopped } from "./limiting.ts";
 import { multiplyJob } from "./multiply.ts";
 import type { Parts } from "./parts.ts";
@@ -54,6 +54,8 @@ async function attemptLayers(host: AttemptHost, scope: Execution, data: Scope): 
     const cached = spec.cache === undefined ? null : await reuse(host.parts, resolved, data);
     if (cached !== null) return cached;
     if (spec.multiply !== undefined) return await multiplyJob(scope, spec.multiply, data);
+    const unjudged = withoutJudge(host, scope, spec.gate);
+    if (unjudged !== null) return { kind: "deferred", ...unjudged };
     let input = expand(spec.input ?? null, data, `input of job ${job.id}`);
     if (spec.approval !== undefined) input = await approveBefore(scope, spec.approval, input, data);
     const deferred = await passDeclared(host.parts, scope, data, 0);

@@ -14,6 +14,20 @@ import { type AttemptHost, attemptWork, type Result } from "./work.ts";
 const FINDINGS_KEPT = 1_000;
 const FINDINGS_IN_ERROR = 20;
 
+/** How long a job waits for a worker that has its judge. */
+const NO_JUDGE_MS = 5_000;
+
+/** Puts a job off whose judge this worker has not, in the version that the run began with; another worker may have it. */
+export function withoutJudge(
+  host: AttemptHost,
+  { facts }: Execution,
+  gate: GateSpec | undefined,
+): { waitMs: number; reason: string } | null {
+  if (gate?.agent === undefined) return null;
+  const judge = host.referenceIn(facts.resolved.definition, gate.agent);
+  return host.definitions.offers(judge) ? null : { waitMs: NO_JUDGE_MS, reason: `no_judge:${judge}` };
+}
+
 /** @throws what the gate's own agent throws */
 export async function passGate(
   host: AttemptHost,
@@ -76,7 +90,7 @@ async function judgementOf(host: AttemptHost, execution: Execution, gate: GateSp
 }
 
 async function askAgent(host: AttemptHost, execution: Execution, name: string, data: Scope): Promise<Json> {
-  const agent = host.agent(name);
+  const agent = host.definitions.agent(host.referenceIn(execution.facts.resolved.definition, name));
   if (agent === undefined)
     throw new TenutoError("unknown_agent", `this worker has no gate agent ${name}`, {
       hint: "Give it to the worker with the pipeline's agents.",

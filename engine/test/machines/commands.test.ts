@@ -90,6 +90,7 @@ describe.skipIf(server === null)("command lines", () => {
     expect(shown).toContain("waits: no worker offers command/inline");
     const [run] = (await get("/runs")).items;
     expect((await get(`/runs/${run.id}/jobs/tree`)).why).toContain("command/inline");
+    expect((await get(`/runs/${run.id}`)).why).toBe("Nothing runs: job tree waits, no worker offers command/inline.");
     expect(readLines(pids)).toEqual([]);
 
     const able = start("able", "worker", "--agents", "extraction/*,command/*", "--concurrency", "1");

@@ -163,6 +163,29 @@ describe.skipIf(server === null)("artifacts of several machines", () => {
       expect(await there.verify(sha256)).toEqual({ ok: true, bytes: 300_000 });
     });
 
+    it("what seemed damaged once, on its way, is not removed by who only asks for it, and is sound once it was verified", async () => {
+      const objects = databaseObjects(db, optional(await blobs()));
+      const bytes = bytesOf(300_000, 6);
+      const { sha256 } = await (await machine("here", await blobs())).put(bytes);
+      await objects.damaged(sha256);
+      expect(await objects.touch(sha256)).toBe(false);
+      const there = await machine("there", await blobs());
+      expect((await all(there.get(sha256))).equals(bytes)).toBe(true);
+      expect((await there.verify(sha256)).ok).toBe(true);
+      expect(await objects.touch(sha256)).toBe(true);
+      for (const small of [bytes, bytes.subarray(0, 1_000)]) {
+        const object = { sha256: sha(small), bytes: small.length };
+        await objects.put(object, () => pieces(small, 500));
+        await objects.damaged(object.sha256);
+        await objects.put(object, () => pieces(small, 500));
+        expect(await objects.touch(object.sha256)).toBe(true);
+        expect((await all((await objects.get(object.sha256)) as AsyncIterable<Uint8Array>)).equals(small)).toBe(true);
+      }
+      await objects.sweep();
+      expect(await count("object")).toBe(2);
+      expect(await count("object_upload")).toBe(0);
+    });
+
     it("what is unused goes with all of its bytes, unless somebody stores it again while it is looked at", async () => {
       const here = await machine("here", await blobs());
       const there = await machine("there", await blobs());
@@ -244,6 +267,12 @@ describe.skipIf(server === null)("artifacts of several machines", () => {
       );
       await expect(refused).rejects.toMatchObject({ code: "store_unavailable", category: "critical" });
       s3.faults.push(...Array.from({ length: 4 }, () => 503));
+      await expect(all((await objects.get(sha(bytes))) as AsyncIterable<Uint8Array>)).rejects.toMatchObject({
+        code: "store_unavailable",
+        category: "retryable",
+      });
+      // A connection that breaks in the middle of an object.
+      s3.faults.push(0);
       await expect(all((await objects.get(sha(bytes))) as AsyncIterable<Uint8Array>)).rejects.toMatchObject({
         code: "store_unavailable",
         category: "retryable",

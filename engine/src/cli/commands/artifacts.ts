@@ -1,5 +1,5 @@
 /** `tenuto artifacts list|get|verify`: what runs have stored, by name or by hash. */
-import { createWriteStream } from "node:fs";
+import { open, rm } from "node:fs/promises";
 import { resolve } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -80,14 +80,19 @@ export async function artifactsGet(
     const sha256 = name === undefined ? await byHash(tenuto, id) : (await byName(tenuto, id, name)).sha256;
     if (options.output !== undefined) {
       const path = resolve(cli.io.cwd, options.output);
-      await pipeline(Readable.from(tenuto.store.get(sha256)), createWriteStream(path, { flags: "wx" })).catch(
-        (error: NodeJS.ErrnoException) => {
-          if (error.code !== "EEXIST") throw error;
-          throw new TenutoError("conflict", `${path} exists already`, {
-            hint: "Give a file name that is not taken yet.",
-          });
-        },
-      );
+      const file = await open(path, "wx").catch((error: NodeJS.ErrnoException) => {
+        if (error.code !== "EEXIST") throw error;
+        throw new TenutoError("conflict", `${path} exists already`, {
+          hint: "Give a file name that is not taken yet.",
+        });
+      });
+      try {
+        await pipeline(Readable.from(tenuto.store.get(sha256)), file.createWriteStream());
+      } catch (error) {
+        // It is ours, and not whole.
+        await rm(path, { force: true });
+        throw error;
+      }
       cli.out.document("artifact", { sha256, file: path });
       cli.out.say(`Wrote ${path}`);
       return EXIT.ok;

@@ -14,7 +14,7 @@ import { type Database, openDatabase } from "../../ledger/postgres/index.ts";
 import { migrate as migrateSchema } from "../../ledger/postgres/migrate.ts";
 import { openLogFiles } from "../../logs/files.ts";
 import { systemClock } from "../../open.ts";
-import { isPostgres } from "../../open-ledger.ts";
+import { isPostgres, isUrl } from "../../open-ledger.ts";
 import { openShared, type Shared } from "../../open-shared.ts";
 import { EXIT, usage } from "../failure.ts";
 import { bytes, count, counted } from "../figures.ts";
@@ -39,8 +39,8 @@ interface Summary {
 
 export async function moveLedger(cli: Cli, { from, to }: MoveOptions): Promise<number> {
   const place = await findPlace(cli);
-  const source = isPostgres(from) ? from : resolve(cli.io.cwd, from);
-  const target = isPostgres(to) ? to : resolve(cli.io.cwd, to);
+  const source = isUrl(from) ? from : resolve(cli.io.cwd, from);
+  const target = isUrl(to) ? to : resolve(cli.io.cwd, to);
   if (isPostgres(source) === isPostgres(target))
     throw usage("a ledger moves from a file to PostgreSQL or back", "Give a file and a postgres: URL.");
   const file = isPostgres(source) ? target : source;

@@ -134,13 +134,23 @@ async function show(services: Services, run: RunRecord) {
     idempotencyKey: run.idempotencyKey,
     concurrencyKey: run.concurrencyKey,
     stages: stages.map((stage) => stageShape(stage, begun.has(stage.ordinal))),
-    why: whyRun(run, first === undefined ? null : { job: first.id, error }),
+    why: whyRun(run, first === undefined ? null : { job: first.id, error }, await standingJob(services, run)),
     output: json(outcome?.output ?? null),
     error,
     usage: usageShape(await ledger.runUsage(run.seq)),
     undoable: await isUndoable(services, run),
     firstFailure: first?.id ?? null,
   };
+}
+
+/** A job that waits for a worker that nobody is; null while something of the run is at work or may be taken. */
+async function standingJob({ ledger, backend }: Services, run: RunRecord) {
+  if (run.state !== "running") return null;
+  if ((await ledger.jobSummaries(run.seq, { states: ["running"], limit: 1 })).length > 0) return null;
+  const ready = await ledger.jobSummaries(run.seq, { states: ["ready"], limit: 100 });
+  const nobody = await backend.engine.takenByNobody(new Set(ready.map((job) => job.agent)));
+  if (nobody === null || ready.some((job) => !nobody.has(job.agent))) return null;
+  return ready[0] ?? null;
 }
 
 /** Whether a rollback could find something to undo. */
