@@ -16,6 +16,8 @@ const PART_BYTES = 16 * 1024 * 1024;
 /** Services take at most 10,000 parts. */
 const MAX_PARTS = 9_000;
 const TRIES = 4;
+/** For a part of 16 MiB over a slow line, and for a service that takes its time. */
+const ANSWER_MS = 120_000;
 
 export interface S3Options {
   /** `s3://bucket/prefix?endpoint=https://…&region=…` */
@@ -23,6 +25,8 @@ export interface S3Options {
   env: { [name: string]: string | undefined };
   /** Bytes sent at once; objects above it go in parts. Default 16 MiB; services refuse parts below 5 MiB. */
   partBytes?: number;
+  /** How long an answer, or more of its body, is waited for. Default two minutes. */
+  answerMs?: number;
   /** Pause before the n-th try again. */
   pause?: (attempt: number) => Promise<void>;
 }
@@ -91,13 +95,15 @@ class S3Blobs implements Blobs {
   readonly #client: Signing;
   readonly #base: string;
   readonly #partBytes: number;
+  readonly #answerMs: number;
   readonly #pause: (attempt: number) => Promise<void>;
 
-  constructor(client: Signing, place: string, base: string, { partBytes, pause }: S3Options) {
+  constructor(client: Signing, place: string, base: string, { partBytes, answerMs, pause }: S3Options) {
     this.#client = client;
     this.place = place;
     this.#base = base;
     this.#partBytes = partBytes ?? PART_BYTES;
+    this.#answerMs = answerMs ?? ANSWER_MS;
     this.#pause = pause ?? ((attempt) => new Promise((done) => setTimeout(done, 200 * 4 ** attempt)));
   }
 
@@ -145,10 +151,10 @@ class S3Blobs implements Blobs {
     }
     if (answer.body === null) return;
     // A connection that breaks after the head is no fault of this engine's: whoever reads tries again.
-    const parts = (answer.body as unknown as AsyncIterable<Uint8Array>)[Symbol.asyncIterator]();
+    const reader = answer.body.getReader();
     try {
       for (;;) {
-        const { value, done } = await parts.next().catch((fault: unknown) => {
+        const { value, done } = await this.#within(reader.read()).catch((fault: unknown) => {
           throw this.#unreachable(url, fault);
         });
         if (done === true) return;
@@ -156,7 +162,23 @@ class S3Blobs implements Blobs {
       }
     } finally {
       // Who reads no further needs no more of it.
-      await parts.return?.().catch(() => {});
+      void reader.cancel().catch(() => {});
+    }
+  }
+
+  /** What does not come in time is given up. */
+  async #within<T>(work: Promise<T>, giveUp: () => void = () => {}): Promise<T> {
+    let timer: NodeJS.Timeout | undefined;
+    const silence = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => {
+        giveUp();
+        reject(new Error(`it was silent for ${this.#answerMs / 1_000} s`));
+      }, this.#answerMs);
+    });
+    try {
+      return await Promise.race([work, silence]);
+    } finally {
+      clearTimeout(timer);
     }
   }
 
@@ -179,11 +201,15 @@ class S3Blobs implements Blobs {
     for (let attempt = 0; ; attempt++) {
       let fault: unknown;
       try {
-        const answer = await this.#client.fetch(url, {
+        const control = new AbortController();
+        const asked = this.#client.fetch(url, {
           method,
           headers: signed,
+          signal: control.signal,
           ...(body === null ? {} : { body: body as Uint8Array<ArrayBuffer> }),
         });
+        asked.catch(() => {});
+        const answer = await this.#within(asked, () => control.abort());
         if (expected.includes(answer.status)) return answer;
         const text = await answer.text();
         if (answer.status < 500 && answer.status !== 429) throw this.#refused(url, method, answer.status, text);

@@ -15,7 +15,7 @@ export interface S3Server {
   uploads: Map<string, Map<number, Buffer>>;
   /** Method and path of each request, in order. */
   seen: string[];
-  /** Answers of the next requests, in the place of the right ones: a status, null to cut the connection, 0 to cut it in the body. */
+  /** Answers of the next requests, in the place of the right ones: a status, null to cut the connection, 0 to cut it in the body, 1 to say nothing, 2 to say no more after the head. */
   faults: (number | null)[];
   close(): Promise<void>;
 }
@@ -94,6 +94,8 @@ async function answer(server: S3Server, request: IncomingMessage, response: Serv
   if (fault === null) return void request.socket.destroy();
   const refuse = (status: number, code: string) =>
     response.writeHead(status).end(`<Error><Code>${code}</Code></Error>`);
+  if (fault === 1) return;
+  if (fault === 2) return void response.writeHead(200, { "content-length": 1_000_000 }).write("x".repeat(1_000));
   if (fault === 0) {
     response.writeHead(200, { "content-length": 1_000_000 }).write("x".repeat(1_000));
     return void setTimeout(() => request.socket.destroy(), 20);

@@ -277,6 +277,14 @@ describe.skipIf(server === null)("artifacts of several machines", () => {
         code: "store_unavailable",
         category: "retryable",
       });
+      // One that says nothing is asked again; one that falls silent in the middle of an object is told.
+      const hasty = databaseObjects(db, { blobs: await inBucket({ answerMs: 50 }) });
+      s3.faults.push(1, 1);
+      expect((await all((await hasty.get(sha(bytes))) as AsyncIterable<Uint8Array>)).equals(bytes)).toBe(true);
+      s3.faults.push(2);
+      await expect(all((await hasty.get(sha(bytes))) as AsyncIterable<Uint8Array>)).rejects.toThrow(
+        "can't be reached: it was silent for 0.05 s",
+      );
       // Whoever does not know the place is told which it is.
       await expect(databaseObjects(db).get(sha(bytes))).rejects.toThrow(/s3:\/\/bucket\/some\/prefix/);
       // What the stranger could not even remove is swept by one who may.
