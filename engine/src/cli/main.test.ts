@@ -1,4 +1,5 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { CommandLine } from "./fixtures/memory-io.ts";
 import { TENUTO_VERSION } from "./version.ts";
@@ -76,5 +77,9 @@ describe("mistakes", () => {
     const mistyped = await line.call("runs", "list", "--database", "postgers://me:secret@127.0.0.1:1/y");
     expect(mistyped.code).toBe(2);
     expect(mistyped.err).not.toContain("secret");
+    writeFileSync(join(line.folder, "empty.db"), "");
+    const moved = await line.call("migrate", "--from", "empty.db", "--to", "postgres://127.0.0.1:1/y");
+    expect(moved.err).toContain("there is no ledger at");
+    expect(statSync(join(line.folder, "empty.db")).size).toBe(0);
   });
 });

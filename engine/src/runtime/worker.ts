@@ -315,6 +315,8 @@ export class Worker implements AttemptHost {
     if (result.kind === "deferred") result.waitMs = this.deferred.add(entry.job, result.reason, result.waitMs);
     else this.deferred.forget(entry.job);
     if (execution.aborted === "lease") return;
+    // What is parked holds no lease: there is nothing to give back.
+    if (execution.isParked && result.kind === "stopped") return;
     if (running.get(entry.job) === entry) running.delete(entry.job);
     this.reporting += 1;
     try {

@@ -83,6 +83,9 @@ describe.skipIf(server === null)("roles of the guide", () => {
 
     for (const sql of ["DROP TABLE tenuto.run", "CREATE TABLE tenuto.mine (id integer)", "TRUNCATE tenuto.run"])
       await expect(run("worker", [sql])).rejects.toMatchObject({ code: "42501" });
+    await run("owner", [`REVOKE USAGE ON SCHEMA tenuto FROM tenuto_worker_${suffix}`]);
+    const blind = await openPostgresLedger({ url: as("worker") }).catch((error: unknown) => error);
+    expect(blind).toMatchObject({ code: "migration_failed", hint: expect.stringContaining("USAGE") });
     expect(checkInvariants(await owner.transaction((session) => dumpPostgres(session)))).toEqual([]);
     await owner.close();
   });

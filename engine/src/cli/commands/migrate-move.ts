@@ -4,7 +4,7 @@
  * Invariants: (1) nobody works on the source, and nobody can write to its file, while it is read; (2) the rows arrive in one
  * transaction, after they were read back and found the same; (3) what was sent before an interruption is not sent again.
  */
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { openFileStore } from "../../artifacts/filesystem.ts";
@@ -83,7 +83,8 @@ async function toPostgres(
   db: Database,
   open: () => Promise<Shared>,
 ): Promise<Summary> {
-  if (!existsSync(file)) throw new TenutoError("not_found", `there is no ledger at ${file}`);
+  if (!existsSync(file) || statSync(file).size === 0)
+    throw new TenutoError("not_found", `there is no ledger at ${file}`);
   const source = new SqliteSource(file);
   try {
     await assertIdle(source);

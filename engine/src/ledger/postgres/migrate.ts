@@ -112,6 +112,12 @@ function refused(error: unknown, database: Database): Error {
       hint: "Run `tenuto migrate` once as the schema's owner; see docs/guides/postgres.md for the rights of the others.",
       cause: error,
     });
+  // It is there, as the catalog says, but a role without USAGE does not see it by its name.
+  if (codeOf(error) === "42P01" && /"schema_migration"/.test(String(error)))
+    return new TenutoError("migration_failed", `${database.shown}: this role may not use the schema`, {
+      hint: "Grant it USAGE on the schema; see docs/guides/postgres.md for the rights of roles.",
+      cause: error,
+    });
   const known = storageError(error, database.shown);
   if (known instanceof TenutoError && known.details?.["sqlstate"] === undefined && known.code !== "internal")
     return known;
