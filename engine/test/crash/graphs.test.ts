@@ -6,7 +6,7 @@ import { Bench, readLines, until } from "./process.ts";
 import { proveResults } from "./proof.ts";
 import { figure } from "./seeded.ts";
 
-const SIZE = figure("GRAPH", 5_000);
+const SIZE = figure("GRAPH", 10_000);
 
 let bench: Bench;
 afterEach(() => bench.close());

@@ -9,7 +9,7 @@ const YEAR_MS = 365 * 24 * HOUR_MS;
 const NEGATIVE = /^time runs backwards|ended before/;
 /** Part of a checkpoint's thousand pages by which a file may be ahead or behind at the end of a day. */
 const CHECKPOINT_BYTES = 256 * 1_024;
-const DAYS = figure("DAYS", 8);
+const DAYS = figure("DAYS", 12);
 
 let bench: Bench;
 afterEach(() => bench.close());

@@ -7,7 +7,7 @@ import { expect, it } from "vitest";
 import { Simulation } from "./simulation.ts";
 import { type Action, KINDS, SqliteStage } from "./stage.ts";
 
-const RUNS = Number(process.env["TENUTO_SIM_RUNS"] ?? 400);
+const RUNS = Number(process.env["TENUTO_SIM_RUNS"] ?? 300);
 const STEPS = 100;
 const FIRST_SEED = Number(process.env["TENUTO_SIM_FIRST"] ?? 1);
 const SHRINK_MS = 20_000;
