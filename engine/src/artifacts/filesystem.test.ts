@@ -25,7 +25,7 @@ vi.setConfig({ testTimeout: 30_000 });
 
 const CHILD = join(import.meta.dirname, "filesystem.child.ts");
 /** More with TENUTO_KILLS, for the long tests. */
-const KILLS = Number(process.env.TENUTO_KILLS ?? 20);
+const KILLS = Number(process.env.TENUTO_KILLS ?? 40);
 
 let root: string;
 let store: ArtifactStore;

@@ -13,7 +13,7 @@ import { place } from "../people/open.ts";
 import { seen } from "../seen.ts";
 import { PIPELINES } from "./apps/tick.ts";
 
-const KILLS = figure("KILLS", 3);
+const KILLS = figure("KILLS", 4);
 const CHILD = fileURLToPath(new URL("./apps/scheduler.child.ts", import.meta.url));
 const running = new Set<ChildProcess>();
 afterAll(() => {
