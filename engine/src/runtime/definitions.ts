@@ -129,6 +129,22 @@ export class Definitions {
     return this.agents.has(reference) || reference === INLINE_COMMAND || reference === MULTIPLY_AGENT;
   }
 
+  /**
+   * What an agent is called in a run of this definition: a run goes on with the versions that it began with, whoever spawns or
+   * judges. Where the definition declares none it is the one that is known here.
+   */
+  referenceIn({ document }: LoadedDefinition, name: string): string {
+    const version = document.agents?.[name];
+    if (version !== undefined) return agentReference(name, version);
+    if (this.offers(name)) return name;
+    return this.agentNames().find((reference) => reference.startsWith(`${name}@`)) ?? name;
+  }
+
+  /** Whether there is such an agent, here or on another worker. */
+  knows(definition: LoadedDefinition, name: string): boolean {
+    return definition.document.agents?.[name] !== undefined || this.offers(this.referenceIn(definition, name));
+  }
+
   /** Many starts at once wait for one and the same reading. */
   async load(version: string): Promise<LoadedDefinition> {
     const known = this.loaded.get(version);

@@ -24,7 +24,7 @@ export function withoutJudge(
   gate: GateSpec | undefined,
 ): { waitMs: number; reason: string } | null {
   if (gate?.agent === undefined) return null;
-  const judge = host.referenceIn(facts.resolved.definition, gate.agent);
+  const judge = host.definitions.referenceIn(facts.resolved.definition, gate.agent);
   return host.definitions.offers(judge) ? null : { waitMs: NO_JUDGE_MS, reason: `no_judge:${judge}` };
 }
 
@@ -90,7 +90,8 @@ async function judgementOf(host: AttemptHost, execution: Execution, gate: GateSp
 }
 
 async function askAgent(host: AttemptHost, execution: Execution, name: string, data: Scope): Promise<Json> {
-  const agent = host.definitions.agent(host.referenceIn(execution.facts.resolved.definition, name));
+  const { definitions } = host;
+  const agent = definitions.agent(definitions.referenceIn(execution.facts.resolved.definition, name));
   if (agent === undefined)
     throw new TenutoError("unknown_agent", `this worker has no gate agent ${name}`, {
       hint: "Give it to the worker with the pipeline's agents.",

@@ -13,7 +13,7 @@ import type { Scope } from "../core/placeholders.ts";
 import type { AttemptApi, ExecutionOutcome } from "../ports/executor.ts";
 import { AttemptContext, type ContextHost } from "./context.ts";
 import { checkContract } from "./contracts.ts";
-import type { Definitions, LoadedDefinition, ResolvedJob } from "./definitions.ts";
+import type { Definitions, ResolvedJob } from "./definitions.ts";
 import { callOutside } from "./outside.ts";
 import type { Parts } from "./parts.ts";
 import { type AttemptScope, SkipSignal } from "./scope.ts";
@@ -30,8 +30,6 @@ export interface AttemptHost {
   operations: ContextHost;
   parts: Parts;
   apiOf(scope: AttemptScope): AttemptApi;
-  /** What this worker has under the name that a document gives it: of the declared version, if it declares one. */
-  referenceIn(definition: LoadedDefinition, name: string): string;
   definitions: Definitions;
 }
 

@@ -5,7 +5,6 @@
  * commits; (2) a slot is held from the claim to the report, not while a job waits; (3) a worker whose boot was declared
  * dead aborts everything it holds and begins again under a new boot.
  */
-import { agentReference } from "../core/agent.ts";
 import * as changes from "../core/changes.ts";
 import { TenutoError } from "../core/errors.ts";
 import type { Lease } from "../core/job.ts";
@@ -17,7 +16,7 @@ import type { Claimed, ClaimTicket, KeepAlive } from "../ports/ledger.ts";
 import { apiOf } from "./api.ts";
 import { attemptJob, reportChange } from "./attempt.ts";
 import { DeferredJobs } from "./deferred.ts";
-import type { Definitions, LoadedDefinition } from "./definitions.ts";
+import type { Definitions } from "./definitions.ts";
 import { Execution } from "./execution.ts";
 import { FairShare } from "./fair-share.ts";
 import { FanoutJobs } from "./fanout-jobs.ts";
@@ -268,10 +267,8 @@ export class Worker implements AttemptHost {
         lease,
         {
           parked: (parked) => this.park(job.seq, parked),
-          agentReference: (name) => this.referenceIn(resolved.definition, name),
-          knows: (agent) =>
-            resolved.definition.document.agents?.[agent] !== undefined ||
-            this.definitions.offers(this.referenceOf(agent)),
+          agentReference: (name) => this.definitions.referenceIn(resolved.definition, name),
+          knows: (agent) => this.definitions.knows(resolved.definition, agent),
           lendSlot: () => this.lendSlot(),
           insist: (change) => this.insistence.apply(change),
         },
@@ -353,17 +350,6 @@ export class Worker implements AttemptHost {
 
   workspaceOf(run: string, job: string): string {
     return this.parts.files.resolve("", `${run}/${job}`);
-  }
-
-  referenceOf(name: string): string {
-    if (this.definitions.offers(name)) return name;
-    return this.definitions.agentNames().find((reference) => reference.startsWith(`${name}@`)) ?? name;
-  }
-
-  /** A run goes on with the versions that it began with, whoever spawns or judges: this worker may have others, or no code at all. */
-  referenceIn({ document }: LoadedDefinition, name: string): string {
-    const version = document.agents?.[name];
-    return version === undefined ? this.referenceOf(name) : agentReference(name, version);
   }
 
   apiOf(scope: AttemptScope): AttemptApi {
